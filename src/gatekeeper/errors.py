@@ -1,0 +1,344 @@
+"""Every error that Gatekeeper raises, as one tree.
+
+Each class carries what a program needs (`code`, stable for ever), what HTTP needs (`status`) and
+what RFC 9457 needs (`problem_type`, `title`). Its docstring is its title; the message of an
+instance says what happened and what to do. `params` are the machine-readable details, safe to show
+to the person who asked.
+"""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+PROBLEM_TYPE_PREFIX = "urn:gatekeeper:problem:"
+"""Problem types are names, not addresses: RFC 9457 section 3.1.1 allows what can't be fetched."""
+
+
+class GatekeeperError(Exception):
+    """Something went wrong inside Gatekeeper."""
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    retry_after_seconds: ClassVar[int | None] = None
+
+    def __init__(self, detail: str | None = None, **params: object) -> None:
+        self.detail = detail or self.title
+        self.params = params
+        super().__init__(self.detail)
+
+    @property
+    def title(self) -> str:
+        """The first line of the class's docstring: the same for every instance."""
+        return (type(self).__doc__ or "").strip().splitlines()[0]
+
+    @property
+    def problem_type(self) -> str:
+        """The `type` member of problem+json (RFC 9457): stable, made from `code`."""
+        return PROBLEM_TYPE_PREFIX + self.code.replace("_", "-")
+
+
+# -- what the developer has to mend ---------------------------------------------------------------
+
+
+class ConfigurationError(GatekeeperError):
+    """Gatekeeper is not set up correctly."""
+
+    code = "configuration_error"
+
+
+class FaultsError(ConfigurationError):
+    """Several things are wrong at once; the message lists them all."""
+
+    code = "faults"
+
+    def __init__(self, faults: Iterable[str], *, subject: str) -> None:
+        self.faults = tuple(faults)
+        lines = "".join(f"\n  - {fault}" for fault in self.faults)
+        super().__init__(f"{subject} has {len(self.faults)} fault(s):{lines}")
+
+
+class CatalogError(FaultsError):
+    """The catalogue is not valid."""
+
+    code = "catalog_invalid"
+
+    def __init__(self, faults: Iterable[str]) -> None:
+        super().__init__(faults, subject="The catalogue")
+
+
+class SettingsError(FaultsError):
+    """The settings are not valid."""
+
+    code = "settings_invalid"
+
+    def __init__(self, faults: Iterable[str]) -> None:
+        super().__init__(faults, subject="The configuration of Gatekeeper")
+
+
+class GuardPlacementError(ConfigurationError):
+    """A guard stands where it never runs."""
+
+    code = "guard_misplaced"
+
+
+class RegistrationError(ConfigurationError):
+    """A webhook handler can't be registered like this."""
+
+    code = "registration_invalid"
+
+
+class MissingExtraError(ConfigurationError):
+    """An optional dependency is not installed."""
+
+    code = "extra_missing"
+
+    def __init__(self, package: str, *, extra: str) -> None:
+        super().__init__(
+            f"{package} is needed here and is not installed: "
+            f"pip install 'gatekeeper-entitlements[{extra}]'",
+            package=package,
+            extra=extra,
+        )
+
+
+class DatabaseStampError(ConfigurationError):
+    """This database belongs to another Stripe account or mode."""
+
+    code = "database_stamp_mismatch"
+
+
+class SchemaVersionError(ConfigurationError):
+    """The database schema is not the one this release needs."""
+
+    code = "schema_version_mismatch"
+
+
+class NoGateError(ConfigurationError):
+    """No gate is running here."""
+
+    code = "no_gate"
+
+
+class HostTransactionError(ConfigurationError):
+    """This call can't share the host's transaction like this."""
+
+    code = "host_transaction_invalid"
+
+
+# -- what the caller got wrong --------------------------------------------------------------------
+
+
+class InvalidInputError(GatekeeperError):
+    """The request is not valid."""
+
+    code = "invalid_request"
+    status = 400
+
+
+class InvalidIdError(InvalidInputError):
+    """An id is empty, too long or holds characters that ids must not hold."""
+
+    code = "invalid_id"
+
+
+class InvalidAmountError(InvalidInputError):
+    """An amount is not a whole number in the accepted range."""
+
+    code = "invalid_amount"
+
+
+class UnknownNameError(InvalidInputError):
+    """The catalogue does not know this name."""
+
+    code = "unknown_name"
+
+    def __init__(self, kind: str, name: str, known: Iterable[str] = ()) -> None:
+        listed = ", ".join(sorted(known)) or "none"
+        shown = name if len(name) <= 80 else name[:77] + "..."  # the name may come from outside
+        super().__init__(
+            f"The catalogue has no {kind} named {shown!r}. It has: {listed}.", kind=kind, name=shown
+        )
+
+
+class CurrencyMismatchError(InvalidInputError):
+    """A currency is not the one that the catalogue declares."""
+
+    code = "currency_mismatch"
+
+
+class UnauthenticatedError(GatekeeperError):
+    """Nobody is signed in."""
+
+    code = "unauthenticated"
+    status = 401
+
+
+class NotFoundError(GatekeeperError):
+    """There is no such thing."""
+
+    code = "not_found"
+    status = 404
+
+
+class CustomerNotFoundError(NotFoundError):
+    """This customer is not known."""
+
+    code = "customer_not_found"
+
+
+class HoldNotFoundError(NotFoundError):
+    """This hold is not known."""
+
+    code = "hold_not_found"
+
+
+# -- denials: the person can do something about it, usually pay -----------------------------------
+
+
+class DeniedError(GatekeeperError):
+    """This needs something that the customer does not have."""
+
+    code = "denied"
+    status = 402
+
+
+class PlanRequiredError(DeniedError):
+    """This needs another plan."""
+
+    code = "plan_required"
+
+
+class FeatureRequiredError(DeniedError):
+    """This needs a feature that the customer's plan does not have."""
+
+    code = "feature_required"
+
+
+class CreditsRequiredError(DeniedError):
+    """This needs more credits than the customer has."""
+
+    code = "credits_required"
+
+
+class DebtOutstandingError(DeniedError):
+    """Credits that were refunded after use have to be repaid first."""
+
+    code = "debt_outstanding"
+
+
+# -- conflicts ------------------------------------------------------------------------------------
+
+
+class ConflictError(GatekeeperError):
+    """This contradicts what has already happened."""
+
+    code = "conflict"
+    status = 409
+
+
+class IdempotencyConflictError(ConflictError):
+    """This idempotency key was used before, for another request."""
+
+    code = "idempotency_conflict"
+
+
+class AlreadySettledError(ConflictError):
+    """The request with this Idempotency-Key has already been carried out."""
+
+    code = "already_settled"
+
+
+class HoldEndedError(ConflictError):
+    """This hold has already ended."""
+
+    code = "hold_ended"
+
+
+class OverrunError(ConflictError):
+    """More was used than the hold had reserved."""
+
+    code = "hold_overrun"
+
+
+class DuplicateGrantError(ConflictError):
+    """This purchase has already granted, with other contents."""
+
+    code = "duplicate_grant"
+
+
+class LedgerInvariantError(GatekeeperError):
+    """An account contradicts itself; the command was refused."""
+
+    code = "ledger_invariant"
+
+
+# -- refused for now: try again -------------------------------------------------------------------
+
+
+class UnavailableError(GatekeeperError):
+    """This can't be done right now; try again."""
+
+    code = "unavailable"
+    status = 503
+    retry_after_seconds = 1
+
+
+class StoreUnavailableError(UnavailableError):
+    """The database can't be reached; nothing was changed."""
+
+    code = "store_unavailable"
+
+
+class TransactionConflictError(UnavailableError):
+    """Two transactions met and this one gave way; run it again."""
+
+    code = "transaction_conflict"
+
+
+class StripeUnavailableError(UnavailableError):
+    """Stripe can't be reached; nothing was charged."""
+
+    code = "stripe_unavailable"
+
+
+class RateLimitedError(GatekeeperError):
+    """Too many requests; try again later."""
+
+    code = "rate_limited"
+    status = 429
+    retry_after_seconds = 1
+
+
+# -- webhooks -------------------------------------------------------------------------------------
+
+
+class WebhookError(GatekeeperError):
+    """This is not a webhook that Stripe sent to us."""
+
+    code = "webhook_invalid"
+    status = 400
+
+
+class SignatureError(WebhookError):
+    """The Stripe-Signature header does not prove that Stripe sent this body."""
+
+    code = "signature_invalid"
+
+
+class PayloadError(WebhookError):
+    """The body is not an event of Stripe's."""
+
+    code = "payload_invalid"
+
+
+class PayloadTooLargeError(WebhookError):
+    """The body is larger than the limit."""
+
+    code = "payload_too_large"
+    status = 413
+
+
+class StripeRequestError(GatekeeperError):
+    """Stripe refused a request of ours."""
+
+    code = "stripe_request_refused"
+    status = 502

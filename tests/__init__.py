@@ -1,0 +1,1 @@
+"""The tests of Gatekeeper: they mirror the rooms of `src/gatekeeper`."""
