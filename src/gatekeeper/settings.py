@@ -1,0 +1,291 @@
+"""The settings: from the environment, from a file, or given in code; checked together at start-up.
+
+Names are `GATEKEEPER_*` and Stripe's own `STRIPE_*`. `.env.example` lists all of them. Durations
+and sizes carry their unit at the end of their name.
+"""
+
+import difflib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args, get_origin
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
+
+from gatekeeper import settings_values as values
+from gatekeeper.errors import SettingsError
+
+ENV_PREFIX: Final = "GATEKEEPER_"
+RESERVED_ENV_PREFIX: Final = "GATEKEEPER_TEST_"
+"""Variables of test suites: never settings, never faults."""
+
+MAX_CACHE_TTL_SECONDS: Final = 30
+"""Revoked access is denied within this time even with Redis gone (invariant 9 of the design)."""
+
+PauseCollectionAccess = Literal["keep", "deny"]
+"""Whether a subscription keeps its access while `pause_collection` is set."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be set from outside. Frozen; its repr shows no secret.
+
+    Make one with `Settings.load(...)`, which reports all faults at once by our `SettingsError`.
+    `database_url`, `redis_url` and the keys are `SecretStr`: `.get_secret_value()` opens them.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_ignore_empty=True,  # `NAME=` in an env file is "not set"
+        extra="ignore",  # `load` reports what is unknown, with a hint
+        frozen=True,
+        hide_input_in_errors=True,
+        populate_by_name=True,
+    )
+    env_names: ClassVar[dict[str, str]]
+    """The name in the environment of each setting."""
+
+    # -- where things are -------------------------------------------------------------------------
+
+    database_url: Annotated[SecretStr, AfterValidator(values.database_url)] | None = None
+    """`sqlite:///path` or `postgresql+asyncpg://...`, normalised from the usual forms."""
+
+    schema_auto_upgrade: bool = False
+    """Bring the schema up to date when the gate opens. Only for SQLite."""
+
+    redis_url: Annotated[SecretStr, AfterValidator(values.redis_url)] | None = None
+    """Shares cached entitlements and invalidations between processes. Optional."""
+
+    upgrade_url: Annotated[str, AfterValidator(values.upgrade_url)] | None = None
+    """Where a 402 sends people: a path or an https URL."""
+
+    # -- Stripe -----------------------------------------------------------------------------------
+
+    stripe_secret_key: Annotated[SecretStr, AfterValidator(values.secret_key)] | None = Field(
+        None, validation_alias="STRIPE_SECRET_KEY"
+    )
+    """None: this process never calls Stripe."""
+
+    stripe_webhook_secret: Annotated[
+        tuple[SecretStr, ...],
+        NoDecode,  # no JSON: secrets are separated by commas
+        BeforeValidator(values.split_secrets),
+        AfterValidator(values.webhook_secrets),
+    ] = Field((), validation_alias="STRIPE_WEBHOOK_SECRET")
+    """All secrets in force: two during a rotation."""
+
+    stripe_publishable_key: Annotated[str, AfterValidator(values.publishable_key)] | None = Field(
+        None, validation_alias="STRIPE_PUBLISHABLE_KEY"
+    )
+    stripe_api_base: Annotated[str, AfterValidator(values.api_base)] | None = Field(
+        None, validation_alias="STRIPE_API_BASE"
+    )
+    """None: Stripe itself. The simulator's address otherwise."""
+
+    stripe_timeout_seconds: int = Field(20, ge=1, le=120)
+    """How long one request to Stripe may take."""
+
+    stripe_max_retries: int = Field(2, ge=0, le=10)
+    """How often a request that failed is sent again, under the same idempotency key."""
+
+    # -- webhooks ---------------------------------------------------------------------------------
+
+    webhook_max_body_bytes: int = Field(2**20, ge=2**10, le=2**24)
+    """Larger bodies are a 413."""
+
+    webhook_tolerance_seconds: int = Field(300, ge=1, le=600)
+    """How far a signature's timestamp may be from now. Zero would switch the check off."""
+
+    inline_dispatch: bool = False
+    """Handle an event within the request that brings it, for hosts without a background."""
+
+    dispatch_max_attempts: int = Field(12, ge=1, le=100)
+    """An event that failed so often is a dead letter."""
+
+    payload_retention_days: int = Field(30, ge=1, le=3_650)
+    """Raw payloads are purged after this."""
+
+    # -- access and credits -----------------------------------------------------------------------
+
+    past_due_grace_days: int = Field(7, ge=0, le=365)
+    """How long access lasts after the oldest unpaid invoice was finalised or was due."""
+
+    renewal_grace_hours: int = Field(24, ge=0, le=744)
+    """How long a window's remainder outlives the window while its renewal is unpaid."""
+
+    pause_collection_access: PauseCollectionAccess = "deny"
+    """Access while collection is paused."""
+
+    hold_ttl_seconds: int = Field(300, ge=1, le=86_400)
+    """A hold that is neither settled nor renewed expires after this."""
+
+    cache_ttl_seconds: int = Field(MAX_CACHE_TTL_SECONDS, ge=1, le=MAX_CACHE_TTL_SECONDS)
+    """How long entitlements may be answered from memory."""
+
+    cache_max_customers: int = Field(10_000, ge=1, le=10_000_000)
+    """How many customers' entitlements a process keeps in memory."""
+
+    # -- what depends on another setting: on one declared above it -------------------------------
+
+    @field_validator("schema_auto_upgrade")
+    @classmethod
+    def _auto_upgrade_is_for_sqlite(cls, value: bool, info: ValidationInfo) -> bool:
+        url = info.data.get("database_url")
+        if value and url is not None and not values.is_sqlite(url):
+            raise ValueError(
+                "must be false with PostgreSQL: run `gatekeeper db upgrade` when you deploy"
+            )
+        return value
+
+    @field_validator("stripe_publishable_key")
+    @classmethod
+    def _keys_have_one_mode(cls, value: str | None, info: ValidationInfo) -> str | None:
+        key = info.data.get("stripe_secret_key")
+        if value is not None and key is not None:
+            mode = "live" if values.key_is_live(key.get_secret_value()) else "test"
+            if values.key_is_live(value) != (mode == "live"):
+                raise ValueError(f"must be of {mode} mode, as STRIPE_SECRET_KEY is: pk_{mode}_...")
+        return value
+
+    @field_validator("stripe_api_base")
+    @classmethod
+    def _live_keys_travel_encrypted(cls, value: str | None, info: ValidationInfo) -> str | None:
+        key = info.data.get("stripe_secret_key")
+        if value is None or key is None or value.lower().startswith("https:"):
+            return value
+        if values.key_is_live(key.get_secret_value()):
+            raise ValueError("must be https when STRIPE_SECRET_KEY is a live key")
+        return value
+
+    # -- for those who use them -------------------------------------------------------------------
+
+    @property
+    def livemode(self) -> bool | None:
+        """Whether the key is of live mode; None without a key."""
+        key = self.stripe_secret_key
+        return None if key is None else values.key_is_live(key.get_secret_value())
+
+    @property
+    def webhook_secrets(self) -> tuple[str, ...]:
+        """The signing secrets in the clear, for `gatekeeper.stripe.signature.verify`."""
+        return tuple(secret.get_secret_value() for secret in self.stripe_webhook_secret)
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        env_file: str | Path | None = None,
+        required: Iterable[str] = (),
+        **overrides: Any,
+    ) -> Self:
+        """Read the settings: `overrides` by field name, else the environment, else `env_file`.
+
+        `required` names fields that this process can't do without, though others can.
+
+        Raises:
+            SettingsError: naming every setting that is wrong, missing or unknown, by its name in
+                the environment, with what would be right. Values are never repeated.
+        """
+        faults = list(_unknown_overrides(overrides))
+        variables: dict[str, str | None] = dict(os.environ)
+        try:
+            variables = _read_env_file(env_file) | variables
+        except (OSError, UnicodeError):
+            faults.append(f"the file {_shown(str(env_file))} can't be read as UTF-8 text")
+            env_file = None
+        faults += _unknown_variables(variables)
+        given = {name: value for name, value in overrides.items() if name in cls.model_fields}
+        settings: Self | None = None
+        try:
+            settings = cls(_env_file=env_file, _env_file_encoding="utf-8", **given)
+        except ValidationError as error:
+            faults += _describe(error)
+        is_set = _is_set(variables, given) if settings is None else settings.model_dump()
+        faults += [
+            f"{cls.env_names[name]} is not set, and is needed here"
+            for name in required
+            if not is_set.get(name)
+        ]
+        if faults or settings is None:
+            raise SettingsError(faults)
+        return settings
+
+
+Settings.env_names = {
+    name: str(field.validation_alias or f"{ENV_PREFIX}{name.upper()}")
+    for name, field in Settings.model_fields.items()
+}
+
+
+def _read_env_file(env_file: str | Path | None) -> dict[str, str | None]:
+    if env_file is None:
+        return {}
+    Path(env_file).read_text("utf-8")  # raises: pydantic-settings takes a missing file for empty
+    source = DotEnvSettingsSource(Settings, env_file=env_file, env_file_encoding="utf-8")
+    return dict(source.env_vars)
+
+
+def _is_set(variables: Mapping[str, str | None], given: Mapping[str, object]) -> dict[str, object]:
+    """What each setting was given as, right or wrong, by the precedence of `load`."""
+    upper = {name.upper(): value for name, value in variables.items()}
+    return {name: upper.get(env) for name, env in Settings.env_names.items()} | dict(given)
+
+
+def _describe(error: ValidationError) -> Iterator[str]:
+    """What would be right, for each setting that pydantic refused."""
+    fields = {env_name: name for name, env_name in Settings.env_names.items()}
+    # An alias stands in the place of the name; a fault inside a tuple has the same first part.
+    found = {str(fault["loc"][0]): fault for fault in error.errors(include_url=False)}
+    for place, fault in found.items():
+        name = fields.get(place, place)
+        ours = fault.get("ctx", {}).get("error")  # the ValueError of one of our own checks
+        expected = str(ours) if ours else _expectation(Settings.model_fields[name])
+        yield f"{Settings.env_names[name]} {expected}"
+
+
+def _expectation(field: FieldInfo) -> str:
+    """What a field's type and bounds ask for."""
+    if field.annotation is bool:
+        return "must be true or false"
+    if field.annotation is int:
+        bounds: dict[str, object] = {}
+        for bound in field.metadata:  # an `annotated_types.Ge` and a `Le`
+            bounds |= {side: getattr(bound, side) for side in ("ge", "le") if hasattr(bound, side)}
+        return f"must be a whole number from {bounds['ge']} to {bounds['le']}"
+    if get_origin(field.annotation) is Literal:
+        return f"must be one of: {', '.join(get_args(field.annotation))}"
+    return "must be text"
+
+
+def _unknown_overrides(overrides: Mapping[str, object]) -> Iterator[str]:
+    for name in overrides:
+        if name not in Settings.model_fields:
+            yield f"{_shown(name)} is no setting{_hint(name, Settings.model_fields)}"
+
+
+def _unknown_variables(variables: Iterable[str]) -> Iterator[str]:
+    """Typing errors: a variable that looks like ours and is not."""
+    known = Settings.env_names.values()
+    for name in sorted({variable.upper() for variable in variables}):
+        ours = name.startswith(ENV_PREFIX) and not name.startswith(RESERVED_ENV_PREFIX)
+        if ours and name not in known:
+            yield f"{_shown(name)} is no setting{_hint(name, known)}"
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    nearest = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {nearest[0]}?" if nearest else ""
+
+
+def _shown(name: str) -> str:
+    """A name from outside, fit for one line of a log."""
+    return ascii(name[:100])[1:-1]
