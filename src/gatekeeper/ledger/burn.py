@@ -1,0 +1,67 @@
+"""Burn order: which grant is spent first. It is total, so every store and every run agree."""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+
+from gatekeeper.ledger.values import Account, LiveGrant
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+def burn_order(grants: Iterable[LiveGrant]) -> list[LiveGrant]:
+    """Priority (lowest first), then expiry (none last), then creation, then id.
+
+    Overage burns last of all, whatever its priority: nobody pays for more while something that is
+    already paid is left.
+    """
+    return sorted(
+        grants,
+        key=lambda grant: (
+            grant.meter is not None,
+            grant.priority,
+            grant.expires_at or _NEVER,
+            grant.created_at,
+            grant.id,
+        ),
+    )
+
+
+def allocate(
+    grants: Iterable[LiveGrant], amount: int, now: datetime
+) -> Iterator[tuple[LiveGrant, int]]:
+    """Split `amount` over the grants in burn order; yields less if they hold less."""
+    for grant in burn_order(grants):
+        if amount == 0:
+            return
+        if has_expired(grant, now):
+            continue
+        taken = amount if (room := headroom(grant)) is None else min(room, amount)
+        if taken:
+            yield grant, taken
+            amount -= taken
+
+
+def headroom(grant: LiveGrant) -> int | None:
+    """How much a hold could claim of this grant; None is without bound."""
+    return grant.mint_left if grant.mints else grant.remaining
+
+
+def total_headroom(grants: Iterable[LiveGrant]) -> int | None:
+    """How much a hold could claim of all these grants; None is without bound."""
+    total = 0
+    for grant in grants:
+        room = headroom(grant)
+        if room is None:
+            return None
+        total += room
+    return total
+
+
+def spendable(account: Account, now: datetime) -> int | None:
+    """How much a hold could claim of the account, overage included; None is without bound."""
+    return total_headroom(grant for grant in account.grants if not has_expired(grant, now))
+
+
+def has_expired(grant: LiveGrant, now: datetime) -> bool:
+    """Whether the grant's time is over."""
+    return grant.expires_at is not None and grant.expires_at <= now
