@@ -1,0 +1,82 @@
+"""What is known of a customer: the facts from which entitlements are derived, as stored.
+
+These are projections of Stripe's objects and the host's own records. Instants are aware UTC
+datetimes; intervals are half-open.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from gatekeeper.catalog import Terms
+from gatekeeper.types import Amount
+
+
+class PaidLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One paid invoice line: the interval it bought, and the terms that were bought with it.
+
+    The union of an item's non-proration lines is its coverage. A positive proration raises the
+    terms for the rest of its interval and extends nothing.
+    """
+
+    id: str
+    item_id: str
+    invoice_id: str
+    start: datetime
+    end: datetime
+    quantity: int
+    terms: Terms
+    proration: bool = False
+    amount_minor: int = 0
+    currency: str = ""
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """One item of a subscription, with what its subscription says of it.
+
+    `status` is Stripe's word, kept even when we do not know it. `unpaid_since` is the moment at
+    which the oldest unpaid invoice was finalised, or was due. `anchor` is Stripe's
+    billing_cycle_anchor, to which recurring windows are anchored.
+    """
+
+    id: str
+    subscription_id: str
+    status: str
+    price_id: str
+    quantity: int
+    terms: Terms | None
+    started_at: datetime
+    anchor: datetime
+    period_start: datetime
+    period_end: datetime
+    trial_end: datetime | None = None
+    cancel_at: datetime | None = None
+    ended_at: datetime | None = None
+    collection_paused: bool = False
+    unpaid_since: datetime | None = None
+    paid_lines: tuple[PaidLine, ...] = ()
+
+
+class Override(msgspec.Struct, frozen=True, kw_only=True):
+    """An exception made for one customer: a feature on or off, a limit, or a plan as a gift."""
+
+    kind: Literal["feature", "limit", "plan"]
+    key: str
+    value: bool | Amount = True
+    expires_at: datetime | None = None
+    reason: str | None = None
+    actor: str | None = None
+
+
+class CustomerState(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the entitlements of one customer are derived from.
+
+    `version` grows with every change of any of it: it is the epoch of the caches.
+    """
+
+    customer: str
+    created_at: datetime
+    version: int = 0
+    items: tuple[Item, ...] = ()
+    overrides: tuple[Override, ...] = ()

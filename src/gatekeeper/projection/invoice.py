@@ -1,0 +1,187 @@
+"""From Stripe's invoice to what we keep of it: above all, what its lines have bought."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+
+from gatekeeper.projection.prices import price_of
+from gatekeeper.projection.reading import Node
+
+
+class LineFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of an invoice.
+
+    Attributes:
+        item_id: the subscription item that it bills; None for anything else.
+        amount_minor: before discounts, as Stripe gives it; negative for a credit. A trial's line
+            is 0, a line with a coupon of 100 % is not.
+        discount_minor: what discounts take off.
+        lookup_key: the price's, where Stripe shows the price.
+    """
+
+    id: str
+    subscription_id: str | None
+    item_id: str | None
+    price_id: str | None
+    lookup_key: str | None
+    quantity: int
+    start: datetime
+    end: datetime
+    proration: bool
+    amount_minor: int
+    discount_minor: int
+    currency: str
+
+
+class InvoiceFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """An invoice as Stripe has it now.
+
+    Attributes:
+        customer: Stripe's id; Stripe allows for invoices without one.
+        credited_minor: what credit notes gave back after the payment. Refunds without a credit note
+            are not visible here.
+        payment_intent_ids: the payments of it that Stripe shows.
+        has_more_lines: the list of lines is longer than what was sent: fetch the rest.
+    """
+
+    id: str
+    customer: str | None
+    subscription_id: str | None
+    livemode: bool
+    status: str
+    billing_reason: str | None
+    collection_method: str | None
+    currency: str
+    amount_due_minor: int
+    amount_paid_minor: int
+    credited_minor: int
+    paid_out_of_band: bool
+    created_at: datetime
+    finalized_at: datetime | None
+    due_at: datetime | None
+    paid_at: datetime | None
+    payment_intent_ids: tuple[str, ...]
+    lines: tuple[LineFacts, ...]
+    has_more_lines: bool = False
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether it is settled: paid, paid out of band, or nothing was to be paid."""
+        return self.status == "paid"
+
+    @property
+    def net_paid_minor(self) -> int:
+        """What was paid, less what credit notes gave back."""
+        return max(0, self.amount_paid_minor - self.credited_minor)
+
+    @property
+    def is_credited_in_full(self) -> bool:
+        """Whether credit notes gave back all that was paid."""
+        return self.amount_paid_minor > 0 and self.net_paid_minor == 0
+
+    @property
+    def paid_lines(self) -> tuple[LineFacts, ...]:
+        """What has been bought of subscription items: none before it is paid, none if all of it
+        was credited. Lines of $0 count; a proration counts if it is positive."""
+        if not self.is_paid or self.is_credited_in_full:
+            return ()
+        return tuple(
+            line
+            for line in self.lines
+            if line.item_id is not None
+            and line.price_id is not None
+            and line.start < line.end
+            and (line.amount_minor > 0 or not line.proration)
+        )
+
+
+def project_invoice(value: Mapping[str, object]) -> InvoiceFacts:
+    """Read an invoice of any API version.
+
+    Raises:
+        ProjectionError: naming the place that is not as it must be.
+    """
+    root = Node.root(value, "invoice")
+    transitions = root.maybe_node("status_transitions")
+    off_stripe = root.maybe_whole("amount_paid_off_stripe") or 0
+    return InvoiceFacts(
+        id=root.word("id"),
+        customer=root.maybe_reference("customer"),
+        subscription_id=_subscription_id(root),
+        livemode=root.flag("livemode"),
+        status=_status(root),
+        billing_reason=root.maybe_word("billing_reason"),
+        collection_method=root.maybe_word("collection_method"),
+        currency=root.word("currency"),
+        amount_due_minor=root.whole("amount_due"),
+        amount_paid_minor=root.whole("amount_paid"),
+        credited_minor=root.maybe_whole("post_payment_credit_notes_amount", minimum=0) or 0,
+        paid_out_of_band=root.flag("paid_out_of_band") or off_stripe > 0,
+        created_at=root.moment("created"),
+        finalized_at=None if transitions is None else transitions.maybe_moment("finalized_at"),
+        due_at=root.maybe_moment("due_date"),
+        paid_at=None if transitions is None else transitions.maybe_moment("paid_at"),
+        payment_intent_ids=_payment_intents(root),
+        lines=tuple(_line(node) for node in root.nodes("lines")),
+        has_more_lines=root.has_more("lines"),
+    )
+
+
+def _status(root: Node) -> str:
+    """Stripe's word. Stripe allows for null: nothing is known to be paid then, unless it says."""
+    return root.maybe_word("status") or ("paid" if root.flag("paid") else "draft")
+
+
+def _subscription_id(root: Node) -> str | None:
+    """Since 2025-03-31 (basil) in `parent`, before in `subscription`."""
+    parent = root.maybe_node("parent")
+    details = None if parent is None else parent.maybe_node("subscription_details")
+    if details is not None:
+        return details.reference("subscription")
+    return root.maybe_reference("subscription")
+
+
+def _payment_intents(root: Node) -> tuple[str, ...]:
+    """Since 2025-03-31 (basil) in `payments`, before in `payment_intent`."""
+    found = [root.maybe_reference("payment_intent")]
+    for payment in root.nodes("payments"):
+        source = payment.maybe_node("payment")
+        found.append(None if source is None else source.maybe_reference("payment_intent"))
+    return tuple(dict.fromkeys(name for name in found if name is not None))
+
+
+def _line(node: Node) -> LineFacts:
+    price_id, price = price_of(node)
+    details = _parent_details(node)
+    period = node.node("period")
+    quantity = node.maybe_whole("quantity", minimum=0)
+    proration = node.maybe_flag("proration")
+    return LineFacts(
+        id=node.word("id"),
+        subscription_id=_either(node, details, "subscription"),
+        item_id=_either(node, details, "subscription_item"),
+        price_id=price_id,
+        lookup_key=None if price is None else price.maybe_word("lookup_key"),
+        quantity=1 if quantity is None else quantity,
+        start=period.moment("start"),
+        end=period.moment("end"),
+        proration=(details or node).flag("proration") if proration is None else proration,
+        amount_minor=node.whole("amount"),
+        discount_minor=sum(entry.whole("amount") for entry in node.nodes("discount_amounts")),
+        currency=node.word("currency"),
+    )
+
+
+def _parent_details(node: Node) -> Node | None:
+    """What a line of 2025-03-31 (basil) or later says of where it comes from."""
+    parent = node.maybe_node("parent")
+    if parent is None:
+        return None
+    details = parent.maybe_node("subscription_item_details")
+    return details or parent.maybe_node("invoice_item_details")
+
+
+def _either(node: Node, details: Node | None, key: str) -> str | None:
+    found = None if details is None else details.maybe_reference(key)
+    return found or node.maybe_reference(key)
