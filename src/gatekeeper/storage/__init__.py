@@ -1,0 +1,1 @@
+"""Storage: one port (`port`), its rows (`records`), and its implementations."""

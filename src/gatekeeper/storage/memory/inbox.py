@@ -1,0 +1,140 @@
+"""Received events, completions and fetch tickets, in memory."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from gatekeeper.storage.memory.tables import Journal, Table
+from gatekeeper.storage.port import MAX_EVENTS_PER_OBJECT, Inbox
+from gatekeeper.storage.records import EventStatus, InboxEvent
+
+
+class _Tickets(NamedTuple):
+    """The tickets of one object: the last taken, the last used, and whether its end is written."""
+
+    taken: int = 0
+    used: int = 0
+    ended: bool = False
+
+
+class MemoryInbox(Inbox):
+    """See the port."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._events: Table[str, InboxEvent] = Table(journal)
+        self._pending: Table[str, None] = Table(journal)
+        self._completions: Table[str, dict[str, datetime]] = Table(journal)
+        self._tickets: Table[str, _Tickets] = Table(journal)
+
+    def insert(self, event: InboxEvent) -> bool:
+        if event.key in self._events:
+            return False
+        self._put(event)
+        return True
+
+    def get(self, key: str) -> InboxEvent | None:
+        return self._events.get(key)
+
+    def claim(self, now: datetime, lease_until: datetime, limit: int) -> Sequence[InboxEvent]:
+        pending = [event for key, _ in self._pending.items() if (event := self._events.get(key))]
+        leased = {event.object_key for event in pending if _is_leased(event, now)}
+        due = sorted(
+            (one for one in pending if one.due_at <= now and one.object_key not in leased),
+            key=_age,
+        )
+        chosen: dict[str, list[InboxEvent]] = {}
+        for event in due:
+            if event.object_key in chosen or len(chosen) < limit:
+                chosen.setdefault(event.object_key, []).append(event)
+        claimed = [
+            replace(event, attempts=event.attempts + 1, leased_until=lease_until)
+            for events in chosen.values()
+            for event in events[:MAX_EVENTS_PER_OBJECT]
+        ]
+        for event in claimed:
+            self._put(event)
+        return tuple(sorted(claimed, key=_age))
+
+    def settle(
+        self,
+        key: str,
+        status: EventStatus,
+        *,
+        due_at: datetime | None = None,
+        error: str | None = None,
+    ) -> None:
+        event = self._events.get(key)
+        if event is not None:
+            self._put(
+                replace(
+                    event,
+                    status=status,
+                    due_at=due_at or event.due_at,
+                    leased_until=None,
+                    last_error=error,
+                )
+            )
+
+    def completed(self, key: str) -> frozenset[str]:
+        return frozenset(self._completions.get(key) or ())
+
+    def complete(self, key: str, handler: str, at: datetime) -> bool:
+        stored = self._completions.get(key) or {}
+        if handler in stored:
+            return False
+        self._completions.put(key, {**stored, handler: at})
+        return True
+
+    def counts(self) -> dict[EventStatus, int]:
+        counts: dict[EventStatus, int] = {}
+        for event in self._events.values():
+            counts[event.status] = counts.get(event.status, 0) + 1
+        return counts
+
+    def by_status(self, status: EventStatus, limit: int) -> Sequence[InboxEvent]:
+        found = (event for event in self._events.values() if event.status is status)
+        return tuple(sorted(found, key=_age)[:limit])
+
+    def purge_payloads(self, before: datetime, limit: int) -> int:
+        old = sorted(
+            (
+                event
+                for event in self._events.values()
+                if event.payload is not None
+                and event.status is not EventStatus.PENDING
+                and event.received_at < before
+            ),
+            key=_age,
+        )[:limit]
+        for event in old:
+            self._put(replace(event, payload=None))
+        return len(old)
+
+    def take_ticket(self, object_key: str) -> int:
+        tickets = self._tickets.get(object_key) or _Tickets()
+        self._tickets.put(object_key, tickets._replace(taken=tickets.taken + 1))
+        return tickets.taken + 1
+
+    def use_ticket(self, object_key: str, ticket: int, *, terminal: bool) -> bool:
+        tickets = self._tickets.get(object_key) or _Tickets()
+        if ticket < tickets.used or (tickets.ended and not terminal):
+            return False
+        self._tickets.put(object_key, tickets._replace(used=ticket, ended=terminal))
+        return True
+
+    def _put(self, event: InboxEvent) -> None:
+        self._events.put(event.key, event)
+        if event.status is EventStatus.PENDING:
+            self._pending.put(event.key, None)
+        else:
+            self._pending.delete(event.key)
+
+
+def _is_leased(event: InboxEvent, now: datetime) -> bool:
+    return event.leased_until is not None and event.leased_until > now
+
+
+def _age(event: InboxEvent) -> tuple[datetime, str]:
+    return event.received_at, event.key

@@ -1,0 +1,40 @@
+"""Purchases, in memory."""
+
+from gatekeeper.errors import ConflictError
+from gatekeeper.storage.memory.tables import Journal, Table
+from gatekeeper.storage.port import Purchases
+from gatekeeper.storage.records import Purchase
+
+
+class MemoryPurchases(Purchases):
+    """See the port."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._purchases: Table[str, Purchase] = Table(journal)
+        self._by_session: Table[str, str] = Table(journal)
+
+    def insert(self, purchase: Purchase) -> None:
+        if not self._purchases.insert(purchase.id, purchase):
+            raise ConflictError("There is a purchase of this id already.")
+        self._claim_session(purchase)
+
+    def save(self, purchase: Purchase) -> None:
+        stored = self._purchases.get(purchase.id)
+        if stored is None:
+            return
+        if stored.checkout_session_id is not None:
+            self._by_session.delete(stored.checkout_session_id)
+        self._purchases.put(purchase.id, purchase)
+        self._claim_session(purchase)
+
+    def get(self, purchase_id: str, *, lock: bool = False) -> Purchase | None:
+        return self._purchases.get(purchase_id)
+
+    def by_session(self, checkout_session_id: str, *, lock: bool = False) -> Purchase | None:
+        purchase_id = self._by_session.get(checkout_session_id)
+        return None if purchase_id is None else self._purchases.get(purchase_id)
+
+    def _claim_session(self, purchase: Purchase) -> None:
+        session = purchase.checkout_session_id
+        if session is not None and not self._by_session.insert(session, purchase.id):
+            raise ConflictError("There is a purchase of this checkout session already.")

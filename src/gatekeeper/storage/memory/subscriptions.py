@@ -1,0 +1,103 @@
+"""Subscriptions with their items, paid lines, invoices and prices, in memory."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from msgspec.structs import replace
+
+from gatekeeper.entitlements.state import Item, PaidLine
+from gatekeeper.storage.memory.tables import Journal, Table
+from gatekeeper.storage.port import Subscriptions
+from gatekeeper.storage.records import Invoice, PriceRecord, Subscription
+
+_LAST = datetime.max.replace(tzinfo=UTC)
+
+
+class MemorySubscriptions(Subscriptions):
+    """See the port."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._subscriptions: Table[str, Subscription] = Table(journal)
+        self._of_customer: Table[str, tuple[str, ...]] = Table(journal)
+        self._items: Table[str, tuple[Item, ...]] = Table(journal)
+        self._unpaid_since: Table[str, datetime] = Table(journal)
+        self._line_ids: Table[tuple[str, str], None] = Table(journal)
+        self._lines: Table[tuple[str, str], tuple[PaidLine, ...]] = Table(journal)
+        self._invoices: Table[str, Invoice] = Table(journal)
+        self._invoices_of: Table[str, tuple[str, ...]] = Table(journal)
+        self._prices: Table[str, PriceRecord] = Table(journal)
+
+    def get(self, subscription_id: str) -> Subscription | None:
+        return self._subscriptions.get(subscription_id)
+
+    def items(self, subscription_id: str) -> Sequence[Item]:
+        subscription = self._subscriptions.get(subscription_id)
+        if subscription is None:
+            return ()
+        unpaid_since = self._unpaid_since.get(subscription_id)
+        return tuple(
+            replace(
+                item,
+                unpaid_since=unpaid_since,
+                paid_lines=self._lines.get((subscription.customer, item.id)) or (),
+            )
+            for item in self._items.get(subscription_id) or ()
+        )
+
+    def items_of(self, customer: str) -> tuple[Item, ...]:
+        """The items of all subscriptions of a customer."""
+        found = (
+            item for each in self._of_customer.get(customer) or () for item in self.items(each)
+        )
+        return tuple(sorted(found, key=lambda item: item.id))
+
+    def save(self, subscription: Subscription, items: Sequence[Item]) -> None:
+        self._subscriptions.put(subscription.id, subscription)
+        _append(self._of_customer, subscription.customer, subscription.id)
+        kept = {item.id: item for item in items}
+        gone_at = subscription.ended_at or subscription.updated_at
+        for stored in self._items.get(subscription.id) or ():
+            if stored.id not in kept:
+                kept[stored.id] = replace(stored, ended_at=stored.ended_at or gone_at)
+        ordered = sorted(kept.values(), key=lambda item: item.id)
+        self._items.put(subscription.id, tuple(ordered))
+
+    def set_unpaid_since(self, subscription_id: str, since: datetime | None) -> None:
+        if since is None:
+            self._unpaid_since.delete(subscription_id)
+        elif subscription_id in self._subscriptions:
+            self._unpaid_since.put(subscription_id, since)
+
+    def add_paid_lines(self, customer: str, lines: Iterable[PaidLine]) -> int:
+        added = 0
+        for line in lines:
+            if self._line_ids.insert((customer, line.id), None):
+                key = (customer, line.item_id)
+                stored = self._lines.get(key) or ()
+                ordered = sorted((*stored, line), key=lambda one: (one.start, one.id))
+                self._lines.put(key, tuple(ordered))
+                added += 1
+        return added
+
+    def save_invoice(self, invoice: Invoice) -> None:
+        self._invoices.put(invoice.id, invoice)
+        if invoice.subscription_id is not None:
+            _append(self._invoices_of, invoice.subscription_id, invoice.id)
+
+    def oldest_unpaid(self, subscription_id: str) -> Invoice | None:
+        stored = map(self._invoices.get, self._invoices_of.get(subscription_id) or ())
+        unpaid = (one for one in stored if one and one.status == "open" and one.amount_due_minor)
+        return min(unpaid, key=lambda one: (one.finalized_at or _LAST, one.id), default=None)
+
+    def price(self, price_id: str) -> PriceRecord | None:
+        return self._prices.get(price_id)
+
+    def record_price(self, price: PriceRecord) -> PriceRecord:
+        self._prices.insert(price.price_id, price)
+        return self._prices.get(price.price_id) or price
+
+
+def _append(table: Table[str, tuple[str, ...]], key: str, value: str) -> None:
+    stored = table.get(key) or ()
+    if value not in stored:
+        table.put(key, (*stored, value))

@@ -1,0 +1,381 @@
+"""The storage port: what the services ask of a database.
+
+A `Transaction` is synchronous on purpose: the same plain functions run inside our own transaction
+(which a `Store` brings to the event loop) and inside a host's SQLAlchemy session, sync or async.
+Aggregates are attributes; each has its own small interface. Nothing here decides a rule.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+from gatekeeper.entitlements.state import CustomerState, Item, Override, PaidLine
+from gatekeeper.ledger import Account, Change, Entry, Grant, Hold, Receipt
+from gatekeeper.storage.records import (
+    Customer,
+    EventStatus,
+    InboxEvent,
+    Invoice,
+    OutboxMessage,
+    PriceRecord,
+    Purchase,
+    Stamp,
+    Subscription,
+)
+
+T = TypeVar("T")
+
+MAX_EVENTS_PER_OBJECT: Final = 100
+"""How many events of one object a claim brings at most: what is in memory stays bounded."""
+
+
+class Customers(ABC):
+    """Customers, and the version that every change of their entitlements moves on."""
+
+    @abstractmethod
+    def get(self, customer: str, *, lock: bool = False) -> Customer | None:
+        """The customer, with their row locked until the end of the transaction if asked for."""
+
+    @abstractmethod
+    def by_stripe_id(self, stripe_id: str) -> Customer | None:
+        """The customer whom Stripe knows by this id."""
+
+    @abstractmethod
+    def insert(self, customer: Customer) -> bool:
+        """Add a customer; False if the id is there already (a deleted one included)."""
+
+    @abstractmethod
+    def save(self, customer: Customer) -> None:
+        """Write a customer's fields; the version is left to `touch`."""
+
+    @abstractmethod
+    def touch(self, customer: str) -> int:
+        """Move the version on by one and return it: the new epoch of the caches."""
+
+    @abstractmethod
+    def state(self, customer: str) -> CustomerState | None:
+        """All that entitlements derive from, read consistently; None if unknown or deleted."""
+
+    @abstractmethod
+    def put_override(self, customer: str, override: Override) -> None:
+        """Set an override; one of the same kind and key is replaced."""
+
+    @abstractmethod
+    def remove_override(self, customer: str, kind: str, key: str) -> bool:
+        """Remove an override; False if there was none."""
+
+
+class Subscriptions(ABC):
+    """Projections of subscriptions, their items, invoices and paid lines, and of prices."""
+
+    @abstractmethod
+    def get(self, subscription_id: str) -> Subscription | None:
+        """One subscription."""
+
+    @abstractmethod
+    def items(self, subscription_id: str) -> Sequence[Item]:
+        """The items of one subscription, with the paid lines of each."""
+
+    @abstractmethod
+    def save(self, subscription: Subscription, items: Sequence[Item]) -> None:
+        """Write a subscription and exactly these items. Paid lines are not touched; an item that
+        is gone keeps its row, marked ended, so that its history and coverage stay."""
+
+    @abstractmethod
+    def set_unpaid_since(self, subscription_id: str, since: datetime | None) -> None:
+        """Note since when the subscription's oldest unpaid invoice has been waiting."""
+
+    @abstractmethod
+    def add_paid_lines(self, customer: str, lines: Iterable[PaidLine]) -> int:
+        """Add paid lines; lines whose id is there already are left alone. Returns how many came."""
+
+    @abstractmethod
+    def save_invoice(self, invoice: Invoice) -> None:
+        """Insert or replace an invoice."""
+
+    @abstractmethod
+    def oldest_unpaid(self, subscription_id: str) -> Invoice | None:
+        """The open invoice of a subscription that was finalised first, with something due."""
+
+    @abstractmethod
+    def price(self, price_id: str) -> PriceRecord | None:
+        """What a price id stood for at first sight."""
+
+    @abstractmethod
+    def record_price(self, price: PriceRecord) -> PriceRecord:
+        """Record a price at first sight; returns what is stored, which may be older."""
+
+
+class Ledger(ABC):
+    """Accounts and their immutable history."""
+
+    @abstractmethod
+    def account(self, customer: str, unit: str, *, lock: bool) -> Account:
+        """An account, locked until the end of the transaction if `lock`.
+
+        One that was never used comes back empty; with `lock` its row is created first, so that two
+        first commands meet on it.
+        """
+
+    @abstractmethod
+    def accounts(self, customer: str) -> Sequence[Account]:
+        """All accounts of a customer, by unit."""
+
+    @abstractmethod
+    def save(self, before: Account, change: Change) -> None:
+        """Write all of a change: the account, its entries, grants and the hold.
+
+        Raises:
+            TransactionConflictError: the account is no longer `before` (its version moved on).
+        """
+
+    @abstractmethod
+    def find_hold(self, hold_id: str, *, customer: str | None = None) -> Hold | None:
+        """A hold by id; without `customer` the id must be unique among all customers.
+
+        Raises:
+            InvalidInputError: several customers have a hold of this id.
+        """
+
+    @abstractmethod
+    def expired_holds(
+        self, now: datetime, limit: int, *, customer: str | None = None, unit: str | None = None
+    ) -> Sequence[Hold]:
+        """Open holds whose time is over, the oldest first."""
+
+    @abstractmethod
+    def open_holds(self, customer: str, unit: str) -> Sequence[Hold]:
+        """The open holds of an account, the oldest first."""
+
+    @abstractmethod
+    def grant_by_source(self, source_key: str) -> Grant | None:
+        """The grant that a purchase has given, by its business key."""
+
+    @abstractmethod
+    def entries(self, customer: str, unit: str, after: int, limit: int) -> Sequence[Entry]:
+        """Entries of an account whose sequence number is above `after`, in order."""
+
+    @abstractmethod
+    def receipt(self, customer: str, key: str) -> Receipt | None:
+        """The receipt of a used idempotency key."""
+
+    @abstractmethod
+    def put_receipt(self, receipt: Receipt) -> None:
+        """Write a receipt, replacing one of the same key."""
+
+    @abstractmethod
+    def prune_receipts(self, before: datetime, limit: int) -> int:
+        """Delete receipts from before an instant; returns how many."""
+
+
+class Purchases(ABC):
+    """Checkouts that we started."""
+
+    @abstractmethod
+    def insert(self, purchase: Purchase) -> None:
+        """Add a purchase."""
+
+    @abstractmethod
+    def save(self, purchase: Purchase) -> None:
+        """Write a purchase's fields."""
+
+    @abstractmethod
+    def get(self, purchase_id: str, *, lock: bool = False) -> Purchase | None:
+        """A purchase by our id."""
+
+    @abstractmethod
+    def by_session(self, checkout_session_id: str, *, lock: bool = False) -> Purchase | None:
+        """A purchase by Stripe's checkout session."""
+
+
+class Inbox(ABC):
+    """Received events: the queue of the dispatcher."""
+
+    @abstractmethod
+    def insert(self, event: InboxEvent) -> bool:
+        """Store an event; False if its key is there already."""
+
+    @abstractmethod
+    def get(self, key: str) -> InboxEvent | None:
+        """One event."""
+
+    @abstractmethod
+    def claim(self, now: datetime, lease_until: datetime, limit: int) -> Sequence[InboxEvent]:
+        """Lease the due pending events of at most `limit` objects, oldest first.
+
+        All due events of an object come together, in order, to one claimer (the first
+        MAX_EVENTS_PER_OBJECT of them); an object with a live lease is skipped. Attempts are counted
+        on claiming, so that a crash counts as one.
+        """
+
+    @abstractmethod
+    def settle(
+        self,
+        key: str,
+        status: EventStatus,
+        *,
+        due_at: datetime | None = None,
+        error: str | None = None,
+    ) -> None:
+        """End a lease: done, dead, ignored, or pending again at `due_at`."""
+
+    @abstractmethod
+    def completed(self, key: str) -> frozenset[str]:
+        """The names of the handlers that have completed an event."""
+
+    @abstractmethod
+    def complete(self, key: str, handler: str, at: datetime) -> bool:
+        """Record a handler's completion, in the transaction of its effect; False if recorded."""
+
+    @abstractmethod
+    def counts(self) -> dict[EventStatus, int]:
+        """How many events there are of each status."""
+
+    @abstractmethod
+    def by_status(self, status: EventStatus, limit: int) -> Sequence[InboxEvent]:
+        """Events of one status, the oldest first."""
+
+    @abstractmethod
+    def purge_payloads(self, before: datetime, limit: int) -> int:
+        """Drop the raw payloads of settled events received before an instant; returns how many."""
+
+    @abstractmethod
+    def take_ticket(self, object_key: str) -> int:
+        """The next fetch ticket of an object: taken, and committed, before the fetch."""
+
+    @abstractmethod
+    def use_ticket(self, object_key: str, ticket: int, *, terminal: bool) -> bool:
+        """Whether what was fetched under `ticket` may be written, in that write's transaction.
+
+        False if a later ticket has been used, or a terminal state was written and this one is not.
+        """
+
+
+class Outbox(ABC):
+    """What has to leave."""
+
+    @abstractmethod
+    def add(self, messages: Iterable[OutboxMessage]) -> None:
+        """Write messages in the transaction that decided them."""
+
+    @abstractmethod
+    def claim(self, now: datetime, lease_until: datetime, limit: int) -> Sequence[OutboxMessage]:
+        """Lease due messages in order; only the first unsent one of each customer and topic."""
+
+    @abstractmethod
+    def sent(self, message_id: str, at: datetime) -> None:
+        """Mark a message as sent."""
+
+    @abstractmethod
+    def failed(self, message_id: str, error: str, *, due_at: datetime | None) -> None:
+        """Note a failure; `due_at` None makes it a dead letter."""
+
+
+class Transaction(ABC):
+    """One open transaction of a store, or of the host."""
+
+    customers: Customers
+    subscriptions: Subscriptions
+    ledger: Ledger
+    purchases: Purchases
+    inbox: Inbox
+    outbox: Outbox
+
+    @abstractmethod
+    def now(self) -> datetime:
+        """The database's clock at this moment, or the injected one; an aware UTC datetime."""
+
+    @abstractmethod
+    def stamp(self) -> Stamp | None:
+        """Which Stripe account and mode the database belongs to."""
+
+    @abstractmethod
+    def put_stamp(self, stamp: Stamp) -> None:
+        """Stamp the database; the first stamp stays."""
+
+    @abstractmethod
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once this transaction, or the host's, has been committed."""
+
+
+class Store(ABC):
+    """A database. Opened and closed with the gate."""
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Connect, and check that the schema is the one this release needs.
+
+        Raises:
+            SchemaVersionError: it is not; the message says which command mends it.
+            StoreUnavailableError: the database can't be reached.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Finish what runs, then disconnect."""
+
+    @abstractmethod
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in a transaction of its own and commit it, or roll it back if it raises.
+
+        `work` must be safe to run again: a deadlock or serialisation failure runs it anew, a few
+        times, before TransactionConflictError is raised.
+
+        Raises:
+            StoreUnavailableError: the database can't be reached; nothing was changed.
+        """
+
+    @abstractmethod
+    async def read(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` on a consistent snapshot, without write locks."""
+
+    @abstractmethod
+    def join(self, session: object) -> AbstractAsyncContextManager["Joined"]:
+        """Join a host's open SQLAlchemy `AsyncSession` or `AsyncConnection`.
+
+        Raises:
+            HostTransactionError: the session is of another kind, another database, or (SQLite) did
+                not begin with BEGIN IMMEDIATE.
+        """
+
+    @abstractmethod
+    def join_sync(self, session: object) -> "JoinedSync":
+        """Join a host's open SQLAlchemy `Session` or `Connection`, on the host's own thread."""
+
+
+class Joined(ABC):
+    """A host's open transaction, ready to run our functions."""
+
+    @abstractmethod
+    async def run(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` inside the host's transaction; the host commits or rolls back.
+
+        If `work` raises, nothing of it stays in the host's transaction, which goes on unharmed
+        unless the database itself has ended it (a deadlock, a lost connection).
+
+        Raises:
+            TransactionConflictError: the host has to roll back and run its transaction again.
+        """
+
+
+class JoinedSync(ABC):
+    """`Joined` for a synchronous host."""
+
+    @abstractmethod
+    def run(self, work: Callable[[Transaction], T]) -> T:
+        """As `Joined.run`."""

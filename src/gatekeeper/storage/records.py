@@ -1,0 +1,146 @@
+"""The rows that the shell keeps beside the ledger's and the entitlements' own values."""
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+
+class Customer(msgspec.Struct, frozen=True, kw_only=True):
+    """A customer by the host's own id. `stripe_id` is set once Stripe knows them too."""
+
+    id: str
+    created_at: datetime
+    version: int = 0
+    stripe_id: str | None = None
+    email: str | None = None
+    name: str | None = None
+    deleted_at: datetime | None = None
+
+
+class PriceRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What a Stripe price id stood for when it was first seen; never changed afterwards."""
+
+    price_id: str
+    lookup_key: str
+    plan: str | None = None
+    pack: str | None = None
+    first_seen_at: datetime
+
+
+class Subscription(msgspec.Struct, frozen=True, kw_only=True):
+    """The projection of one Stripe subscription; its items are stored beside it."""
+
+    id: str
+    customer: str
+    status: str
+    started_at: datetime
+    anchor: datetime
+    trial_end: datetime | None = None
+    cancel_at: datetime | None = None
+    ended_at: datetime | None = None
+    collection_paused: bool = False
+    latest_invoice_id: str | None = None
+    updated_at: datetime
+
+
+class Invoice(msgspec.Struct, frozen=True, kw_only=True):
+    """The projection of one Stripe invoice, as far as access depends on it."""
+
+    id: str
+    customer: str
+    subscription_id: str | None
+    status: str
+    amount_due_minor: int
+    amount_paid_minor: int
+    currency: str
+    created_at: datetime
+    finalized_at: datetime | None = None
+    due_at: datetime | None = None
+    paid_at: datetime | None = None
+
+
+class PurchaseStatus(StrEnum):
+    """How far a one-time purchase has come."""
+
+    PENDING = "pending"
+    PAID = "paid"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+
+class Purchase(msgspec.Struct, frozen=True, kw_only=True):
+    """One checkout that we started: what was asked for, by whom, and what came of it.
+
+    Written before the customer is sent to Stripe, so that what was bought is read from here, never
+    from the browser or from metadata (DESIGN invariant 10).
+    """
+
+    id: str
+    customer: str
+    price_lookup_key: str
+    quantity: int
+    mode: str
+    status: PurchaseStatus
+    created_at: datetime
+    checkout_session_id: str | None = None
+    payment_intent_id: str | None = None
+    subscription_id: str | None = None
+    settled_at: datetime | None = None
+
+
+class EventStatus(StrEnum):
+    """Where a received event is on its way."""
+
+    PENDING = "pending"
+    DONE = "done"
+    DEAD = "dead"
+    IGNORED = "ignored"
+
+
+class InboxEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One event as received. `payload` is the raw body (None once purged), for replay.
+
+    `key` identifies the event: its id, with the Connect account it came for. `object_key` names
+    the object it is about, the unit of ordering and of fetches.
+    """
+
+    key: str
+    event_id: str
+    type: str
+    account: str | None
+    livemode: bool
+    api_version: str | None
+    object_type: str | None
+    object_id: str | None
+    object_key: str
+    created_at: datetime
+    received_at: datetime
+    payload: bytes | None
+    status: EventStatus = EventStatus.PENDING
+    attempts: int = 0
+    due_at: datetime
+    leased_until: datetime | None = None
+    last_error: str | None = None
+
+
+class OutboxMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that has to leave, written in the transaction that decided it."""
+
+    id: str
+    customer: str
+    topic: str
+    body: str
+    created_at: datetime
+    due_at: datetime
+    attempts: int = 0
+    sent_at: datetime | None = None
+    dead: bool = False
+    last_error: str | None = None
+
+
+class Stamp(msgspec.Struct, frozen=True, kw_only=True):
+    """The Stripe account and mode that a database belongs to."""
+
+    account: str
+    livemode: bool

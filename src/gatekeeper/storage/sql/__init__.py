@@ -1,0 +1,1 @@
+"""The SQL store: PostgreSQL and SQLite through SQLAlchemy Core."""

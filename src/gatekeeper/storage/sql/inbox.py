@@ -1,0 +1,242 @@
+"""Received events: the dispatcher's queue.
+
+What is leased is the object, not the event: its row in `inbox_objects` is locked by whoever claims,
+settles or uses a ticket, always before rows of `inbox`. So no two claimers get one object, not even
+through an event that arrives while the first one is being claimed.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Boolean, and_, bindparam, exists, func, or_, select, update
+
+from gatekeeper.storage.port import MAX_EVENTS_PER_OBJECT, Inbox
+from gatekeeper.storage.records import EventStatus, InboxEvent
+from gatekeeper.storage.sql.aggregate import Aggregate, columns_of, select_of, struct_of
+from gatekeeper.storage.sql.tables import completions, inbox, inbox_objects
+from gatekeeper.storage.sql.tables.base import PENDING
+from gatekeeper.storage.sql.types import storable
+
+MAX_ERROR_CHARS: Final = 2_000
+"""How much of an error's message is kept with an event or a message."""
+
+_GET: Final = select_of(inbox, InboxEvent).where(inbox.c.key == bindparam("of_key"))
+
+# -- claiming -------------------------------------------------------------------------------------
+
+_FREE: Final = or_(
+    inbox_objects.c.leased_until.is_(None), inbox_objects.c.leased_until <= bindparam("now")
+)
+_DUE: Final = and_(inbox.c.status == PENDING, inbox.c.due_at <= bindparam("now"))
+_OLDEST_DUE: Final = (
+    select(inbox.c.object_key, inbox.c.received_at)
+    .join(inbox_objects, inbox_objects.c.object_key == inbox.c.object_key)
+    .where(_DUE, _FREE)
+    .order_by(inbox.c.received_at, inbox.c.key)
+    .limit(bindparam("events_seen"))  # bounds the work of one claim, however long the queue is
+    .subquery()
+)
+_CANDIDATES: Final = (
+    select(_OLDEST_DUE.c.object_key, func.min(_OLDEST_DUE.c.received_at).label("first"))
+    .group_by(_OLDEST_DUE.c.object_key)
+    .order_by("first", _OLDEST_DUE.c.object_key)
+    .limit(bindparam("at_most"))
+    .subquery()
+)
+# Locking makes PostgreSQL check the lease once more on the row as it is now; an object that another
+# claimer has locked is that claimer's.
+_LOCK_OBJECTS: Final = (
+    select(inbox_objects.c.object_key)
+    .join(_CANDIDATES, _CANDIDATES.c.object_key == inbox_objects.c.object_key)
+    .where(_FREE)
+    .with_for_update(of=inbox_objects, key_share=True, skip_locked=True)
+)
+_LEASE_OBJECTS: Final = (
+    update(inbox_objects)
+    .where(inbox_objects.c.object_key.in_(bindparam("objects", expanding=True)))
+    .values(leased_until=bindparam("until"))
+)
+# A statement of its own, after the locks: its snapshot shows what the last holder of them left.
+_NUMBERED: Final = (
+    select(
+        inbox.c.key,
+        func.row_number()
+        .over(partition_by=inbox.c.object_key, order_by=(inbox.c.received_at, inbox.c.key))
+        .label("place"),
+    )
+    .where(inbox.c.object_key.in_(bindparam("objects", expanding=True)), _DUE)
+    .subquery()
+)
+_LEASE_EVENTS: Final = (
+    update(inbox)
+    .where(
+        inbox.c.key.in_(select(_NUMBERED.c.key).where(_NUMBERED.c.place <= MAX_EVENTS_PER_OBJECT))
+    )
+    .values(leased_until=bindparam("until"), attempts=inbox.c.attempts + 1)
+    .returning(*(inbox.c[name] for name in InboxEvent.__struct_fields__))
+)
+
+# -- settling -------------------------------------------------------------------------------------
+
+_LOCK_OBJECT_OF: Final = (
+    select(inbox_objects.c.object_key)
+    .where(
+        inbox_objects.c.object_key
+        == select(inbox.c.object_key).where(inbox.c.key == bindparam("of_key")).scalar_subquery()
+    )
+    .with_for_update(key_share=True)
+)
+_SETTLE: Final = (
+    update(inbox)
+    .where(inbox.c.key == bindparam("of_key"))
+    .values(status=bindparam("to"), leased_until=None, last_error=bindparam("error"))
+)
+_SETTLE_UNTIL: Final = _SETTLE.values(due_at=bindparam("due"))
+_FREE_OBJECT: Final = (
+    update(inbox_objects)
+    .where(
+        inbox_objects.c.object_key == bindparam("of_object"),
+        ~exists().where(
+            inbox.c.object_key == inbox_objects.c.object_key,
+            inbox.c.status == PENDING,
+            inbox.c.leased_until == inbox_objects.c.leased_until,  # an older lease has lapsed
+        ),
+    )
+    .values(leased_until=None)
+)
+
+# -- the rest -------------------------------------------------------------------------------------
+
+_COMPLETED: Final = select(completions.c.handler).where(
+    completions.c.event_key == bindparam("of_key")
+)
+_COUNTS: Final = select(inbox.c.status, func.count()).group_by(inbox.c.status)
+_BY_STATUS: Final = (
+    select_of(inbox, InboxEvent)
+    .where(inbox.c.status == bindparam("of_status"))
+    .order_by(inbox.c.received_at, inbox.c.key)
+    .limit(bindparam("at_most"))
+)
+_PURGE_PAYLOADS: Final = (
+    update(inbox)
+    .where(
+        inbox.c.key.in_(
+            select(inbox.c.key)
+            .where(
+                inbox.c.payload.is_not(None),
+                inbox.c.status != PENDING,
+                inbox.c.received_at < bindparam("before"),
+            )
+            .order_by(inbox.c.received_at)
+            .limit(bindparam("at_most"))
+        )
+    )
+    .values(payload=None)
+)
+_TAKE_TICKET: Final = (
+    update(inbox_objects)
+    .where(inbox_objects.c.object_key == bindparam("of_object"))
+    .values(taken=inbox_objects.c.taken + 1)
+    .returning(inbox_objects.c.taken)
+)
+_USE_TICKET: Final = (
+    update(inbox_objects)
+    .where(
+        inbox_objects.c.object_key == bindparam("of_object"),
+        inbox_objects.c.used <= bindparam("ticket"),
+        or_(~inbox_objects.c.terminal, bindparam("is_terminal", type_=Boolean())),
+    )
+    .values(
+        used=bindparam("ticket"),
+        terminal=or_(inbox_objects.c.terminal, bindparam("is_terminal", type_=Boolean())),
+    )
+)
+_OBJECT: Final = select(inbox_objects.c.object_key).where(
+    inbox_objects.c.object_key == bindparam("of_object")
+)
+
+
+class SqlInbox(Aggregate, Inbox):
+    """`Inbox` over the tables `inbox`, `inbox_objects` and `inbox_completions`."""
+
+    def insert(self, event: InboxEvent) -> bool:
+        if not self._changed(self._dialect.insert_new(inbox), columns_of(event)):
+            return False
+        self._add_object(event.object_key)
+        return True
+
+    def get(self, key: str) -> InboxEvent | None:
+        rows = self._connection.execute(_GET, {"of_key": key})
+        return struct_of(rows.mappings().one_or_none(), InboxEvent)
+
+    def claim(self, now: datetime, lease_until: datetime, limit: int) -> Sequence[InboxEvent]:
+        seen = limit * MAX_EVENTS_PER_OBJECT
+        which = {"now": now, "at_most": limit, "events_seen": seen}
+        objects = list(self._connection.execute(_LOCK_OBJECTS, which).scalars())
+        if not objects:
+            return []
+        which = {"objects": objects, "until": lease_until}
+        self._connection.execute(_LEASE_OBJECTS, which)
+        rows = self._connection.execute(_LEASE_EVENTS, {**which, "now": now}).mappings()
+        return sorted(
+            (InboxEvent(**row) for row in rows), key=lambda event: (event.received_at, event.key)
+        )
+
+    def settle(
+        self,
+        key: str,
+        status: EventStatus,
+        *,
+        due_at: datetime | None = None,
+        error: str | None = None,
+    ) -> None:
+        # Two events of one object may be settled at the same moment: without the lock, each would
+        # see the other's lease and leave the object to both.
+        of_object = self._connection.execute(_LOCK_OBJECT_OF, {"of_key": key}).scalar_one_or_none()
+        kept = None if error is None else storable(error, max_chars=MAX_ERROR_CHARS)
+        which = {"of_key": key, "to": status, "error": kept}
+        if due_at is None:
+            self._connection.execute(_SETTLE, which)
+        else:
+            self._connection.execute(_SETTLE_UNTIL, {**which, "due": due_at})
+        self._connection.execute(_FREE_OBJECT, {"of_object": of_object})
+
+    def completed(self, key: str) -> frozenset[str]:
+        return frozenset(self._connection.execute(_COMPLETED, {"of_key": key}).scalars())
+
+    def complete(self, key: str, handler: str, at: datetime) -> bool:
+        row = {"event_key": key, "handler": handler, "completed_at": at}
+        return self._changed(self._dialect.insert_new(completions), row) == 1
+
+    def counts(self) -> dict[EventStatus, int]:
+        return {row[0]: row[1] for row in self._connection.execute(_COUNTS)}
+
+    def by_status(self, status: EventStatus, limit: int) -> Sequence[InboxEvent]:
+        rows = self._connection.execute(_BY_STATUS, {"of_status": status, "at_most": limit})
+        return [InboxEvent(**row) for row in rows.mappings()]
+
+    def purge_payloads(self, before: datetime, limit: int) -> int:
+        return self._changed(_PURGE_PAYLOADS, {"before": before, "at_most": limit})
+
+    def take_ticket(self, object_key: str) -> int:
+        which = {"of_object": object_key}
+        ticket = self._connection.execute(_TAKE_TICKET, which).scalar_one_or_none()
+        if ticket is None:
+            self._add_object(object_key)
+            ticket = self._connection.execute(_TAKE_TICKET, which).scalar_one()
+        return int(ticket)
+
+    def use_ticket(self, object_key: str, ticket: int, *, terminal: bool) -> bool:
+        which = {"of_object": object_key, "ticket": ticket, "is_terminal": terminal}
+        if self._changed(_USE_TICKET, which):
+            return True
+        return self._add_object(object_key) and self._changed(_USE_TICKET, which) == 1
+
+    def _add_object(self, object_key: str) -> bool:
+        """Make an object's row; False if it has one. Looked up first, since INSERT ... ON CONFLICT
+        would wait for a transaction that is updating the row, and a webhook must not."""
+        if self._connection.execute(_OBJECT, {"of_object": object_key}).first() is not None:
+            return False
+        row = {"object_key": object_key, "taken": 0, "used": 0, "terminal": False}
+        return self._changed(self._dialect.insert_new(inbox_objects), row) == 1

@@ -1,0 +1,47 @@
+"""Checkouts that we started."""
+
+from typing import Final
+
+from sqlalchemy import bindparam, insert, update
+
+from gatekeeper.errors import NotFoundError
+from gatekeeper.storage.port import Purchases
+from gatekeeper.storage.records import Purchase
+from gatekeeper.storage.sql.aggregate import Aggregate, columns_of, select_of, struct_of
+from gatekeeper.storage.sql.tables import purchases
+
+_INSERT: Final = insert(purchases)
+_SAVE: Final = (
+    update(purchases)
+    .where(purchases.c.id == bindparam("purchase_id"))
+    .values({name: bindparam(f"new_{name}") for name in Purchase.__struct_fields__ if name != "id"})
+)
+_GET: Final = select_of(purchases, Purchase).where(purchases.c.id == bindparam("purchase_id"))
+_GET_LOCKED: Final = _GET.with_for_update()
+_BY_SESSION: Final = select_of(purchases, Purchase).where(
+    purchases.c.checkout_session_id == bindparam("session_id")
+)
+_BY_SESSION_LOCKED: Final = _BY_SESSION.with_for_update()
+
+
+class SqlPurchases(Aggregate, Purchases):
+    """`Purchases` over the table `purchases`."""
+
+    def insert(self, purchase: Purchase) -> None:
+        self._connection.execute(_INSERT, columns_of(purchase))
+
+    def save(self, purchase: Purchase) -> None:
+        values = {f"new_{name}": value for name, value in columns_of(purchase).items()}
+        values["purchase_id"] = values.pop("new_id")
+        if not self._changed(_SAVE, values):
+            raise NotFoundError(f"There is no purchase {purchase.id!r}.")
+
+    def get(self, purchase_id: str, *, lock: bool = False) -> Purchase | None:
+        statement = _GET_LOCKED if lock else _GET
+        rows = self._connection.execute(statement, {"purchase_id": purchase_id})
+        return struct_of(rows.mappings().one_or_none(), Purchase)
+
+    def by_session(self, checkout_session_id: str, *, lock: bool = False) -> Purchase | None:
+        statement = _BY_SESSION_LOCKED if lock else _BY_SESSION
+        rows = self._connection.execute(statement, {"session_id": checkout_session_id})
+        return struct_of(rows.mappings().one_or_none(), Purchase)

@@ -1,0 +1,58 @@
+"""What every store must do, as tests to inherit.
+
+    pytest.register_assert_rewrite("gatekeeper.testing.conformance")  # for readable failures
+
+    class TestMyStore(StoreConformance):
+        @pytest.fixture
+        async def store(self) -> AsyncIterator[Store]:
+            async with MyStore(...) as store:
+                yield store
+
+The fixture `store` brings an opened store that is empty; each test has its own. The tests are
+`async` and ask for the `anyio` plugin of pytest, on asyncio. They wait for nothing: whatever
+depends on time is asked with an instant of the test's own, so that the store's clock does not
+matter. A suite for one aggregate can be inherited by itself.
+"""
+
+from gatekeeper.testing.conformance.storage.customers import CustomerConformance
+from gatekeeper.testing.conformance.storage.history import HistoryConformance
+from gatekeeper.testing.conformance.storage.holds import HoldConformance
+from gatekeeper.testing.conformance.storage.inbox import InboxConformance
+from gatekeeper.testing.conformance.storage.ledger import LedgerConformance
+from gatekeeper.testing.conformance.storage.outbox import OutboxConformance
+from gatekeeper.testing.conformance.storage.purchases import PurchaseConformance
+from gatekeeper.testing.conformance.storage.subscriptions import SubscriptionConformance
+from gatekeeper.testing.conformance.storage.tickets import TicketConformance
+from gatekeeper.testing.conformance.storage.transactions import TransactionConformance
+from gatekeeper.testing.conformance.storage.values import ValueConformance
+
+__all__ = [
+    "CustomerConformance",
+    "HistoryConformance",
+    "HoldConformance",
+    "InboxConformance",
+    "LedgerConformance",
+    "OutboxConformance",
+    "PurchaseConformance",
+    "StoreConformance",
+    "SubscriptionConformance",
+    "TicketConformance",
+    "TransactionConformance",
+    "ValueConformance",
+]
+
+
+class StoreConformance(
+    CustomerConformance,
+    HistoryConformance,
+    HoldConformance,
+    InboxConformance,
+    LedgerConformance,
+    OutboxConformance,
+    PurchaseConformance,
+    SubscriptionConformance,
+    TicketConformance,
+    TransactionConformance,
+    ValueConformance,
+):
+    """Everything that every store must do. Provide an opened `store` as a fixture."""

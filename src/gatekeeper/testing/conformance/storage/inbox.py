@@ -1,0 +1,265 @@
+"""The inbox: stored once, one claimer for each object, in order, and nothing forgotten."""
+
+import asyncio
+from collections import Counter
+from datetime import datetime
+
+import pytest
+from msgspec.structs import replace
+
+from gatekeeper.storage.port import MAX_EVENTS_PER_OBJECT, Store, Transaction
+from gatekeeper.storage.records import EventStatus, InboxEvent
+from gatekeeper.testing.conformance.storage import samples
+from gatekeeper.testing.conformance.storage.samples import DAY, HOUR, NOW, SECOND
+
+LEASE = NOW + HOUR
+
+
+class InboxConformance:
+    """What every store must do with received events. Provide an opened `store` as a fixture."""
+
+    pytestmark = pytest.mark.anyio
+
+    async def test_an_event_comes_back_as_inserted(self, store: Store) -> None:
+        full = samples.event(
+            account="acct_1",
+            livemode=True,
+            payload=bytes(range(256)),
+            status=EventStatus.DEAD,
+            attempts=3,
+            last_error="it failed",
+        )
+        bare = samples.event(
+            "evt_2", api_version=None, object_type=None, object_id=None, payload=None
+        )
+        assert await store.write(lambda tx: tx.inbox.insert(full))
+        assert await store.write(lambda tx: tx.inbox.insert(bare))
+        assert await store.read(lambda tx: tx.inbox.get("evt_1")) == full
+        assert await store.read(lambda tx: tx.inbox.get("evt_2")) == bare
+        assert await store.read(lambda tx: tx.inbox.get("evt_3")) is None
+
+    async def test_case_01_of_fifty_racing_inserts_exactly_one_is_new(self, store: Store) -> None:
+        racers = [samples.event(attempts=number) for number in range(50)]
+        new = await asyncio.gather(*(_insert_one(store, one) for one in racers))
+        assert new.count(True) == 1
+        assert await store.read(lambda tx: tx.inbox.get("evt_1")) == racers[new.index(True)]
+
+    async def test_a_duplicate_of_a_finished_event_stays_finished(self, store: Store) -> None:
+        await _insert(store, samples.event())
+        await store.write(lambda tx: tx.inbox.settle("evt_1", EventStatus.DONE))
+        assert not await store.write(lambda tx: tx.inbox.insert(samples.event()))
+        assert await _claim(store) == []
+
+    async def test_a_claim_leases_what_is_due_oldest_first(self, store: Store) -> None:
+        await _insert(
+            store,
+            samples.event("evt_a", "sub_a", age=1),
+            samples.event("evt_b", "sub_b", age=3),
+            samples.event("evt_c", "sub_c", age=2),
+            samples.event("evt_future", "sub_d", due_at=NOW + SECOND),
+            samples.event("evt_done", "sub_e", status=EventStatus.DONE),
+        )
+        claimed = await store.write(lambda tx: tx.inbox.claim(NOW, LEASE, 10))
+        assert [one.key for one in claimed] == ["evt_b", "evt_c", "evt_a"]
+        stored = await store.read(lambda tx: tx.inbox.get("evt_b"))
+        assert stored is not None
+        assert stored == claimed[0]
+        assert (stored.attempts, stored.status) == (1, EventStatus.PENDING)
+
+    async def test_a_claim_is_limited(self, store: Store) -> None:
+        await _insert(store, *(samples.event(f"evt_{n}", f"sub_{n}", age=9 - n) for n in range(5)))
+        assert await _claim(store, limit=2) == ["evt_0", "evt_1"]
+        assert await _claim(store, limit=2) == ["evt_2", "evt_3"]
+        assert await _claim(store, limit=2) == ["evt_4"]
+        assert await _claim(store, limit=2) == []
+
+    async def test_the_due_events_of_an_object_come_together_and_in_order(
+        self, store: Store
+    ) -> None:
+        await _insert(
+            store,
+            samples.event("evt_3", "sub_a", age=1),
+            samples.event("evt_1", "sub_a", age=9),
+            samples.event("evt_other", "sub_b", age=5),
+            samples.event("evt_2", "sub_a", age=4),
+        )
+        claimed = await _claim(store, limit=1)  # one object
+        assert claimed == ["evt_1", "evt_2", "evt_3"]
+        assert await _claim(store, limit=1) == ["evt_other"]
+
+    async def test_a_claim_of_one_object_is_bounded(self, store: Store) -> None:
+        many = [f"evt_{n:04}" for n in range(MAX_EVENTS_PER_OBJECT + 3)]
+        await _insert(store, *(samples.event(key, age=999 - n) for n, key in enumerate(many)))
+        first = await _claim(store)
+        assert first == many[:MAX_EVENTS_PER_OBJECT]
+        assert await _claim(store) == []  # the rest is the same object's
+
+        def settle(tx: Transaction) -> None:
+            for key in first:
+                tx.inbox.settle(key, EventStatus.DONE)
+
+        await store.write(settle)
+        assert await _claim(store) == many[MAX_EVENTS_PER_OBJECT:]
+
+    async def test_an_object_with_a_live_lease_is_skipped(self, store: Store) -> None:
+        await _insert(store, samples.event("evt_1", age=2))
+        assert await _claim(store) == ["evt_1"]
+        await _insert(store, samples.event("evt_2", age=1), samples.event("evt_3", "sub_2"))
+        assert await _claim(store) == ["evt_3"]
+        await store.write(lambda tx: tx.inbox.settle("evt_1", EventStatus.DONE))
+        assert await _claim(store) == ["evt_2"]
+
+    async def test_the_lease_of_an_object_lasts_until_its_last_event_is_settled(
+        self, store: Store
+    ) -> None:
+        await _insert(store, samples.event("evt_1", age=2), samples.event("evt_2", age=1))
+        assert await _claim(store) == ["evt_1", "evt_2"]
+        await _insert(store, samples.event("evt_3"))
+        await store.write(lambda tx: tx.inbox.settle("evt_1", EventStatus.DONE))
+        assert await _claim(store) == []
+        await store.write(lambda tx: tx.inbox.settle("evt_2", EventStatus.DONE))
+        assert await _claim(store) == ["evt_3"]
+
+    async def test_case_03_a_lease_that_ran_out_is_claimed_anew_and_counted(
+        self, store: Store
+    ) -> None:
+        await _insert(store, samples.event("evt_1", age=2), samples.event("evt_2", age=1))
+        for attempt in range(1, 4):
+            now = NOW + attempt * DAY
+            assert await _claim(store, now=now, until=now + HOUR) == ["evt_1", "evt_2"]
+            assert await _claim(store, now=now + HOUR - SECOND) == []
+            stored = await store.read(lambda tx: tx.inbox.get("evt_1"))
+            assert stored is not None
+            assert stored.attempts == attempt
+
+    async def test_racing_claimers_never_share_an_object(self, store: Store) -> None:
+        await _insert(
+            store,
+            *(
+                samples.event(f"evt_{n:02}_{k}", f"sub_{n}", age=99 - n - k)
+                for n in range(12)
+                for k in range(3)
+            ),
+        )
+        claims = await asyncio.gather(
+            *(store.write(lambda tx: tx.inbox.claim(NOW, LEASE, 4)) for _ in range(8))
+        )
+        owners = [
+            (one.object_key, number) for number, claimed in enumerate(claims) for one in claimed
+        ]
+        keys = Counter(one.key for claimed in claims for one in claimed)
+        assert max(keys.values()) == 1
+        assert all(count == 3 for count in Counter(owners).values())
+        assert len({owner[0] for owner in set(owners)}) == len(set(owners))
+        rest = [await _claim(store, limit=12) for _ in range(2)]
+        assert len(keys) + len(rest[0]) == 36
+        assert rest[1] == []
+
+    async def test_case_13_a_failed_event_waits_and_others_go_on(self, store: Store) -> None:
+        await _insert(store, samples.event("evt_1", "sub_1", age=2))
+        await _claim(store)
+        await store.write(
+            lambda tx: tx.inbox.settle(
+                "evt_1", EventStatus.PENDING, due_at=NOW + HOUR, error="it failed"
+            )
+        )
+        await _insert(store, samples.event("evt_2", "sub_2", age=1))
+        assert await _claim(store) == ["evt_2"]
+        await store.write(lambda tx: tx.inbox.settle("evt_2", EventStatus.DONE))
+        stored = await store.read(lambda tx: tx.inbox.get("evt_1"))
+        assert stored is not None
+        assert (stored.due_at, stored.last_error, stored.attempts) == (NOW + HOUR, "it failed", 1)
+        assert stored.status is EventStatus.PENDING
+        assert await _claim(store, now=NOW + HOUR) == ["evt_1"]
+
+    @pytest.mark.parametrize("end", [EventStatus.DONE, EventStatus.DEAD, EventStatus.IGNORED])
+    async def test_an_ended_event_is_not_claimed_again(
+        self, store: Store, end: EventStatus
+    ) -> None:
+        await _insert(store, samples.event())
+        await _claim(store)
+        await store.write(lambda tx: tx.inbox.settle("evt_1", end, error="why"))
+        assert await _claim(store, now=NOW + 9 * DAY) == []
+        stored = await store.read(lambda tx: tx.inbox.get("evt_1"))
+        assert stored is not None
+        assert (stored.status, stored.last_error) == (end, "why")
+
+    async def test_a_dead_event_can_be_brought_back(self, store: Store) -> None:
+        await _insert(store, samples.event(status=EventStatus.DEAD, last_error="it failed"))
+        await store.write(lambda tx: tx.inbox.settle("evt_1", EventStatus.PENDING, due_at=NOW))
+        assert await _claim(store) == ["evt_1"]
+        stored = await store.read(lambda tx: tx.inbox.get("evt_1"))
+        assert stored is not None
+        assert stored.last_error is None
+
+    async def test_case_14_a_completion_is_recorded_once(self, store: Store) -> None:
+        await _insert(store, samples.event(), samples.event("evt_2"))
+        assert await store.read(lambda tx: tx.inbox.completed("evt_1")) == frozenset()
+        racing = await asyncio.gather(
+            *(store.write(lambda tx: tx.inbox.complete("evt_1", "grant", NOW)) for _ in range(8))
+        )
+        assert racing.count(True) == 1
+        assert await store.write(lambda tx: tx.inbox.complete("evt_1", "thank_you", NOW))
+        found = await store.read(lambda tx: tx.inbox.completed("evt_1"))
+        assert found == {"grant", "thank_you"}
+        assert await store.read(lambda tx: tx.inbox.completed("evt_2")) == frozenset()
+
+    async def test_events_are_counted_and_listed_by_status(self, store: Store) -> None:
+        assert not any((await store.read(lambda tx: tx.inbox.counts())).values())
+        await _insert(
+            store,
+            samples.event("evt_1", age=1),
+            samples.event("evt_2", age=3, status=EventStatus.DEAD),
+            samples.event("evt_3", age=4, status=EventStatus.DEAD),
+            samples.event("evt_4", age=2, status=EventStatus.DEAD),
+        )
+        counts = await store.read(lambda tx: tx.inbox.counts())
+        assert {status: count for status, count in counts.items() if count} == {
+            EventStatus.PENDING: 1,
+            EventStatus.DEAD: 3,
+        }
+        listed = await store.read(lambda tx: tx.inbox.by_status(EventStatus.DEAD, 2))
+        assert [one.key for one in listed] == ["evt_3", "evt_2"]
+        assert list(await store.read(lambda tx: tx.inbox.by_status(EventStatus.DONE, 2))) == []
+
+    async def test_old_payloads_of_settled_events_are_purged_in_portions(
+        self, store: Store
+    ) -> None:
+        await _insert(
+            store,
+            samples.event("evt_1", age=5, status=EventStatus.DONE),
+            samples.event("evt_2", age=4, status=EventStatus.IGNORED),
+            samples.event("evt_3", age=3, status=EventStatus.DONE),
+            samples.event("evt_waiting", age=9),
+            samples.event("evt_young", status=EventStatus.DONE),
+        )
+        purged = [await store.write(lambda tx: tx.inbox.purge_payloads(NOW, 2)) for _ in range(3)]
+        assert purged == [2, 1, 0]
+
+        def payloads(tx: Transaction) -> list[str]:
+            keys = ["evt_1", "evt_2", "evt_3", "evt_waiting", "evt_young"]
+            events = [tx.inbox.get(key) for key in keys]
+            return [one.key for one in events if one is not None and one.payload is not None]
+
+        assert await store.read(payloads) == ["evt_waiting", "evt_young"]
+        expected = replace(samples.event("evt_1", age=5, status=EventStatus.DONE), payload=None)
+        assert await store.read(lambda tx: tx.inbox.get("evt_1")) == expected
+
+
+async def _insert(store: Store, *events: InboxEvent) -> None:
+    def work(tx: Transaction) -> list[bool]:
+        return [tx.inbox.insert(one) for one in events]
+
+    assert all(await store.write(work))
+
+
+async def _claim(
+    store: Store, *, now: datetime = NOW, until: datetime | None = None, limit: int = 10
+) -> list[str]:
+    lease_until = until or now + HOUR
+    claimed = await store.write(lambda tx: tx.inbox.claim(now, lease_until, limit))
+    return [one.key for one in claimed]
+
+
+async def _insert_one(store: Store, event: InboxEvent) -> bool:
+    return await store.write(lambda tx: tx.inbox.insert(event))
