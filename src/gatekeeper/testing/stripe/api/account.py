@@ -1,0 +1,198 @@
+"""`/v1/account`, `/v1/balance`, `/v1/events`, `/v1/webhook_endpoints`, portal sessions."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from gatekeeper.testing.stripe.core.errors import invalid
+from gatekeeper.testing.stripe.core.params import (
+    Fields,
+    Flag,
+    Kind,
+    Many,
+    Metadata,
+    Text,
+    merge_metadata,
+)
+from gatekeeper.testing.stripe.core.store import Obj
+from gatekeeper.testing.stripe.listing import list_params, page, plain_list_params
+from gatekeeper.testing.stripe.routing import Api
+from gatekeeper.testing.stripe.state import State
+
+_ENDPOINT_CHANGE: dict[str, Kind] = {
+    "description": Text(),
+    "enabled_events": Many(Text(), 1_000),
+    "metadata": Metadata(),
+    "url": Text(),
+}
+
+_ENDPOINT: dict[str, Kind] = {**_ENDPOINT_CHANGE, "api_version": Text()}
+
+
+def account(state: State, params: dict[str, Any]) -> Obj:
+    """`GET /v1/account`. The mode is not in it: `/v1/balance` tells that."""
+    settings = state.settings
+    return {
+        "id": settings.account_id,
+        "object": "account",
+        "business_profile": None,
+        "business_type": "company",
+        "capabilities": {"card_payments": "active", "transfers": "active"},
+        "charges_enabled": True,
+        "country": settings.country,
+        "default_currency": settings.currency,
+        "details_submitted": True,
+        "email": None,
+        "metadata": {},
+        "payouts_enabled": True,
+        "settings": None,
+        "type": "standard",
+    }
+
+
+def balance(state: State, params: dict[str, Any]) -> Obj:
+    """`GET /v1/balance`: always empty, but it tells the key's mode."""
+    nothing = [{"amount": 0, "currency": state.settings.currency, "source_types": {"card": 0}}]
+    return {
+        "object": "balance",
+        "available": nothing,
+        "livemode": state.settings.livemode,
+        "pending": nothing,
+    }
+
+
+def list_events(state: State, params: dict[str, Any]) -> Obj:
+    """`GET /v1/events`."""
+    types = params.get("types") or ([params["type"]] if params.get("type") else None)
+    delivered = params.get("delivery_success")
+    rows = [
+        event
+        for event in state.store.all("event")
+        if (types is None or any(_matches(event["type"], wanted) for wanted in types))
+        and (delivered is None or delivered is (event["pending_webhooks"] == 0))
+    ]
+    return page("/v1/events", rows, params)
+
+
+def _matches(event_type: str, wanted: str) -> bool:
+    """`invoice.*` stands for every type that begins so."""
+    if wanted.endswith("*"):
+        return event_type.startswith(wanted[:-1])
+    return event_type == wanted
+
+
+def create_endpoint(state: State, params: dict[str, Any]) -> Obj:
+    """`POST /v1/webhook_endpoints`: only this answer carries the secret."""
+    endpoint = new_endpoint(state, **params)
+    return {**endpoint, "secret": state.store.hidden(endpoint)["secret"]}
+
+
+def new_endpoint(
+    state: State,
+    *,
+    url: str,
+    enabled_events: list[str],
+    secret: str | None = None,
+    api_version: str | None = None,
+    description: str | None = None,
+    metadata: dict[str, str] | None = None,
+) -> Obj:
+    """Make an endpoint; `secret` is the simulator's choice unless it is given."""
+    _check_url(url)
+    endpoint: Obj = {
+        "id": state.ids.new("we"),
+        "object": "webhook_endpoint",
+        "api_version": api_version,
+        "application": None,
+        "created": state.now(),
+        "description": description,
+        "enabled_events": enabled_events,
+        "livemode": state.settings.livemode,
+        "metadata": merge_metadata({}, metadata),
+        "status": "enabled",
+        "url": url,
+    }
+    return state.store.add("webhook_endpoint", endpoint, secret=secret or state.ids.new("whsec"))
+
+
+def _check_url(url: str) -> None:
+    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
+        raise invalid("Invalid URL: URL must be publicly accessible and start with https.", "url")
+
+
+def update_endpoint(state: State, params: dict[str, Any], identifier: str) -> Obj:
+    """`POST /v1/webhook_endpoints/{webhook_endpoint}`."""
+    endpoint = state.store.need("webhook_endpoint", identifier)
+    if params.get("url") is not None:
+        _check_url(params["url"])
+    for key in ("description", "enabled_events", "url"):
+        if key in params:
+            endpoint[key] = params[key]
+    if "metadata" in params:
+        endpoint["metadata"] = merge_metadata(endpoint["metadata"], params["metadata"])
+    if params.get("disabled") is not None:
+        endpoint["status"] = "disabled" if params["disabled"] else "enabled"
+    return endpoint
+
+
+def delete_endpoint(state: State, params: dict[str, Any], identifier: str) -> Obj:
+    """`DELETE /v1/webhook_endpoints/{webhook_endpoint}`."""
+    endpoint = state.store.need("webhook_endpoint", identifier)
+    return state.store.bury("webhook_endpoint", endpoint)
+
+
+def create_portal_session(state: State, params: dict[str, Any]) -> Obj:
+    """`POST /v1/billing_portal/sessions`: a link to the customer's own page."""
+    customer = state.store.need("customer", params["customer"], "customer")
+    identifier = state.ids.new("bps")
+    session: Obj = {
+        "id": identifier,
+        "object": "billing_portal.session",
+        "configuration": params.get("configuration") or "bpc_simulator",
+        "created": state.now(),
+        "customer": customer["id"],
+        "customer_account": None,
+        "flow": None,
+        "livemode": state.settings.livemode,
+        "locale": params.get("locale"),
+        "on_behalf_of": None,
+        "return_url": params.get("return_url"),
+        "url": f"{state.base_url}/p/session/{identifier}",
+    }
+    state.store.add("billing_portal.session", session)
+    state.emit("billing_portal.session.created", session)
+    return session
+
+
+def register(api: Api) -> None:
+    """Declare the operations."""
+
+    def one(kind: str) -> Any:
+        return lambda state, params, identifier: state.store.need(kind, identifier)
+
+    api.add("GET", "/v1/account", account)
+    api.add("GET", "/v1/balance", balance)
+    events = list_params(type=Text(), types=Many(Text(), 20), delivery_success=Flag())
+    api.add("GET", "/v1/events", list_events, events)
+    api.add("GET", "/v1/events/{id}", one("event"))
+    path, own = "/v1/webhook_endpoints", "/v1/webhook_endpoints/{webhook_endpoint}"
+
+    def list_endpoints(state: State, params: dict[str, Any]) -> Obj:
+        return page(path, state.store.all("webhook_endpoint"), params)
+
+    api.add("POST", path, create_endpoint, Fields(_ENDPOINT, ("enabled_events", "url")))
+    api.add("GET", path, list_endpoints, plain_list_params())
+    api.add("GET", own, one("webhook_endpoint"))
+    api.add("POST", own, update_endpoint, Fields({**_ENDPOINT_CHANGE, "disabled": Flag()}))
+    api.add("DELETE", own, delete_endpoint)
+    portal: dict[str, Kind] = {
+        "configuration": Text(),
+        "customer": Text(),
+        "locale": Text(),
+        "return_url": Text(),
+    }
+    api.add(
+        "POST",
+        "/v1/billing_portal/sessions",
+        create_portal_session,
+        Fields(portal, ("customer",)),
+    )

@@ -1,0 +1,267 @@
+"""`POST /v1/checkout/sessions`: what it accepts, and the session that it makes."""
+
+from typing import Any
+
+from gatekeeper.testing.stripe.api.prices import PRICE_DATA, new_price
+from gatekeeper.testing.stripe.billing import checkout
+from gatekeeper.testing.stripe.billing.lines import cost
+from gatekeeper.testing.stripe.core.clock import DAY_SECONDS, MINUTE_SECONDS
+from gatekeeper.testing.stripe.core.errors import invalid, missing_parameter
+from gatekeeper.testing.stripe.core.params import (
+    Choice,
+    Currency,
+    Fields,
+    Flag,
+    Integer,
+    Kind,
+    Many,
+    Metadata,
+    Moment,
+    Text,
+    merge_metadata,
+)
+from gatekeeper.testing.stripe.core.store import Obj
+from gatekeeper.testing.stripe.state import State
+
+_ADJUSTABLE = Fields({"enabled": Flag(), "maximum": Integer(0), "minimum": Integer(0)})
+
+_LINE = Fields(
+    {
+        "adjustable_quantity": _ADJUSTABLE,
+        "price": Text(),
+        "price_data": PRICE_DATA,
+        "quantity": Integer(0),
+    }
+)
+
+_END_BEHAVIOR = Fields({"missing_payment_method": Choice(("cancel", "create_invoice", "pause"))})
+
+_SUBSCRIPTION_DATA = Fields(
+    {
+        "description": Text(500),
+        "metadata": Metadata(),
+        "trial_end": Moment(),
+        "trial_period_days": Integer(1, 730),
+        "trial_settings": Fields({"end_behavior": _END_BEHAVIOR}),
+    }
+)
+
+_INTENT_DATA = Fields(
+    {
+        "description": Text(1_000),
+        "metadata": Metadata(),
+        "receipt_email": Text(),
+        "setup_future_usage": Choice(("off_session", "on_session")),
+    }
+)
+
+CREATE: dict[str, Kind] = {
+    "allow_promotion_codes": Flag(),
+    "automatic_tax": Fields({"enabled": Flag()}),
+    "billing_address_collection": Choice(("auto", "required")),
+    "cancel_url": Text(),
+    "client_reference_id": Text(200),
+    "currency": Currency(),
+    "customer": Text(),
+    "customer_creation": Choice(("always", "if_required")),
+    "customer_email": Text(800),
+    "customer_update": Fields({"address": Text(), "name": Text(), "shipping": Text()}),
+    "expires_at": Moment(),
+    "line_items": Many(_LINE),
+    "locale": Text(),
+    "metadata": Metadata(),
+    "mode": Choice(("payment", "setup", "subscription")),
+    "payment_intent_data": _INTENT_DATA,
+    "payment_method_collection": Choice(("always", "if_required")),
+    "payment_method_types": Many(Choice(("card", "sepa_debit"))),
+    "submit_type": Choice(("auto", "book", "donate", "pay", "subscribe")),
+    "subscription_data": _SUBSCRIPTION_DATA,
+    "success_url": Text(),
+    "ui_mode": Choice(("hosted_page",)),
+}
+
+
+def create(state: State, params: dict[str, Any]) -> Obj:
+    """`POST /v1/checkout/sessions`, in the modes subscription and payment."""
+    mode = params.get("mode") or _mode_missing()
+    _check(state, params, mode)
+    rows = [
+        _row(state, line, mode, f"line_items[{index}]")
+        for index, line in enumerate(params["line_items"])
+    ]
+    currencies = {row["currency"] for row in rows}
+    if len(currencies) > 1:
+        raise invalid("All line items must have the same currency.", "line_items")
+    currency = currencies.pop()
+    if params.get("currency") not in (None, currency):
+        raise invalid(f"The prices are in {currency}.", "currency")
+    total = sum(row["amount_total"] for row in rows)
+    session = _session(state, params, mode, currency, total)
+    state.store.add(
+        "checkout.session",
+        session,
+        line_items=rows,
+        subscription_data=_data(params, "subscription_data"),
+        payment_intent_data=_data(params, "payment_intent_data"),
+        intent=None,
+        new_customer=None,
+        method=None,
+        details=None,
+    )
+    state.agenda.at(session["expires_at"], lambda: checkout.expire_if_open(state, session))
+    return session
+
+
+def _mode_missing() -> str:
+    raise missing_parameter("mode")
+
+
+def _check(state: State, params: dict[str, Any], mode: str) -> None:
+    if mode == "setup":
+        raise invalid("The simulator has no checkout sessions of mode setup.", "mode")
+    if not params.get("line_items"):
+        raise missing_parameter("line_items")
+    if params.get("success_url") is None:
+        raise missing_parameter("success_url")
+    if params.get("customer") is not None:
+        state.store.need("customer", params["customer"], "customer")
+        if params.get("customer_email") is not None:
+            raise invalid(
+                "You may only specify one of these parameters: customer, customer_email.",
+                "customer",
+            )
+    for name, other in (("subscription_data", "payment"), ("payment_intent_data", "subscription")):
+        if params.get(name) and mode == other:
+            raise invalid(f"You can not pass `{name}` in `{mode}` mode.", name)
+    if params.get("customer_creation") and mode == "subscription":
+        raise invalid(
+            "`customer_creation` can only be used in `payment` and `setup` mode.",
+            "customer_creation",
+        )
+    expires = params.get("expires_at")
+    soonest = state.now() + 30 * MINUTE_SECONDS
+    if expires is not None and not soonest - 5 <= expires <= state.now() + DAY_SECONDS:
+        raise invalid(
+            "The `expires_at` timestamp must be at least 30 minutes and at most 24 hours from"
+            " Checkout Session creation.",
+            "expires_at",
+        )
+
+
+def _data(params: dict[str, Any], name: str) -> dict[str, Any]:
+    given: dict[str, Any] = params.get(name) or {}
+    return {**given, "metadata": merge_metadata({}, given.get("metadata"))}
+
+
+def _row(state: State, line: dict[str, Any], mode: str, path: str) -> Obj:
+    if line.get("price") is not None:
+        price = state.store.need("price", line["price"], f"{path}[price]")
+    elif line.get("price_data") is not None:
+        price = new_price(state, line["price_data"], f"{path}[price_data]")
+    else:
+        raise missing_parameter(f"{path}[price]")
+    recurring = price["recurring"]
+    if not price["active"]:
+        raise invalid(f"The price specified is inactive: {price['id']}", f"{path}[price]")
+    if mode == "payment" and recurring is not None:
+        raise invalid(
+            "You specified `payment` mode but passed a recurring price. Either switch to"
+            " `subscription` mode or use only one-time prices.",
+            f"{path}[price]",
+        )
+    if mode == "subscription" and recurring is None:
+        raise invalid(
+            "The simulator's subscription mode takes recurring prices only.", f"{path}[price]"
+        )
+    metered = recurring is not None and recurring["usage_type"] == "metered"
+    quantity = line.get("quantity")
+    if metered and quantity is not None:
+        raise invalid("Quantity should not be specified for metered prices.", f"{path}[quantity]")
+    if not metered and not quantity:
+        raise missing_parameter(f"{path}[quantity]")
+    amount = 0 if metered else cost(price, quantity)
+    return {
+        "id": state.ids.new("li"),
+        "object": "item",
+        "adjustable_quantity": None,
+        "amount_discount": 0,
+        "amount_subtotal": amount,
+        "amount_tax": 0,
+        "amount_total": amount,
+        "currency": price["currency"],
+        "description": state.store.get("product", price["product"])["name"],
+        "metadata": {},
+        "price": price,
+        "quantity": None if metered else quantity,
+    }
+
+
+def _session(state: State, params: dict[str, Any], mode: str, currency: str, total: int) -> Obj:
+    live = "live" if state.settings.livemode else "test"
+    identifier = state.ids.new(f"cs_{live}")
+    creation = params.get("customer_creation") or "if_required"
+    types = params.get("payment_method_types") or ["card", "sepa_debit"]
+    return {
+        "id": identifier,
+        "object": "checkout.session",
+        "adaptive_pricing": None,
+        "after_expiration": None,
+        "allow_promotion_codes": params.get("allow_promotion_codes"),
+        "amount_subtotal": total,
+        "amount_total": total,
+        "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
+        "billing_address_collection": params.get("billing_address_collection"),
+        "cancel_url": params.get("cancel_url"),
+        "client_reference_id": params.get("client_reference_id"),
+        "client_secret": None,
+        "collected_information": None,
+        "consent": None,
+        "consent_collection": None,
+        "created": state.now(),
+        "currency": currency,
+        "currency_conversion": None,
+        "custom_fields": [],
+        "custom_text": dict.fromkeys(
+            ("after_submit", "shipping_address", "submit", "terms_of_service_acceptance")
+        ),
+        "customer": params.get("customer"),
+        "customer_account": None,
+        "customer_creation": creation if mode == "payment" else None,
+        "customer_details": None,
+        "customer_email": params.get("customer_email"),
+        "discounts": [],
+        "excluded_payment_method_types": [],
+        "expires_at": params.get("expires_at") or state.now() + DAY_SECONDS,
+        "invoice": None,
+        "invoice_creation": None,
+        "livemode": state.settings.livemode,
+        "locale": params.get("locale"),
+        "metadata": merge_metadata({}, params.get("metadata")),
+        "mode": mode,
+        "origin_context": None,
+        "payment_intent": None,
+        "payment_link": None,
+        "payment_method_collection": (
+            params.get("payment_method_collection") or "always" if mode == "subscription" else None
+        ),
+        "payment_method_configuration_details": None,
+        "payment_method_options": {},
+        "payment_method_types": types,
+        "payment_status": "unpaid",
+        "permissions": None,
+        "phone_number_collection": {"enabled": False},
+        "recovered_from": None,
+        "saved_payment_method_options": None,
+        "setup_intent": None,
+        "shipping_address_collection": None,
+        "shipping_cost": None,
+        "shipping_options": [],
+        "status": "open",
+        "submit_type": params.get("submit_type"),
+        "subscription": None,
+        "success_url": params.get("success_url"),
+        "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
+        "ui_mode": "hosted_page",
+        "url": f"{state.base_url}/c/pay/{identifier}",
+        "wallet_options": None,
+    }

@@ -1,0 +1,240 @@
+"""`/v1/subscriptions`."""
+
+from typing import Any
+
+from gatekeeper.testing.stripe.api.prices import PRICE_DATA, new_price
+from gatekeeper.testing.stripe.billing import changes, renewals, subscriptions
+from gatekeeper.testing.stripe.billing.methods import concrete
+from gatekeeper.testing.stripe.core.clock import DAY_SECONDS
+from gatekeeper.testing.stripe.core.errors import invalid, missing_parameter
+from gatekeeper.testing.stripe.core.params import (
+    Choice,
+    Fields,
+    Flag,
+    Integer,
+    Kind,
+    Many,
+    Metadata,
+    Moment,
+    Text,
+    merge_metadata,
+)
+from gatekeeper.testing.stripe.core.store import Obj
+from gatekeeper.testing.stripe.listing import list_params, page, plain_list_params
+from gatekeeper.testing.stripe.routing import Api
+from gatekeeper.testing.stripe.state import State
+
+_PRORATION = Choice(("always_invoice", "create_prorations", "none"))
+
+_ITEM: dict[str, Kind] = {
+    "metadata": Metadata(),
+    "price": Text(),
+    "price_data": PRICE_DATA,
+    "quantity": Integer(0),
+}
+
+_ITEM_CHANGE: dict[str, Kind] = {**_ITEM, "deleted": Flag(), "id": Text()}
+
+_DETAILS = Fields({"comment": Text(), "feedback": Text()})
+
+_PAYMENT_SETTINGS = Fields({"save_default_payment_method": Choice(("off", "on_subscription"))})
+
+_END_BEHAVIOR = Fields({"missing_payment_method": Choice(("cancel", "create_invoice", "pause"))})
+
+_COMMON: dict[str, Kind] = {
+    "cancel_at": Moment(),
+    "cancel_at_period_end": Flag(),
+    "days_until_due": Integer(1),
+    "default_payment_method": Text(),
+    "description": Text(500),
+    "metadata": Metadata(),
+    "off_session": Flag(),
+    "payment_settings": _PAYMENT_SETTINGS,
+    "proration_behavior": _PRORATION,
+    "trial_end": Moment(now=True),
+}
+
+_CREATE: dict[str, Kind] = {
+    **_COMMON,
+    "collection_method": Choice(("charge_automatically", "send_invoice")),
+    "currency": Text(3),
+    "customer": Text(),
+    "items": Many(Fields(_ITEM), 20),
+    "payment_behavior": Choice(("allow_incomplete", "default_incomplete", "error_if_incomplete")),
+    "trial_period_days": Integer(0, 730),
+    "trial_settings": Fields({"end_behavior": _END_BEHAVIOR}),
+}
+
+_PAUSE = Fields(
+    {
+        "behavior": Choice(("keep_as_draft", "mark_uncollectible", "void")),
+        "resumes_at": Moment(),
+    },
+    ("behavior",),
+)
+
+_UPDATE: dict[str, Kind] = {
+    **_COMMON,
+    "cancellation_details": _DETAILS,
+    "items": Many(Fields(_ITEM_CHANGE), 20),
+    "pause_collection": _PAUSE,
+    "payment_behavior": Choice(("allow_incomplete",)),
+}
+
+
+def create(state: State, params: dict[str, Any]) -> Obj:
+    """`POST /v1/subscriptions`."""
+    customer = state.store.need("customer", params["customer"], "customer")
+    method = params.get("default_payment_method")
+    if method is not None:
+        method = concrete(state, method, "default_payment_method", customer["id"])["id"]
+    items = [_item(state, given, index) for index, given in enumerate(params.get("items") or [])]
+    collection = params.get("collection_method") or "charge_automatically"
+    if collection == "send_invoice" and params.get("days_until_due") is None:
+        raise missing_parameter("days_until_due")
+    trial_settings = (params.get("trial_settings") or {}).get("end_behavior") or {}
+    plan = subscriptions.Start(
+        customer=customer,
+        items=items,
+        metadata=merge_metadata({}, params.get("metadata")),
+        description=params.get("description"),
+        default_payment_method=method,
+        save_default=(params.get("payment_settings") or {}).get("save_default_payment_method")
+        == "on_subscription",
+        trial_end=_trial_end(state, params),
+        missing_payment_method=trial_settings.get("missing_payment_method") or "create_invoice",
+        cancel_at=params.get("cancel_at"),
+        cancel_at_period_end=bool(params.get("cancel_at_period_end")),
+        collection_method=collection,
+        days_until_due=params.get("days_until_due"),
+        behavior=params.get("payment_behavior") or "allow_incomplete",
+        off_session=bool(params.get("off_session")),
+    )
+    return subscriptions.start(state, plan)
+
+
+def _item(
+    state: State, given: dict[str, Any], index: int
+) -> tuple[Obj, int | None, dict[str, str]]:
+    path = f"items[{index}]"
+    if given.get("price") is not None:
+        price = state.store.need("price", given["price"], f"{path}[price]")
+    elif given.get("price_data") is not None:
+        price = new_price(state, given["price_data"], f"{path}[price_data]")
+    else:
+        raise missing_parameter(f"{path}[price]")
+    metered = bool(price["recurring"]) and price["recurring"]["usage_type"] == "metered"
+    quantity = given.get("quantity")
+    if metered and quantity is not None:
+        raise invalid("Quantity cannot be set on a metered price.", f"{path}[quantity]")
+    count = None if metered else 1 if quantity is None else quantity
+    return price, count, merge_metadata({}, given.get("metadata"))
+
+
+def _trial_end(state: State, params: dict[str, Any]) -> int | None:
+    if params.get("trial_period_days"):
+        return state.now() + int(params["trial_period_days"]) * DAY_SECONDS
+    end = params.get("trial_end")
+    if end is None or end == "now":
+        return None
+    if end <= state.now():
+        raise invalid("Timestamp cannot be in the past.", "trial_end")
+    return int(end)
+
+
+def update(state: State, params: dict[str, Any], identifier: str) -> Obj:
+    """`POST /v1/subscriptions/{subscription}`."""
+    subscription = state.store.need("subscription", identifier)
+    if subscription["status"] in subscriptions.ENDED:
+        raise invalid("A canceled subscription can only update its cancellation_details.")
+    if params.get("default_payment_method") is not None:
+        method = concrete(
+            state,
+            params["default_payment_method"],
+            "default_payment_method",
+            subscription["customer"],
+        )
+        params = {**params, "default_payment_method": method["id"]}
+    if "pause_collection" in params:
+        paused = params["pause_collection"]
+        params = {**params, "pause_collection": {"resumes_at": None, **paused} if paused else None}
+    return changes.update(state, subscription, params)
+
+
+def cancel(state: State, params: dict[str, Any], identifier: str) -> Obj:
+    """`DELETE /v1/subscriptions/{subscription}`: at once, without a refund."""
+    subscription = state.store.need("subscription", identifier)
+    return subscriptions.cancel(
+        state, subscription, "cancellation_requested", params.get("cancellation_details")
+    )
+
+
+def resume(state: State, params: dict[str, Any], identifier: str) -> Obj:
+    """`POST /v1/subscriptions/{subscription}/resume`: a paused one begins a new period now."""
+    subscription = state.store.need("subscription", identifier)
+    if subscription["status"] != "paused":
+        raise invalid(f"Only a paused subscription can be resumed, not {subscription['status']}.")
+    renewals.resume(state, subscription)
+    return subscription
+
+
+def list_all(state: State, params: dict[str, Any]) -> Obj:
+    """`GET /v1/subscriptions`: without a status, those that have not been canceled."""
+    status, price = params.get("status"), params.get("price")
+    names = ("customer", "collection_method")
+    exact = {name: params[name] for name in names if params.get(name) is not None}
+    rows = [
+        subscription
+        for subscription in state.store.where("subscription", **exact)
+        if _wanted(subscription["status"], status)
+        and (price is None or any(i["price"]["id"] == price for i in subscription["items"]["data"]))
+    ]
+    return page("/v1/subscriptions", rows, params)
+
+
+def _wanted(status: str, asked: str | None) -> bool:
+    if asked is None:
+        return status != "canceled"
+    return asked in ("all", status) or (asked == "ended" and status in subscriptions.ENDED)
+
+
+def list_items(state: State, params: dict[str, Any]) -> Obj:
+    """`GET /v1/subscription_items`."""
+    subscription = state.store.need("subscription", params["subscription"], "subscription")
+    return page("/v1/subscription_items", subscription["items"]["data"], params)
+
+
+def register(api: Api) -> None:
+    """Declare the operations."""
+    path = "/v1/subscriptions"
+
+    def retrieve(state: State, params: dict[str, Any], identifier: str) -> Obj:
+        return state.store.need("subscription", identifier)
+
+    statuses = (
+        *("active", "all", "canceled", "ended", "incomplete", "incomplete_expired"),
+        *("past_due", "paused", "trialing", "unpaid"),
+    )
+    api.add("POST", path, create, Fields(_CREATE, ("customer",)))
+    api.add(
+        "GET",
+        path,
+        list_all,
+        list_params(
+            collection_method=Choice(("charge_automatically", "send_invoice")),
+            customer=Text(),
+            price=Text(),
+            status=Choice(statuses),
+        ),
+    )
+    api.add("GET", f"{path}/{{subscription_exposed_id}}", retrieve)
+    api.add("POST", f"{path}/{{subscription_exposed_id}}", update, Fields(_UPDATE))
+    api.add(
+        "DELETE",
+        f"{path}/{{subscription_exposed_id}}",
+        cancel,
+        Fields({"cancellation_details": _DETAILS}),
+    )
+    api.add("POST", f"{path}/{{subscription}}/resume", resume, Fields({}))
+    items = plain_list_params(subscription=Text())
+    api.add("GET", "/v1/subscription_items", list_items, Fields(items.kinds, ("subscription",)))

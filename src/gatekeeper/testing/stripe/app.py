@@ -1,0 +1,97 @@
+"""The ASGI app: the API, the hosted pages and the control endpoints of one simulator."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gatekeeper.testing.stripe.api import (
+    account,
+    checkout_sessions,
+    customers,
+    invoices,
+    meters,
+    payment_intents,
+    payment_methods,
+    prices,
+    products,
+    subscriptions,
+)
+from gatekeeper.testing.stripe.billing import checkout, renewals
+from gatekeeper.testing.stripe.billing import invoices as invoicing
+from gatekeeper.testing.stripe.core.errors import ApiError
+from gatekeeper.testing.stripe.endpoint import Endpoint
+from gatekeeper.testing.stripe.pages.checkout import CheckoutPages
+from gatekeeper.testing.stripe.pages.html import page
+from gatekeeper.testing.stripe.pages.portal import PortalPages
+from gatekeeper.testing.stripe.routing import Api
+from gatekeeper.testing.stripe.state import State
+
+TICK_SECONDS = 0.05
+
+_RESOURCES = (
+    account,
+    prices,
+    products,
+    checkout_sessions,
+    customers,
+    invoices,
+    meters,
+    payment_intents,
+    payment_methods,
+    subscriptions,
+)
+
+
+def build_api() -> Api:
+    """Every operation that the simulator knows."""
+    api = Api()
+    for resource in _RESOURCES:
+        resource.register(api)
+    return api
+
+
+def wire(state: State) -> None:
+    """Tell invoices of their intents, and subscriptions and sessions of their invoices."""
+    state.hooks.intent_moved = {
+        "invoice": invoicing.intent_moved,
+        "checkout": checkout.intent_moved,
+    }
+    state.hooks.invoice_moved = [renewals.invoice_moved, checkout.invoice_moved]
+    state.hooks.subscription_started = renewals.watch
+
+
+async def work(state: State) -> None:
+    """Let time do its work and webhooks leave, until cancelled."""
+    while True:
+        state.catch_up()
+        await state.postman.deliver_due()
+        await anyio.sleep(TICK_SECONDS)
+
+
+def build_app(state: State, endpoint: Endpoint, control: list[Route]) -> Starlette:
+    """The app; its lifespan runs the worker when the settings ask for automatic delivery."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with anyio.create_task_group() as tasks:
+            if state.settings.auto_deliver:
+                tasks.start_soon(work, state)
+            yield
+            tasks.cancel_scope.cancel()
+
+    async def refused(request: Request, error: Exception) -> Response:
+        status = error.status if isinstance(error, ApiError) else 500
+        return page("Error", f"<h1>Error</h1><p>{error}</p>", status=status)
+
+    routes = [
+        Route("/v1/{rest:path}", endpoint.handle, methods=["GET", "POST", "DELETE"]),
+        *CheckoutPages(state).routes,
+        *PortalPages(state).routes,
+        *control,
+    ]
+    return Starlette(routes=routes, lifespan=lifespan, exception_handlers={ApiError: refused})

@@ -1,0 +1,152 @@
+"""Charges, and the refunds of them."""
+
+from typing import Any
+
+from gatekeeper.testing.stripe.core.errors import invalid
+from gatekeeper.testing.stripe.core.store import Obj
+from gatekeeper.testing.stripe.state import State
+
+
+def new_charge(
+    state: State,
+    intent: Obj,
+    method: Obj,
+    status: str,
+    decline: tuple[str, str | None, str] | None = None,
+) -> Obj:
+    """The record of one attempt: "succeeded", "pending" or "failed"."""
+    identifier = state.ids.new("ch" if method["type"] == "card" else "py")
+    paid = status == "succeeded"
+    charge: Obj = {
+        "id": identifier,
+        "object": "charge",
+        "amount": intent["amount"],
+        "amount_captured": intent["amount"] if paid else 0,
+        "amount_refunded": 0,
+        "application": None,
+        "application_fee": None,
+        "application_fee_amount": None,
+        "balance_transaction": None,
+        "billing_details": method["billing_details"],
+        "calculated_statement_descriptor": state.settings.account_name.upper()[:22],
+        "captured": paid,
+        "created": state.now(),
+        "currency": intent["currency"],
+        "customer": intent["customer"],
+        "description": intent["description"],
+        "disputed": False,
+        "failure_balance_transaction": None,
+        "failure_code": decline[0] if decline else None,
+        "failure_message": decline[2] if decline else None,
+        "fraud_details": {},
+        "livemode": state.settings.livemode,
+        "metadata": dict(intent["metadata"]),
+        "on_behalf_of": None,
+        "outcome": _outcome(status, decline),
+        "paid": paid,
+        "payment_intent": intent["id"],
+        "payment_method": method["id"],
+        "payment_method_details": _details(method),
+        "receipt_email": intent["receipt_email"],
+        "receipt_number": None,
+        "receipt_url": None,
+        "refunded": False,
+        "review": None,
+        "shipping": None,
+        "source_transfer": None,
+        "statement_descriptor": None,
+        "statement_descriptor_suffix": None,
+        "status": status,
+        "transfer_data": None,
+        "transfer_group": None,
+    }
+    return state.store.add("charge", charge)
+
+
+def _outcome(status: str, decline: tuple[str, str | None, str] | None) -> Obj:
+    if decline is None:
+        return {
+            "advice_code": None,
+            "network_advice_code": None,
+            "network_decline_code": None,
+            "network_status": "approved_by_network",
+            "reason": None,
+            "risk_level": "normal",
+            "seller_message": "Payment complete.",
+            "type": "authorized",
+        }
+    return {
+        "advice_code": None,
+        "network_advice_code": None,
+        "network_decline_code": None,
+        "network_status": "declined_by_network",
+        "reason": decline[1] or decline[0],
+        "risk_level": "normal",
+        "seller_message": "The bank did not return any further details with this decline.",
+        "type": "issuer_declined",
+    }
+
+
+def _details(method: Obj) -> Obj:
+    if method["type"] == "sepa_debit":
+        debit = method["sepa_debit"]
+        named = {key: debit[key] for key in ("bank_code", "branch_code", "country", "last4")}
+        return {
+            "type": "sepa_debit",
+            "sepa_debit": {**named, "fingerprint": debit["fingerprint"], "mandate": None},
+        }
+    card = method["card"]
+    same = ("brand", "checks", "country", "exp_month", "exp_year", "fingerprint", "funding")
+    return {
+        "type": "card",
+        "card": {
+            **{key: card[key] for key in same},
+            "installments": None,
+            "last4": card["last4"],
+            "mandate": None,
+            "network": card["brand"],
+            "three_d_secure": None,
+            "wallet": None,
+        },
+    }
+
+
+def refund(state: State, charge: Obj, params: dict[str, Any]) -> Obj:
+    """Give money back: all that is left of the charge, or `amount` of it."""
+    left = charge["amount_captured"] - charge["amount_refunded"]
+    amount = params.get("amount") or left
+    if charge["status"] != "succeeded" or left == 0:
+        raise invalid(
+            f"Charge {charge['id']} has already been refunded or was never captured.",
+            code="charge_already_refunded",
+        )
+    if amount > left:
+        raise invalid(
+            f"Refund amount ({amount}) is greater than unrefunded amount ({left}).", "amount"
+        )
+    made: Obj = {
+        "id": state.ids.new("re"),
+        "object": "refund",
+        "amount": amount,
+        "balance_transaction": None,
+        "charge": charge["id"],
+        "created": state.now(),
+        "currency": charge["currency"],
+        "metadata": params.get("metadata") or {},
+        "payment_intent": charge["payment_intent"],
+        "reason": params.get("reason"),
+        "receipt_number": None,
+        "source_transfer_reversal": None,
+        "status": "succeeded",
+        "transfer_reversal": None,
+    }
+    state.store.add("refund", made)
+    state.emit("refund.created", made)
+    with state.changing(charge):
+        previous = {"amount_refunded": charge["amount_refunded"], "refunded": charge["refunded"]}
+        charge["amount_refunded"] += amount
+        charge["refunded"] = charge["amount_refunded"] == charge["amount_captured"]
+    if charge["refunded"] is previous["refunded"]:
+        del previous["refunded"]
+    state.emit("charge.refunded", charge, previous)
+    return made

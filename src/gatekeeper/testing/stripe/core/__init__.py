@@ -1,0 +1,1 @@
+"""The simulator's machinery, which knows nothing of Stripe's objects."""

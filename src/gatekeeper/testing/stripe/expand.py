@@ -1,0 +1,105 @@
+"""`expand[]`: ids become objects, and fields that are left out by default are included.
+
+Source: Stripe's API reference, "Expanding Responses" (at most four levels).
+"""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+from gatekeeper.testing.stripe.core.errors import invalid
+from gatekeeper.testing.stripe.core.store import Obj
+from gatekeeper.testing.stripe.state import State
+
+MAX_LEVELS = 4
+MAX_PATHS = 20
+
+# Which kind of object an id in a field of this name is.
+_KIND_OF_FIELD = {
+    "charge": "charge",
+    "customer": "customer",
+    "default_payment_method": "payment_method",
+    "default_price": "price",
+    "invoice": "invoice",
+    "latest_charge": "charge",
+    "latest_invoice": "invoice",
+    "payment_intent": "payment_intent",
+    "payment_method": "payment_method",
+    "price": "price",
+    "product": "product",
+    "subscription": "subscription",
+}
+
+# Ids that stay ids, whatever their field's name says elsewhere: (object, field).
+_NEVER = {
+    ("charge", "payment_method"),
+    ("billing_portal.session", "customer"),
+    ("subscription_item", "subscription"),
+}
+
+Include = Callable[[State, Obj], Any]
+
+
+class Expander:
+    """Expands answers. Resource files register what can be included with `includable`."""
+
+    def __init__(self) -> None:
+        self._includes: dict[tuple[str, str], Include] = {}
+
+    def includable(self, object_name: str, field: str, make: Include) -> None:
+        """Declare a field that appears only when it is asked for."""
+        self._includes[object_name, field] = make
+
+    def apply(self, state: State, answer: Obj, paths: list[str]) -> Obj:
+        """A copy of `answer` with every path expanded; a path that leads nowhere is a 400."""
+        answer = copy.deepcopy(answer)
+        if len(paths) > MAX_PATHS:
+            raise invalid(f"You cannot expand more than {MAX_PATHS} properties.", "expand")
+        for path in paths:
+            steps = path.split(".")
+            if len([step for step in steps if step != "data"]) > MAX_LEVELS:
+                raise invalid(
+                    f"You cannot expand more than {MAX_LEVELS} levels of a property ({path}).",
+                    "expand",
+                )
+            self._walk(state, answer, steps, path, answer.get("object", ""))
+        return answer
+
+    def _walk(self, state: State, here: Any, steps: list[str], path: str, name: str) -> None:
+        if not steps or here is None:
+            return
+        if isinstance(here, list):
+            for element in here:
+                self._walk(state, element, steps, path, name)
+            return
+        if not isinstance(here, dict):
+            raise self._refusal(path)
+        if here.get("deleted"):
+            return
+        name = here.get("object", name)
+        step, rest = steps[0], steps[1:]
+        if step not in here:
+            make = self._includes.get((name, step))
+            if make is not None:
+                here[step] = copy.deepcopy(make(state, here))
+            elif step not in _KIND_OF_FIELD or "object" in here:
+                raise self._refusal(path)
+        value = here.get(step)
+        if isinstance(value, str):
+            here[step] = value = self._resolve(state, name, step, value, path)
+        elif not rest and not isinstance(value, dict | list) and value is not None:
+            raise self._refusal(path)
+        self._walk(state, value, rest, path, name if isinstance(here, dict) else "")
+
+    def _resolve(self, state: State, name: str, step: str, identifier: str, path: str) -> Obj:
+        kind = _KIND_OF_FIELD.get(step)
+        if kind is None or (name, step) in _NEVER:
+            raise self._refusal(path)
+        found = state.store.find(kind, identifier)
+        if found is None:
+            raise self._refusal(path)
+        return copy.deepcopy(found)
+
+    @staticmethod
+    def _refusal(path: str) -> Exception:
+        return invalid(f"This property cannot be expanded ({path}).", "expand")

@@ -1,0 +1,63 @@
+"""What a simulator can be told."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+API_VERSION = "2026-10-28.endive"
+
+DEFAULT_API_KEY = "sk_test_simulator"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One simulated Stripe account in one mode.
+
+    `api_key` decides the mode: `sk_live_...` gives objects with `livemode: true`. With `ticking`
+    false the clock stands still until it is moved. `signing_clock` gives the second that stands in
+    a webhook's signature; it is real time by default, because most receivers check it against
+    theirs. `auto_deliver` is for servers: webhooks leave by themselves; without it they leave when
+    `deliver_pending()` is called.
+    """
+
+    api_key: str = DEFAULT_API_KEY
+    account_id: str = "acct_1SimulatorSimulat"
+    account_name: str = "Simulated business"
+    country: str = "IE"
+    currency: str = "eur"
+    seed: int | None = None
+    start: datetime | None = None
+    ticking: bool = True
+    signing_clock: Callable[[], float] = time.time
+    auto_deliver: bool = False
+    public_url: str | None = None
+    """Where browsers reach the hosted pages; None: where the API was called."""
+
+    # Billing settings that a Stripe account has in its dashboard.
+    draft_seconds: int = 3_600
+    """How long a renewal's invoice stays a draft (Stripe: about an hour)."""
+    incomplete_seconds: int = 23 * 3_600
+    """How long a first payment may take (Stripe: 23 hours)."""
+    retry_days: tuple[int, ...] = (3, 5, 7)
+    """Days between the attempts to collect a failed renewal."""
+    after_retries: Literal["cancel", "unpaid", "past_due"] = "cancel"
+    """What becomes of a subscription whose retries are used up."""
+    delayed_payment_seconds: int = 180
+    """How long a bank debit takes to succeed or fail."""
+    trial_notice_seconds: int = 3 * 86_400
+    """How long before its end `customer.subscription.trial_will_end` is sent (Stripe: 3 days)."""
+
+    webhook_timeout_seconds: float = 10.0
+    webhook_retry_seconds: tuple[int, ...] = field(
+        default=(300, 1_800, 7_200, 18_000, 36_000, 43_200, 43_200, 43_200, 43_200)
+    )
+    """Waits between the attempts at one delivery (Stripe: up to three days, ever longer)."""
+    event_limit: int = 50_000
+    """How many events are kept; the oldest leave first (Stripe keeps 30 days of them)."""
+
+    @property
+    def livemode(self) -> bool:
+        """Whether the key is a live one."""
+        return self.api_key.startswith(("sk_live_", "rk_live_"))
