@@ -1,0 +1,333 @@
+"""Credits, as plain functions over a transaction: lock, bring up to date, ask the engine, save.
+
+Each function locks one account, so that commands on it come one after the other; what the engine
+refuses is raised and the transaction rolls back with nothing changed.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from gatekeeper.errors import (
+    AlreadySettledError,
+    ConflictError,
+    CreditsRequiredError,
+    DuplicateGrantError,
+    HoldNotFoundError,
+    InvalidAmountError,
+)
+from gatekeeper.ledger import (
+    Account,
+    Balance,
+    Capture,
+    Change,
+    Extend,
+    Grant,
+    GrantCredits,
+    Hold,
+    HoldCommand,
+    HoldStatus,
+    Overrun,
+    Receipt,
+    Release,
+    Reserve,
+    balance_of,
+    check_replay,
+    fingerprint,
+    settle,
+)
+from gatekeeper.services import customers, expiry, usage
+from gatekeeper.services.rules import Rules
+from gatekeeper.services.standing import carry_out, refreshed, up_to_date
+from gatekeeper.storage.port import Transaction
+from gatekeeper.types import check_amount, check_id
+
+MAX_HOLD_TTL: Final = timedelta(days=366)
+"""The longest time that a hold may be kept for at once."""
+
+
+class ReserveRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A wish to hold `quantity` of `name`, which is a unit or a key of the cost table.
+
+    With `once`, a repeated idempotency key is refused while the first request runs and after it
+    was captured, and may try again after it was released: the rule for a guarded HTTP request.
+    """
+
+    customer: str
+    name: str
+    quantity: int
+    hold_id: str
+    ttl: timedelta | None = None
+    partial: bool = False
+    idempotency_key: str | None = None
+    once: bool = False
+    actor: str | None = None
+    feature: str | None = None
+    reference: str | None = None
+
+    def check(self) -> None:
+        """Refuse what could not be stored, whoever it came from.
+
+        Raises:
+            InvalidIdError, InvalidAmountError.
+        """
+        check_id(self.hold_id, "hold")
+        for value, what in (
+            (self.idempotency_key, "idempotency key"),
+            (self.actor, "actor"),
+            (self.feature, "feature"),
+            (self.reference, "reference"),
+        ):
+            if value is not None:
+                check_id(value, what)
+        if self.ttl is not None:
+            check_ttl(self.ttl)
+
+    def fingerprint(self) -> str:
+        """What makes two requests the same request."""
+        return fingerprint(
+            "reserve",
+            name=self.name,
+            quantity=self.quantity,
+            partial=self.partial,
+            reference=self.reference,
+        )
+
+
+def reserve(tx: Transaction, rules: Rules, request: ReserveRequest) -> Hold:
+    """Make a hold, or return the one that the same request has made before.
+
+    Raises:
+        UnknownNameError: the catalogue has no such unit or cost: refused, never free.
+        InvalidAmountError, InvalidIdError: see `ReserveRequest.check`.
+        CreditsRequiredError, DebtOutstandingError: see the engine.
+        IdempotencyConflictError, AlreadySettledError: the key was used before.
+        CustomerNotFoundError: the customer was deleted.
+    """
+    cost = rules.catalog.cost_of(request.name)
+    amount = cost.amount_for(check_amount(request.quantity, "The quantity"))
+    request.check()
+    customers.ensure(tx, request.customer)
+    account = tx.ledger.account(request.customer, cost.unit_key, lock=True)
+    earlier = _earlier_hold(tx, request)
+    if earlier is not None:
+        return earlier
+    now = tx.now()
+    account = up_to_date(tx, rules, account, now)
+    command = Reserve(
+        hold_id=request.hold_id,
+        amount=amount,
+        expires_at=now + (request.ttl or rules.hold_ttl),
+        partial=request.partial,
+        cost_numerator=cost.numerator,
+        cost_denominator=cost.denominator,
+        actor=request.actor,
+        feature=request.feature or request.name,
+        reference=request.reference,
+    )
+    change = _reserve_after_expiring(tx, account, command, now)
+    hold = _hold_of(change)
+    if request.idempotency_key is not None:
+        tx.ledger.put_receipt(
+            Receipt(
+                request.customer,
+                request.idempotency_key,
+                request.fingerprint(),
+                hold.id,
+                now,
+            )
+        )
+    return hold
+
+
+def capture(
+    tx: Transaction,
+    hold_id: str,
+    amount: int | None = None,
+    *,
+    overrun: Overrun = "refuse",
+    customer: str | None = None,
+) -> Hold:
+    """Spend `amount` of a hold (None: all of it) and give the rest back.
+
+    Raises:
+        HoldNotFoundError, HoldEndedError, OverrunError: nothing changes.
+    """
+    return _settle(tx, hold_id, Capture(amount=amount, overrun=overrun), customer)
+
+
+def capture_all(tx: Transaction, holds: Sequence[Hold]) -> Sequence[Hold]:
+    """Spend several holds in full: all of them, or none if one of them can't be.
+
+    Raises:
+        HoldNotFoundError, HoldEndedError: nothing changes.
+    """
+    ended: dict[str, Hold] = {}
+    # In the order of the accounts: whoever locks several does so in this one.
+    for hold in sorted(holds, key=lambda hold: (hold.customer, hold.unit, hold.id)):
+        ended[hold.id] = capture(tx, hold.id, customer=hold.customer)
+    return [ended[hold.id] for hold in holds]
+
+
+def release(tx: Transaction, hold_id: str, *, customer: str | None = None) -> Hold:
+    """Give a hold back unspent.
+
+    Raises:
+        HoldNotFoundError, HoldEndedError: nothing changes.
+    """
+    return _settle(tx, hold_id, Release(), customer)
+
+
+def extend(
+    tx: Transaction,
+    hold_id: str,
+    ttl: timedelta,
+    *,
+    add_amount: int = 0,
+    customer: str | None = None,
+) -> Hold:
+    """Keep a hold for `ttl` from now, and claim `add_amount` more.
+
+    Raises:
+        HoldNotFoundError, HoldEndedError, CreditsRequiredError: nothing changes.
+    """
+    check_ttl(ttl)
+    command = Extend(expires_at=tx.now() + ttl, add_amount=add_amount)
+    return _settle(tx, hold_id, command, customer)
+
+
+def grant(
+    tx: Transaction,
+    rules: Rules,
+    customer: str,
+    unit: str,
+    command: GrantCredits,
+    *,
+    idempotency_key: str | None = None,
+) -> Grant:
+    """Add a grant. One with a `source_key` that has been granted before is returned as it is.
+
+    Raises:
+        DuplicateGrantError: that purchase has granted something else.
+        IdempotencyConflictError: the key was used for another request.
+        UnknownNameError, InvalidAmountError, CustomerNotFoundError.
+    """
+    rules.catalog.unit(unit)
+    check_amount(command.amount, "The amount of a grant")
+    customers.ensure(tx, customer)
+    account = tx.ledger.account(customer, unit, lock=True)
+    wanted = fingerprint(
+        "grant", unit=unit, amount=command.amount, kind=command.kind, reason=command.reason
+    )
+    if idempotency_key is not None:
+        receipt = tx.ledger.receipt(customer, check_id(idempotency_key, "idempotency key"))
+        if receipt is not None:
+            return msgspec.json.decode(check_replay(receipt, wanted), type=Grant)
+    if command.source_key is not None:
+        given = tx.ledger.grant_by_source(command.source_key)
+        if given is not None:
+            return _same_grant(given, customer, unit, command)
+    now = tx.now()
+    account = up_to_date(tx, rules, account, now)
+    change = carry_out(tx, account, command, now)
+    made = change.grants[0]
+    if idempotency_key is not None:
+        result = msgspec.json.encode(made).decode()
+        tx.ledger.put_receipt(Receipt(customer, idempotency_key, wanted, result, now))
+    return made
+
+
+def balance(tx: Transaction, rules: Rules, customer: str, unit: str) -> Balance:
+    """The account as a command would find it now, with all that is due; nothing is written.
+
+    Raises:
+        UnknownNameError, CustomerNotFoundError.
+    """
+    rules.catalog.unit(unit)
+    check_id(customer, "customer")
+    now = tx.now()
+    account = tx.ledger.account(customer, unit, lock=False)
+    return balance_of(refreshed(tx, rules, account, now).account, now)
+
+
+def check_ttl(ttl: timedelta) -> timedelta:
+    """Return `ttl` if a hold can be kept for so long.
+
+    Raises:
+        InvalidAmountError: it is not above zero, or longer than MAX_HOLD_TTL.
+    """
+    if not isinstance(ttl, timedelta) or not timedelta(0) < ttl <= MAX_HOLD_TTL:
+        raise InvalidAmountError(
+            f"The time to live of a hold must be above zero and at most {MAX_HOLD_TTL.days} days."
+        )
+    return ttl
+
+
+def _earlier_hold(tx: Transaction, request: ReserveRequest) -> Hold | None:
+    """The hold of an earlier, equal request, under the account's lock."""
+    if request.idempotency_key is None:
+        return None
+    receipt = tx.ledger.receipt(request.customer, request.idempotency_key)
+    if receipt is None:
+        return None
+    hold_id = check_replay(receipt, request.fingerprint())
+    hold = tx.ledger.find_hold(hold_id, customer=request.customer)
+    if hold is None or not request.once:
+        return hold
+    if hold.status is HoldStatus.OPEN and hold.expires_at > tx.now():
+        raise ConflictError("A request with this Idempotency-Key is still running.")
+    if hold.status is HoldStatus.CAPTURED:
+        raise AlreadySettledError(
+            "The request with this Idempotency-Key has been carried out and charged. "
+            "Use a new key for a new request."
+        )
+    return None
+
+
+def _reserve_after_expiring(
+    tx: Transaction, account: Account, command: Reserve, now: datetime
+) -> Change:
+    """Reserve; if there is too little, end this account's overdue holds and try once more.
+
+    The sweep ends them too, but nobody should be refused for want of a sweep.
+    """
+    try:
+        return carry_out(tx, account, command, now)
+    except CreditsRequiredError:
+        if not expiry.expire_overdue(tx, account, now):
+            raise
+    account = tx.ledger.account(account.customer, account.unit, lock=True)
+    return carry_out(tx, account, command, now)
+
+
+def _settle(tx: Transaction, hold_id: str, command: HoldCommand, customer: str | None) -> Hold:
+    check_id(hold_id, "hold")
+    found = tx.ledger.find_hold(hold_id, customer=customer)
+    if found is None:
+        raise HoldNotFoundError(f"Hold {hold_id!r} is not known.", hold=hold_id)
+    account = tx.ledger.account(found.customer, found.unit, lock=True)
+    hold = tx.ledger.find_hold(hold_id, customer=found.customer)  # again, now under the lock
+    if hold is None:
+        raise HoldNotFoundError(f"Hold {hold_id!r} is not known.", hold=hold_id)
+    change = settle(account, hold, command, tx.now())
+    tx.ledger.save(account, change)
+    usage.record(tx, change)
+    return _hold_of(change)
+
+
+def _same_grant(given: Grant, customer: str, unit: str, command: GrantCredits) -> Grant:
+    if (given.customer, given.unit, given.amount) != (customer, unit, command.amount):
+        raise DuplicateGrantError(
+            f"{command.source_key!r} has already granted {given.amount} {given.unit} "
+            f"to {given.customer!r}.",
+            source=command.source_key,
+        )
+    return given
+
+
+def _hold_of(change: Change) -> Hold:
+    if change.hold is None:
+        raise AssertionError("The engine returns the hold of every command on a hold.")
+    return change.hold

@@ -1,0 +1,152 @@
+"""A hold in the hands of a program: count what is used, and settle once at the end."""
+
+import logging
+from collections.abc import Awaitable, Callable, Generator
+from types import TracebackType
+
+from gatekeeper.errors import HoldEndedError
+from gatekeeper.ledger import Hold, HoldStatus, Overrun
+from gatekeeper.services.credits import Credits
+from gatekeeper.types import check_amount
+
+logger = logging.getLogger("gatekeeper")
+
+
+class Reservation:
+    """An open hold, with what has been recorded against it.
+
+    `record` counts what is measured (tokens, say); the credits for it are worked out once, at the
+    rate that was fixed on the hold.
+    """
+
+    def __init__(
+        self, credits_: Credits, hold: Hold, *, overrun: Overrun = "cap", session: object = None
+    ) -> None:
+        self._credits = credits_
+        self._session = session
+        self._overrun = overrun
+        self._recorded: int | None = None
+        self.hold = hold
+        """The hold as it was last written."""
+
+    @property
+    def id(self) -> str:
+        """The hold's id, with which another process can settle it."""
+        return self.hold.id
+
+    @property
+    def amount(self) -> int:
+        """What is held, in the unit's steps."""
+        return self.hold.amount
+
+    @property
+    def recorded(self) -> int:
+        """What has been recorded so far."""
+        return self._recorded or 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the hold still has to be settled."""
+        return self.hold.status is HoldStatus.OPEN
+
+    def record(self, quantity: int = 1) -> None:
+        """Count `quantity` more of what is measured.
+
+        Raises:
+            HoldEndedError: the hold has been settled.
+            InvalidAmountError: not a whole number from 0 on.
+        """
+        check_amount(quantity, "The recorded quantity", minimum=0)
+        if not self.is_open:
+            raise HoldEndedError(
+                f"Hold {self.id!r} was {self.hold.status}; nothing can be recorded on it.",
+                hold=self.id,
+                ended=str(self.hold.status),
+            )
+        self._recorded = self.recorded + quantity
+
+    async def capture(self, quantity: int | None = None) -> Hold:
+        """Spend what `quantity` costs (None: all that is held) and give the rest back."""
+        amount = None if quantity is None else self.hold.credits_for(quantity)
+        self.hold = await self._credits.capture(
+            self.id,
+            amount,
+            overrun=self._overrun,
+            customer=self.hold.customer,
+            session=self._session,
+        )
+        if self.hold.overrun:
+            logger.warning(
+                "hold %s of %s: %d %s were used beyond the %d held and are not charged",
+                self.id,
+                self.hold.customer,
+                self.hold.overrun,
+                self.hold.unit,
+                self.hold.amount,
+            )
+        return self.hold
+
+    async def release(self) -> Hold:
+        """Give all of it back."""
+        self.hold = await self._credits.release(
+            self.id, customer=self.hold.customer, session=self._session
+        )
+        return self.hold
+
+    async def extend(self, *, add_quantity: int = 0) -> Hold:
+        """Keep the hold for another time to live, and claim what `add_quantity` costs on top."""
+        extended = await self._credits.extend(
+            self.id,
+            add_amount=self.hold.credits_for(add_quantity),
+            customer=self.hold.customer,
+            session=self._session,
+        )
+        if self.is_open:  # a capture that came after it may have answered before it
+            self.hold = extended
+        return self.hold
+
+    async def settle(self, *, failed: bool) -> None:
+        """End the hold by the rule of `async with`: capture what was recorded; if nothing was,
+        capture all after success and release all after a failure. Does nothing the second time."""
+        if not self.is_open:
+            return
+        if self._recorded is None and failed:
+            await self.release()
+        else:
+            await self.capture(self._recorded)
+
+
+class PendingReservation:
+    """What `reserve(...)` returns: `await` it for a `Reservation`, or use it with `async with`."""
+
+    def __init__(
+        self,
+        make: Callable[[], Awaitable[Reservation]],
+        *,
+        entered: Callable[[Reservation], None] = lambda reservation: None,
+        left: Callable[[Reservation], None] = lambda reservation: None,
+    ) -> None:
+        self._make = make
+        self._entered = entered
+        self._left = left
+        self._reservation: Reservation | None = None
+
+    def __await__(self) -> Generator[object, None, Reservation]:
+        return self._make().__await__()
+
+    async def __aenter__(self) -> Reservation:
+        reservation = self._reservation = await self._make()
+        self._entered(reservation)
+        return reservation
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        reservation = self._reservation
+        if reservation is None:
+            raise AssertionError("left without having been entered")
+        self._left(reservation)
+        await reservation.settle(failed=exc_type is not None)

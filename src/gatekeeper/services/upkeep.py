@@ -1,0 +1,61 @@
+"""Upkeep: what has to be done from time to time, in any one process that runs."""
+
+import logging
+from datetime import timedelta
+
+import anyio
+
+from gatekeeper.services.credits import Credits
+from gatekeeper.storage.port import Store
+
+logger = logging.getLogger("gatekeeper")
+
+SWEEP_SECONDS = 5.0
+PRUNE_EVERY_SWEEPS = 720
+"""Once an hour."""
+RECEIPT_DAYS = 31
+"""Request keys are remembered for at least 30 days (DESIGN invariant 4)."""
+PRUNE_BATCH = 1_000
+
+
+class Upkeep:
+    """Expires holds, forgets old idempotency keys, purges old payloads."""
+
+    def __init__(self, store: Store, credits_: Credits, *, payload_retention: timedelta) -> None:
+        self._store = store
+        self._credits = credits_
+        self._payload_retention = payload_retention
+
+    async def run(self) -> None:
+        """Do it for ever. An outage of the database is waited out."""
+        sweeps = 0
+        while True:
+            try:
+                await self.expire_holds()
+                if sweeps % PRUNE_EVERY_SWEEPS == 0:
+                    await self.prune()
+            except Exception:
+                logger.exception("upkeep was interrupted; it goes on")
+            sweeps += 1
+            await anyio.sleep(SWEEP_SECONDS)
+
+    async def expire_holds(self) -> int:
+        """End the holds whose time is over; returns how many."""
+        expired = await self._credits.expire_holds()
+        if expired:
+            logger.info("%d holds expired; their credits returned", expired)
+        return expired
+
+    async def prune(self) -> int:
+        """Delete what need not be remembered any longer; returns how many rows that were."""
+        pruned = 0
+        while True:
+            batch = await self._store.write(
+                lambda tx: (
+                    tx.ledger.prune_receipts(tx.now() - timedelta(days=RECEIPT_DAYS), PRUNE_BATCH)
+                    + tx.inbox.purge_payloads(tx.now() - self._payload_retention, PRUNE_BATCH)
+                )
+            )
+            pruned += batch
+            if batch == 0:
+                return pruned

@@ -1,0 +1,282 @@
+"""Checkout and the customer portal: where customers are sent to pay, and where they come back."""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+from uuid_utils.compat import uuid7
+
+from gatekeeper.catalog import PriceEntry
+from gatekeeper.errors import (
+    ConfigurationError,
+    ConflictError,
+    InvalidAmountError,
+    InvalidInputError,
+    NotFoundError,
+    StripeRequestError,
+)
+from gatekeeper.services import prices, purchases
+from gatekeeper.services.customers import Invalidate
+from gatekeeper.services.rules import Rules
+from gatekeeper.storage.port import Store, Transaction
+from gatekeeper.storage.records import PriceRecord, Purchase, PurchaseStatus
+from gatekeeper.stripe.client import Obj, StripeGateway
+from gatekeeper.stripe.identities import StripeIdentities
+from gatekeeper.stripe.price_check import differences_of
+from gatekeeper.stripe.webhooks.handlers import Projections
+from gatekeeper.types import MAX_AMOUNT, check_amount, check_id
+
+T = TypeVar("T")
+
+PURCHASE_ID: Final = "{PURCHASE_ID}"
+"""What stands for the purchase's id in a success URL, as Stripe has {CHECKOUT_SESSION_ID}."""
+
+MAX_CHARGE_MINOR: Final = 99_999_999
+"""The largest amount that one payment can have in most currencies
+(https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts)."""
+
+MAX_URL_CHARS: Final = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutLink:
+    """Where to send the customer. The purchase's id is how the host asks what came of it."""
+
+    purchase_id: str
+    session_id: str
+    url: str
+
+
+class Checkout:
+    """Starts checkouts and follows them. Never on the path of a gated request: it asks Stripe."""
+
+    def __init__(
+        self, gateway: StripeGateway, store: Store, rules: Rules, invalidate: Invalidate
+    ) -> None:
+        self._gateway = gateway
+        self._store = store
+        self._rules = rules
+        self._identities = StripeIdentities(gateway, store)
+        self._sessions = Projections(gateway, store, rules, invalidate).checkouts
+
+    async def start(
+        self,
+        customer: str,
+        price: str,
+        *,
+        success_url: str,
+        cancel_url: str,
+        quantity: int = 1,
+        idempotency_key: str | None = None,
+    ) -> CheckoutLink:
+        """Start a checkout for a price of the catalogue, by its lookup key.
+
+        The same `idempotency_key` of the same customer gives the same session while it is open,
+        and another one once it has expired. `{PURCHASE_ID}` in `success_url` is replaced.
+
+        Raises:
+            UnknownNameError: the catalogue has no such price.
+            InvalidInputError: a URL is none, or the quantity is out of range.
+            ConfigurationError: Stripe has no such price, or another one than the catalogue
+                declares; `gatekeeper stripe setup` mends it.
+            IdempotencyConflictError: the key was used for something else.
+            ConflictError: the key's checkout has been paid.
+            CustomerNotFoundError, StripeUnavailableError, StripeRequestError.
+        """
+        entry = self._rules.catalog.price(price)
+        _check_quantity(entry, quantity)
+        for url in (success_url, cancel_url):
+            _check_url(url)
+        price_id = await self._price_id(entry)
+        wanted = await self._opened(customer, entry, quantity, idempotency_key)
+        running = await self._running(wanted)
+        if running is not None:
+            return running
+
+        async def create(stripe_customer: str) -> Obj:
+            params = await self._params(wanted, entry, price_id, stripe_customer)
+            urls = {
+                "success_url": success_url.replace(PURCHASE_ID, wanted.id),
+                "cancel_url": cancel_url,
+            }
+            # Another Stripe customer or another try is another request; all else is the same.
+            key = (
+                f"gatekeeper-{wanted.id}-{stripe_customer}-{wanted.checkout_session_id or 'first'}"
+            )
+            return await self._gateway.create_checkout_session({**params, **urls}, key[:255])
+
+        session = await self._with_customer(customer, create)
+
+        def attach(tx: Transaction) -> Purchase | None:
+            replaces = wanted.checkout_session_id
+            return purchases.attach_session(tx, wanted.id, session["id"], replaces)
+
+        await self._store.write(attach)
+        return CheckoutLink(wanted.id, session["id"], session["url"])
+
+    async def status(self, purchase_id: str, customer: str) -> Purchase:
+        """How far a purchase of this customer's has come.
+
+        While it is pending, Stripe is asked and what is paid is given, exactly as by the webhook:
+        the customer who comes back before it need not wait.
+
+        Raises:
+            NotFoundError: this customer has no such purchase.
+            StripeUnavailableError, StripeRequestError.
+        """
+        check_id(purchase_id, "purchase")
+        purchase = await self._owned(purchase_id, customer)
+        if purchase.status is PurchaseStatus.PENDING and purchase.checkout_session_id is not None:
+            await self._sessions.refresh(purchase.checkout_session_id)
+            purchase = await self._owned(purchase_id, customer)
+        return purchase
+
+    async def portal(self, customer: str, return_url: str) -> str:
+        """The address of Stripe's customer portal for this customer; good for some minutes.
+
+        Raises:
+            InvalidInputError: the URL is none.
+            CustomerNotFoundError, StripeUnavailableError, StripeRequestError.
+        """
+        _check_url(return_url)
+
+        async def create(stripe_customer: str) -> Obj:
+            return await self._gateway.create_portal_session(
+                {"customer": stripe_customer, "return_url": return_url}
+            )
+
+        return str((await self._with_customer(customer, create))["url"])
+
+    # -- the steps of a start ---------------------------------------------------------------------
+
+    async def _price_id(self, entry: PriceEntry) -> str:
+        """Stripe's id of the price, recorded as what it stands for now."""
+        declared = entry.price
+        found = (await self._gateway.prices_by_lookup_key([declared.lookup_key])).get(
+            declared.lookup_key
+        )
+        for price_id in declared.ids:
+            found = found or await self._gateway.fetch("price", price_id)
+        faults = ["it is missing"] if found is None else differences_of(declared, found)
+        if found is None or faults:
+            raise ConfigurationError(
+                f"Stripe's price {declared.lookup_key!r} is not the catalogue's: "
+                f"{', '.join(faults)}. Run `gatekeeper stripe setup`."
+            )
+        price_id = str(found["id"])
+
+        def record(tx: Transaction) -> PriceRecord:
+            known = tx.subscriptions.price(price_id)
+            return known or prices.record_price(tx, entry, price_id, tx.now())
+
+        if not prices.stands_for(await self._store.write(record), entry):
+            raise ConfigurationError(
+                f"Stripe's price {price_id} was sold as something else before: make another price "
+                f"for {declared.lookup_key!r} and transfer the lookup key to it."
+            )
+        return price_id
+
+    async def _opened(
+        self, customer: str, entry: PriceEntry, quantity: int, idempotency_key: str | None
+    ) -> Purchase:
+        """The purchase's row, written before anybody is sent anywhere."""
+        purchase_id = f"pur_{uuid7().hex}"
+        if idempotency_key is not None:
+            check_id(idempotency_key, "idempotency key")
+            scoped = repr((customer, idempotency_key)).encode()
+            purchase_id = f"pur_{hashlib.sha256(scoped).hexdigest()[:32]}"
+        await self._identities.ensure(customer)
+
+        def work(tx: Transaction) -> Purchase:
+            tx.customers.get(customer, lock=True)  # the same request, twice at once: one by one
+            return purchases.open_purchase(
+                tx,
+                Purchase(
+                    id=purchase_id,
+                    customer=customer,
+                    price_lookup_key=entry.price.lookup_key,
+                    quantity=quantity,
+                    mode="payment" if entry.price.every is None else "subscription",
+                    status=PurchaseStatus.PENDING,
+                    created_at=tx.now(),
+                ),
+            )
+
+        return await self._store.write(work)
+
+    async def _running(self, purchase: Purchase) -> CheckoutLink | None:
+        """The link to the session that the purchase has already, if it is still open."""
+        session_id = purchase.checkout_session_id
+        if session_id is None:
+            return None
+        session = await self._gateway.fetch("checkout.session", session_id)
+        if session is not None and session["status"] == "open":
+            return CheckoutLink(purchase.id, session_id, session["url"])
+        if session is not None and session["status"] == "complete":
+            raise ConflictError(
+                "The checkout of this idempotency key has been completed.", purchase=purchase.id
+            )
+        return None
+
+    async def _params(
+        self, purchase: Purchase, entry: PriceEntry, price_id: str, stripe_customer: str
+    ) -> Mapping[str, Any]:
+        noted = {"gatekeeper_purchase": purchase.id}  # for people; nothing is read from it
+        params: dict[str, Any] = {
+            "mode": purchase.mode,
+            "customer": stripe_customer,
+            "client_reference_id": purchase.id,
+            "line_items": [{"price": price_id, "quantity": purchase.quantity}],
+            "metadata": noted,
+        }
+        if purchase.mode == "payment":
+            return {**params, "payment_intent_data": {"metadata": noted}}
+        data: dict[str, Any] = {"metadata": noted}
+        trial_days = None if entry.plan is None else entry.plan.trial_days
+        if trial_days is not None and await self._is_new(purchase.customer):
+            data["trial_period_days"] = trial_days
+        return {**params, "subscription_data": data}
+
+    async def _is_new(self, customer: str) -> bool:
+        """Whether the customer never had a subscription: a trial is for those alone."""
+        state = await self._store.read(lambda tx: tx.customers.state(customer))
+        return state is None or not state.items
+
+    async def _with_customer(self, customer: str, ask: Callable[[str], Awaitable[T]]) -> T:
+        """Ask Stripe something about the customer, whom it may have deleted since."""
+        stripe_customer = await self._identities.ensure(customer)
+        try:
+            return await ask(stripe_customer)
+        except StripeRequestError as error:
+            refused = (error.params.get("stripe_code"), error.params.get("stripe_param"))
+            if refused != ("resource_missing", "customer"):
+                raise
+        return await ask(await self._identities.ensure(customer, instead_of=stripe_customer))
+
+    async def _owned(self, purchase_id: str, customer: str) -> Purchase:
+        purchase = await self._store.read(lambda tx: tx.purchases.get(purchase_id))
+        if purchase is None or purchase.customer != customer:
+            raise NotFoundError("There is no such purchase.")
+        return purchase
+
+
+def _check_quantity(entry: PriceEntry, quantity: int) -> None:
+    check_amount(quantity, "The quantity")
+    grants = () if entry.pack is None else entry.pack.amounts
+    if entry.price.amount_minor * quantity > MAX_CHARGE_MINOR and quantity > 1:
+        raise InvalidAmountError(f"{quantity} times {entry.price.lookup_key!r} can't be charged.")
+    if quantity * max((grant.amount for grant in grants), default=1) > MAX_AMOUNT:
+        raise InvalidAmountError(f"{quantity} times {entry.price.lookup_key!r} can't be granted.")
+
+
+def _check_url(url: str) -> None:
+    """Refuse what Stripe could not send a browser to, before anything is written."""
+    fine = isinstance(url, str) and len(url) <= MAX_URL_CHARS and url.isprintable()
+    try:
+        fine = fine and urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).netloc)
+    except ValueError:  # brackets that are no IPv6 address
+        fine = False
+    if not fine:
+        raise InvalidInputError("A URL to return to must be an absolute http or https URL.")

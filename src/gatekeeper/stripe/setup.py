@@ -1,0 +1,240 @@
+"""`gatekeeper stripe setup`: what the catalogue needs at Stripe, and making what is missing.
+
+Planning asks and changes nothing; applying makes exactly what was planned. Nothing is deleted or
+archived, and a second run finds nothing to do. Prices can't be changed at Stripe: where one
+differs, another is made and the lookup key moved to it; those who bought by the old one keep it
+(https://docs.stripe.com/products-prices/manage-prices#lookup-keys).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+
+from gatekeeper.catalog import Catalog, Pack, Plan, Price, format_minor
+from gatekeeper.stripe.client import API_VERSION, Obj, StripeGateway
+from gatekeeper.stripe.price_check import differences_of
+from gatekeeper.stripe.webhooks.handlers import EVENT_TYPES
+
+Kind = Literal["product", "price", "meter", "webhook_endpoint", "webhook_events"]
+
+_MADE_BY: Final = {"made_by": "gatekeeper"}
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that Stripe lacks or has otherwise, and the request that mends it.
+
+    Attributes:
+        name: the product's or meter's key, the lookup key, or the endpoint's URL.
+        problem: what is the matter, as people read it.
+        params: the parameters of the request.
+        object_id: of what is there already and is changed.
+    """
+
+    kind: Kind
+    name: str
+    problem: str
+    params: Mapping[str, Any]
+    object_id: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.kind.replace('_', ' ')} {self.name}: {self.problem}"
+
+
+async def plan_setup(
+    catalog: Catalog,
+    gateway: StripeGateway,
+    webhook_url: str | None = None,
+    *,
+    types: Iterable[str] = (),
+) -> list[Difference]:
+    """What is missing or different, in the order in which to make it; empty if nothing is.
+
+    Args:
+        webhook_url: where Stripe reaches the webhook route; None leaves endpoints alone.
+        types: further event types, for the host's own handlers.
+
+    Raises:
+        StripeUnavailableError, StripeRequestError.
+    """
+    found = await _find_prices(catalog, gateway)
+    differences: list[Difference] = []
+    for kind, sold in _sold(catalog):
+        differences.extend(await _plan_product(gateway, kind, sold, found))
+    differences.extend(_plan_meters(catalog, await gateway.meters()))
+    if webhook_url is not None:
+        wanted = sorted({*EVENT_TYPES, *types})
+        differences.extend(_plan_endpoint(webhook_url, wanted, await gateway.webhook_endpoints()))
+    return differences
+
+
+async def apply_setup(differences: Sequence[Difference], gateway: StripeGateway) -> str | None:
+    """Make what was planned; returns the signing secret of a webhook endpoint that was made, which
+    Stripe shows only this once.
+
+    Raises:
+        StripeUnavailableError, StripeRequestError: what was made so far stays; plan again.
+    """
+    secret: str | None = None
+    for difference in differences:
+        match difference.kind:
+            case "product":
+                await gateway.create_product(difference.params)
+            case "price":
+                await gateway.create_price(difference.params)
+            case "meter":
+                await gateway.create_meter(difference.params)
+            case "webhook_endpoint":
+                made = await gateway.create_webhook_endpoint(difference.params)
+                secret = made.get("secret")
+            case "webhook_events":
+                await gateway.update_webhook_endpoint(str(difference.object_id), difference.params)
+    return secret
+
+
+# -- products and prices ------------------------------------------------------------------------
+
+
+def _sold(catalog: Catalog) -> Iterator[tuple[str, Plan | Pack]]:
+    for plan in catalog.plans.values():
+        if plan.prices:
+            yield "plan", plan
+    for pack in catalog.packs.values():
+        yield "pack", pack
+
+
+def _prices_of(sold: Plan | Pack) -> tuple[Price, ...]:
+    return sold.all_prices if isinstance(sold, Pack) else tuple(sold.prices)
+
+
+async def _find_prices(catalog: Catalog, gateway: StripeGateway) -> dict[str, Obj]:
+    """Stripe's prices by lookup key; those that the catalogue declares by their ids too."""
+    prices = [price for _, sold in _sold(catalog) for price in _prices_of(sold)]
+    found = await gateway.prices_by_lookup_key([price.lookup_key for price in prices])
+    for price in prices:
+        for price_id in price.ids:
+            if price.lookup_key not in found:
+                known = await gateway.fetch("price", price_id)
+                if known is not None:
+                    found[price.lookup_key] = known
+    return found
+
+
+async def _plan_product(
+    gateway: StripeGateway, kind: str, sold: Plan | Pack, found: Mapping[str, Obj]
+) -> list[Difference]:
+    """The prices that a plan or pack lacks, and the product for them if there is none.
+
+    Prices that are there already show which product it is: a host may have made its own.
+    """
+    lacking = [
+        (price, problems)
+        for price in _prices_of(sold)
+        if (problems := _problems(price, found.get(price.lookup_key)))
+    ]
+    if not lacking:
+        return []
+    known = next((found[p.lookup_key] for p in _prices_of(sold) if p.lookup_key in found), None)
+    product_id = f"gatekeeper_{kind}_{sold.key}" if known is None else _product_of(known)
+    differences = []
+    if known is None and await gateway.fetch("product", product_id) is None:
+        params = {"id": product_id, "name": sold.label, "metadata": {**_MADE_BY, kind: sold.key}}
+        differences.append(
+            Difference(kind="product", name=product_id, problem="is missing", params=params)
+        )
+    for price, problems in lacking:
+        differences.append(
+            Difference(
+                kind="price",
+                name=price.lookup_key,
+                problem=problems,
+                params=_price_params(price, product_id),
+            )
+        )
+    return differences
+
+
+def _problems(price: Price, found: Obj | None) -> str | None:
+    if found is None:
+        return f"is missing ({_money(price)})"
+    faults = differences_of(price, found)
+    if not faults:
+        return None
+    return f"{found['id']} is another: {', '.join(faults)}; a new one takes the lookup key"
+
+
+def _money(price: Price) -> str:
+    return format_minor(price.amount_minor, price.currency)
+
+
+def _product_of(price: Obj) -> str:
+    product = price["product"]
+    return str(product["id"] if isinstance(product, dict) else product)
+
+
+def _price_params(price: Price, product_id: str) -> dict[str, Any]:
+    params: dict[str, Any] = {
+        "product": product_id,
+        "currency": price.currency,
+        "unit_amount": price.amount_minor,
+        "lookup_key": price.lookup_key,
+        "transfer_lookup_key": True,
+        "metadata": dict(_MADE_BY),
+    }
+    if price.every is not None:
+        params["recurring"] = {"interval": price.every, "interval_count": price.every_count}
+    return params
+
+
+# -- meters and the webhook endpoint ------------------------------------------------------------
+
+
+def _plan_meters(catalog: Catalog, found: Iterable[Obj]) -> Iterator[Difference]:
+    known = {meter["event_name"] for meter in found}
+    for meter in catalog.meters.values():
+        if meter.event_name not in known:
+            yield Difference(
+                kind="meter",
+                name=meter.key,
+                problem=f"is missing (event name {meter.event_name})",
+                params={
+                    "event_name": meter.event_name,
+                    "display_name": meter.name or meter.key,
+                    "default_aggregation": {"formula": "sum"},
+                    "customer_mapping": {
+                        "type": "by_id",
+                        "event_payload_key": "stripe_customer_id",
+                    },
+                    "value_settings": {"event_payload_key": "value"},
+                },
+            )
+
+
+def _plan_endpoint(url: str, wanted: list[str], found: Iterable[Obj]) -> Iterator[Difference]:
+    """The endpoint, or the event types that it is not sent. One that somebody has switched off
+    stays so: they had their reason."""
+    known = next((endpoint for endpoint in found if endpoint["url"] == url), None)
+    if known is None:
+        yield Difference(
+            kind="webhook_endpoint",
+            name=url,
+            problem=f"is missing ({len(wanted)} event types)",
+            params={
+                "url": url,
+                "enabled_events": wanted,
+                "api_version": API_VERSION,
+                "description": "Gatekeeper",
+                "metadata": dict(_MADE_BY),
+            },
+        )
+        return
+    enabled = set(known["enabled_events"])
+    lacking = [] if "*" in enabled else [name for name in wanted if name not in enabled]
+    if lacking:
+        yield Difference(
+            kind="webhook_events",
+            name=url,
+            problem=f"is not sent {', '.join(lacking)}",
+            params={"enabled_events": sorted({*enabled, *wanted})},
+            object_id=known["id"],
+        )

@@ -1,0 +1,24 @@
+"""Webhooks: from the bytes that arrive to the state that follows from them."""
+
+from gatekeeper.stripe.webhooks.dispatcher import PROJECTION, Dispatcher
+from gatekeeper.stripe.webhooks.event import WebhookEvent
+from gatekeeper.stripe.webhooks.handlers import EVENT_TYPES, Projections, projectors_for
+from gatekeeper.stripe.webhooks.policy import DispatchPolicy
+from gatekeeper.stripe.webhooks.projecting import Complete, Projector
+from gatekeeper.stripe.webhooks.receiver import WebhookReceiver
+from gatekeeper.stripe.webhooks.registry import WebhookHandler, WebhookRegistry
+
+__all__ = [
+    "EVENT_TYPES",
+    "PROJECTION",
+    "Complete",
+    "DispatchPolicy",
+    "Dispatcher",
+    "Projections",
+    "Projector",
+    "WebhookEvent",
+    "WebhookHandler",
+    "WebhookReceiver",
+    "WebhookRegistry",
+    "projectors_for",
+]

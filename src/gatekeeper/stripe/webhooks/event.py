@@ -1,0 +1,104 @@
+"""The event as a host's handler sees it."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from gatekeeper.storage.port import Transaction
+from gatekeeper.storage.records import InboxEvent
+
+
+class WebhookEvent:
+    """A verified event of Stripe's, delivered at least once.
+
+    Attributes:
+        id: Stripe's event id.
+        type: for example "invoice.paid".
+        created_at: when Stripe made it, in whole seconds: it does not order events.
+        account: the Connect account it happened on, or None.
+        attempt: 1 for the first try.
+        customer: the host's id of the customer it is about, if known.
+    """
+
+    def __init__(self, stored: InboxEvent, *, customer: str | None = None) -> None:
+        self.id = stored.event_id
+        self.type = stored.type
+        self.created_at: datetime = stored.created_at
+        self.livemode = stored.livemode
+        self.account = stored.account
+        self.api_version = stored.api_version
+        self.object_id = stored.object_id
+        self.object_type = stored.object_type
+        self.attempt = stored.attempts
+        self.customer = customer
+        self._payload = stored.payload
+        self._body: dict[str, Any] | None = None
+        self._writes: list[Callable[[Transaction], None]] = []
+
+    def __repr__(self) -> str:
+        return f"WebhookEvent(id={self.id!r}, type={self.type!r}, object_id={self.object_id!r})"
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The whole event as Stripe sent it. What it says of the object may be out of date."""
+        if self._body is None:
+            self._body = {} if self._payload is None else msgspec.json.decode(self._payload)
+        return self._body
+
+    @property
+    def snapshot(self) -> dict[str, Any]:
+        """The object as it was when the event was made; empty for a thin event."""
+        data = self.body.get("data")
+        found = data.get("object") if isinstance(data, dict) else None
+        return found if isinstance(found, dict) else {}
+
+    def write(self, work: Callable[[Transaction], None]) -> None:
+        """Run `work` in the transaction that records this handler's completion: exactly once.
+
+        It must be synchronous and do nothing but write through the transaction.
+        """
+        self._writes.append(work)
+
+    def take_writes(self) -> list[Callable[[Transaction], None]]:
+        """What the handler that has just run wants written; the next handler starts afresh."""
+        taken, self._writes = self._writes, []
+        return taken
+
+
+class _Named(msgspec.Struct):
+    id: str
+
+
+class _Object(msgspec.Struct):
+    object: str
+    id: str | None = None
+    customer: str | _Named | None = None
+
+
+class _Data(msgspec.Struct):
+    object: _Object
+
+
+class _Snapshot(msgspec.Struct):
+    data: _Data
+
+
+_decoder: Final = msgspec.json.Decoder(_Snapshot)
+
+
+def stripe_customer_of(stored: InboxEvent) -> str | None:
+    """Stripe's id of the customer whom an event is about, as its snapshot says; None if it doesn't.
+
+    Whose an object is never changes, so that an old snapshot is as good as a new one.
+    """
+    if stored.payload is None or stored.account is not None:
+        return None
+    try:
+        found = _decoder.decode(stored.payload).data.object
+    except msgspec.MsgspecError:  # a thin event, or an object whose `customer` is something else
+        return None
+    if found.object == "customer":
+        return found.id
+    return found.customer.id if isinstance(found.customer, _Named) else found.customer

@@ -1,0 +1,55 @@
+"""The library's own handlers: one projector for each kind of object, and all of them together."""
+
+from collections.abc import Mapping
+
+from gatekeeper.services.customers import Invalidate
+from gatekeeper.services.rules import Rules
+from gatekeeper.storage.port import Store
+from gatekeeper.stripe.client import StripeGateway
+from gatekeeper.stripe.webhooks.handlers.checkout import CheckoutProjector
+from gatekeeper.stripe.webhooks.handlers.context import Context
+from gatekeeper.stripe.webhooks.handlers.customer import CustomerProjector
+from gatekeeper.stripe.webhooks.handlers.invoice import InvoiceProjector
+from gatekeeper.stripe.webhooks.handlers.subscription import SubscriptionProjector
+from gatekeeper.stripe.webhooks.projecting import Projector
+
+EVENT_TYPES = tuple(
+    sorted(
+        {
+            *CheckoutProjector.event_types,
+            *CustomerProjector.event_types,
+            *InvoiceProjector.event_types,
+            *SubscriptionProjector.event_types,
+        }
+    )
+)
+"""The events that a webhook endpoint has to be sent for the library to know all it must."""
+
+
+class Projections:
+    """The projectors of one gate, which call upon each other."""
+
+    def __init__(
+        self, gateway: StripeGateway, store: Store, rules: Rules, invalidate: Invalidate
+    ) -> None:
+        context = Context(gateway, store, rules, invalidate)
+        self.subscriptions = SubscriptionProjector(context)
+        self.invoices = InvoiceProjector(context, self.subscriptions)
+        self.customers = CustomerProjector(context, self.subscriptions)
+        self.checkouts = CheckoutProjector(context, self.subscriptions)
+        self.by_type: Mapping[str, Projector] = {
+            "customer": self.customers,
+            "subscription": self.subscriptions,
+            "invoice": self.invoices,
+            "checkout.session": self.checkouts,
+        }
+
+
+def projectors_for(
+    gateway: StripeGateway, store: Store, rules: Rules, invalidate: Invalidate
+) -> Mapping[str, Projector]:
+    """The projectors by the type of the object, for a `WebhookReceiver`."""
+    return Projections(gateway, store, rules, invalidate).by_type
+
+
+__all__ = ["EVENT_TYPES", "Projections", "projectors_for"]

@@ -1,0 +1,81 @@
+"""Checkout sessions: what a purchase has come to."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from gatekeeper.projection import project_checkout_session
+from gatekeeper.projection.reading import Node
+from gatekeeper.services.purchases import Session, SoldLine, fulfil
+from gatekeeper.storage.port import Transaction
+from gatekeeper.storage.records import InboxEvent
+from gatekeeper.stripe.client import Obj
+from gatekeeper.stripe.webhooks.handlers.context import Context, Touched, nothing
+from gatekeeper.stripe.webhooks.handlers.subscription import SubscriptionProjector
+from gatekeeper.stripe.webhooks.projecting import Complete, Projector
+
+FAILED = "checkout.session.async_payment_failed"
+
+
+class CheckoutProjector(Projector):
+    """Projects checkout sessions, for the webhook and for the return page alike."""
+
+    event_types: ClassVar[tuple[str, ...]] = (
+        "checkout.session.async_payment_failed",
+        "checkout.session.async_payment_succeeded",
+        "checkout.session.completed",
+        "checkout.session.expired",
+    )
+
+    def __init__(self, context: Context, subscriptions: SubscriptionProjector) -> None:
+        self._context = context
+        self._subscriptions = subscriptions
+
+    async def project(self, events: Sequence[InboxEvent], complete: Complete) -> None:
+        failed = any(event.type == FAILED for event in events)
+        await self.refresh(str(events[0].object_id), complete, failed=failed)
+
+    async def refresh(
+        self, session_id: str, complete: Complete = nothing, *, failed: bool = False
+    ) -> None:
+        """Fetch a session and carry out what follows from it: a pack's credits, a subscription's
+        access. `failed`: Stripe has said that the delayed payment of it failed."""
+        context = self._context
+        fetched = await context.fetch("checkout.session", session_id)
+        session = None if fetched.found is None else read_session(fetched.found)
+        if session is not None and session.facts.subscription_id is not None:
+            await self._subscriptions.refresh(session.facts.subscription_id)
+        stamp = await context.stamp.confirm()
+
+        def work(tx: Transaction) -> Touched | None:
+            complete(tx)
+            if session is not None:
+                facts = session.facts
+                final = facts.status == "expired" or facts.is_settled
+                if fetched.may_write(tx, terminal=final):
+                    fulfil(tx, context.rules, stamp, session, failed=failed)
+            return None
+
+        await context.commit(work)
+
+
+def read_session(found: Obj) -> Session:
+    """A session and its lines as fetched.
+
+    Raises:
+        ProjectionError: naming the place that is not as it must be.
+    """
+    root = Node.root(found, "checkout.session")
+    return Session(
+        facts=project_checkout_session(found),
+        lines=tuple(_line(node) for node in root.nodes("line_items")),
+    )
+
+
+def _line(node: Node) -> SoldLine:
+    price = node.node("price")
+    return SoldLine(
+        price_id=price.word("id"),
+        quantity=node.maybe_whole("quantity", minimum=0) or 0,
+        unit_amount_minor=price.maybe_whole("unit_amount"),
+        currency=price.maybe_word("currency"),
+    )

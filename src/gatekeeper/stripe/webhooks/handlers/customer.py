@@ -1,0 +1,65 @@
+"""Customers of Stripe's: what they are called there, and that they are gone."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from msgspec.structs import replace
+
+from gatekeeper.entitlements import TERMINAL
+from gatekeeper.projection import CustomerFacts, project_customer
+from gatekeeper.storage.port import Transaction
+from gatekeeper.storage.records import Customer, InboxEvent
+from gatekeeper.stripe.webhooks.handlers.context import Context, Touched
+from gatekeeper.stripe.webhooks.handlers.subscription import SubscriptionProjector
+from gatekeeper.stripe.webhooks.projecting import Complete, Projector
+
+
+class CustomerProjector(Projector):
+    """Projects customers.
+
+    A deleted customer's subscriptions end with them, so they are looked at again. The host's
+    customer keeps the id of the deleted one until the next checkout makes another: by it, late
+    events of what they had are still known to be theirs.
+    """
+
+    event_types: ClassVar[tuple[str, ...]] = ("customer.deleted", "customer.updated")
+
+    def __init__(self, context: Context, subscriptions: SubscriptionProjector) -> None:
+        self._context = context
+        self._subscriptions = subscriptions
+
+    async def project(self, events: Sequence[InboxEvent], complete: Complete) -> None:
+        stripe_id = str(events[0].object_id)
+        fetched = await self._context.fetch("customer", stripe_id)
+        facts = None if fetched.found is None else project_customer(fetched.found)
+        gone = facts is None or facts.deleted
+        if gone:
+            for subscription_id in await self._live_subscriptions(stripe_id):
+                await self._subscriptions.refresh(subscription_id)
+
+        def work(tx: Transaction) -> Touched | None:
+            complete(tx)
+            customer = tx.customers.by_stripe_id(stripe_id)
+            if customer is None:
+                self._context.note_stranger(stripe_id, "an event")
+            elif fetched.may_write(tx, terminal=gone) and facts is not None:
+                _fill_in(tx, customer, facts)
+            return None
+
+        await self._context.commit(work)
+
+    async def _live_subscriptions(self, stripe_id: str) -> list[str]:
+        def work(tx: Transaction) -> list[str]:
+            customer = tx.customers.by_stripe_id(stripe_id)
+            state = None if customer is None else tx.customers.state(customer.id)
+            items = () if state is None else state.items
+            return sorted({item.subscription_id for item in items if item.status not in TERMINAL})
+
+        return await self._context.store.read(work)
+
+
+def _fill_in(tx: Transaction, customer: Customer, facts: CustomerFacts) -> None:
+    """Note what the host has not said itself: the host knows its customers best."""
+    known = replace(customer, email=customer.email or facts.email, name=customer.name or facts.name)
+    if customer.deleted_at is None and known != customer:
+        tx.customers.save(known)

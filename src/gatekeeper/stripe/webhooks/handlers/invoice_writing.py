@@ -1,0 +1,43 @@
+"""One invoice: fetched under its ticket, and written with what its paid lines have bought."""
+
+from gatekeeper.projection import InvoiceFacts, project_invoice
+from gatekeeper.services import subscriptions
+from gatekeeper.storage.port import Transaction
+from gatekeeper.stripe.webhooks.handlers.context import Context, Ticketed, Touched, nothing
+from gatekeeper.stripe.webhooks.projecting import Complete
+
+FINAL = frozenset({"paid", "void"})
+"""The statuses that an invoice never leaves
+(https://docs.stripe.com/invoicing/integration/workflow-transitions)."""
+
+
+async def write_invoice(context: Context, invoice_id: str, complete: Complete = nothing) -> None:
+    """Bring one invoice up to date, without a look at its subscription."""
+    fetched = await context.fetch("invoice", invoice_id)
+    await commit_invoice(context, fetched, complete)
+
+
+async def commit_invoice(context: Context, fetched: Ticketed, complete: Complete) -> None:
+    """Write an invoice that has been fetched. One that is gone was a draft, which says nothing."""
+    facts = None if fetched.found is None else project_invoice(fetched.found)
+    shown = {} if facts is None else await context.shown_prices(facts, {})
+
+    def work(tx: Transaction) -> Touched | None:
+        complete(tx)
+        if facts is None or not fetched.may_write(tx, terminal=facts.status in FINAL):
+            return None
+        owner = subscriptions.owner_of(tx, facts.customer, facts.subscription_id)
+        if owner is None:
+            context.note_stranger(facts.customer, f"invoice {facts.id}")
+            return None
+        if not subscriptions.save_invoice(tx, context.rules, facts, owner.id, shown, tx.now()):
+            return None
+        return Touched(owner.id, tx.customers.touch(owner.id))
+
+    await context.commit(work)
+
+
+def subscriptions_of(facts: InvoiceFacts) -> list[str]:
+    """The subscriptions that an invoice bills: one, but for those that were put together."""
+    named = {facts.subscription_id, *(line.subscription_id for line in facts.lines)}
+    return sorted(name for name in named if name is not None)

@@ -1,0 +1,119 @@
+"""Subscriptions: fetch one with its latest invoice, and write what it entitles to."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from gatekeeper.entitlements import TERMINAL
+from gatekeeper.projection import (
+    InvoiceFacts,
+    SubscriptionFacts,
+    project_invoice,
+    project_subscription,
+)
+from gatekeeper.services import subscriptions
+from gatekeeper.services.subscriptions import ShownPrice
+from gatekeeper.storage.port import Transaction
+from gatekeeper.storage.records import InboxEvent
+from gatekeeper.stripe.client import Obj
+from gatekeeper.stripe.webhooks.handlers.context import Context, Ticketed, Touched, nothing
+from gatekeeper.stripe.webhooks.handlers.invoice_writing import write_invoice
+from gatekeeper.stripe.webhooks.projecting import Complete, Projector
+
+logger = logging.getLogger("gatekeeper.webhooks")
+
+
+class SubscriptionProjector(Projector):
+    """Projects subscriptions.
+
+    The latest invoice comes with the fetch, so that what is paid counts although the invoice's own
+    event is late or lost.
+    """
+
+    event_types: ClassVar[tuple[str, ...]] = (
+        "customer.subscription.created",
+        "customer.subscription.deleted",
+        "customer.subscription.paused",
+        "customer.subscription.pending_update_applied",
+        "customer.subscription.pending_update_expired",
+        "customer.subscription.resumed",
+        "customer.subscription.updated",
+    )
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def project(self, events: Sequence[InboxEvent], complete: Complete) -> None:
+        await self.refresh(str(events[0].object_id), complete)
+
+    async def refresh(self, subscription_id: str, complete: Complete = nothing) -> None:
+        """Bring one subscription up to date."""
+        context = self._context
+        fetched = await context.fetch("subscription", subscription_id)
+        if fetched.found is None:
+            await self._bury(subscription_id, fetched, complete)
+            return
+        facts = project_subscription(fetched.found)
+        invoice = _latest_invoice(fetched.found)
+        shown: Mapping[str, ShownPrice] = {
+            item.price_id: ShownPrice(item.lookup_key, item.currency) for item in facts.items
+        }
+        if invoice is not None and invoice.is_paid:
+            shown = await context.shown_prices(invoice, shown)
+        elif invoice is not None and facts.status == "past_due":
+            # Its finalisation begins the grace. It is fetched under a ticket of its own, since an
+            # invoice that is still open may have been paid by now.
+            await write_invoice(context, invoice.id)
+
+        def work(tx: Transaction) -> Touched | None:
+            complete(tx)
+            return self._write(tx, fetched, facts, invoice, shown)
+
+        await context.commit(work)
+
+    def _write(
+        self,
+        tx: Transaction,
+        fetched: Ticketed,
+        facts: SubscriptionFacts,
+        invoice: InvoiceFacts | None,
+        shown: Mapping[str, ShownPrice],
+    ) -> Touched | None:
+        context = self._context
+        if not fetched.may_write(tx, terminal=facts.status in TERMINAL):
+            return None
+        owner = subscriptions.owner_of(tx, facts.customer, facts.id)
+        if owner is None:
+            context.note_stranger(facts.customer, f"subscription {facts.id}")
+            return None
+        now = tx.now()
+        changed = subscriptions.save_subscription(tx, context.rules, facts, owner.id, now)
+        if invoice is not None and invoice.is_paid:
+            # Paid is final: whatever was fetched before, and is written after, may not undo it.
+            key = context.key("invoice", invoice.id)
+            if tx.inbox.use_ticket(key, tx.inbox.take_ticket(key), terminal=True):
+                paid = subscriptions.save_invoice(tx, context.rules, invoice, owner.id, shown, now)
+                changed = changed or paid
+        return Touched(owner.id, tx.customers.touch(owner.id)) if changed else None
+
+    async def _bury(self, subscription_id: str, fetched: Ticketed, complete: Complete) -> None:
+        """Write that Stripe has the subscription no more (test data was deleted, say). The stamp
+        was confirmed before the fetch, so that it is not just out of this key's sight. Should
+        Stripe show it again after all, that counts: only what Stripe says has ended is final."""
+
+        def work(tx: Transaction) -> Touched | None:
+            complete(tx)
+            known = tx.subscriptions.get(subscription_id)
+            if not fetched.may_write(tx, terminal=False) or known is None:
+                return None
+            if not subscriptions.end_subscription(tx, subscription_id, tx.now()):
+                return None
+            logger.warning("subscription %s is gone from Stripe: it has ended", subscription_id)
+            return Touched(known.customer, tx.customers.touch(known.customer))
+
+        await self._context.commit(work)
+
+
+def _latest_invoice(found: Obj) -> InvoiceFacts | None:
+    invoice = found.get("latest_invoice")
+    return project_invoice(invoice) if isinstance(invoice, dict) else None

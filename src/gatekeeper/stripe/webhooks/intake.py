@@ -1,0 +1,105 @@
+"""Intake: verify, store, answer. The answer is given only after the row is committed.
+
+From signature to commit nothing is looked up at Stripe and nothing is decided, so that a burst is
+stored as fast as the database writes (https://docs.stripe.com/webhooks#best-practices).
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from gatekeeper.errors import PayloadTooLargeError
+from gatekeeper.storage.port import Store, Transaction
+from gatekeeper.storage.records import EventStatus, InboxEvent
+from gatekeeper.stripe.signature import DEFAULT_TOLERANCE_SECONDS, verify
+from gatekeeper.stripe.webhooks.envelope import MAX_BODY_BYTES, Envelope, parse
+from gatekeeper.stripe.webhooks.projecting import object_key
+from gatekeeper.types import Clock, utc_now
+
+logger = logging.getLogger("gatekeeper.webhooks")
+
+
+class Intake:
+    """Takes events in for one endpoint.
+
+    `livemode` is the mode of our key; None accepts both. An event of the other mode is stored and
+    has no effect: test data at a live endpoint must not open doors.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        secrets: Sequence[str],
+        *,
+        livemode: bool | None = None,
+        tolerance_seconds: int = DEFAULT_TOLERANCE_SECONDS,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        clock: Clock = utc_now,
+        stored: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._store = store
+        self._secrets = tuple(secrets)
+        self._livemode = livemode
+        self._tolerance_seconds = tolerance_seconds
+        self.max_body_bytes = max_body_bytes
+        self._clock = clock
+        self._stored = stored
+
+    async def receive(self, body: bytes, signature: bytes | str | None) -> bool:
+        """Store an event; True if it is new, False if it was there. Either is answered with 2xx.
+
+        Raises:
+            SignatureError, PayloadError, PayloadTooLargeError: nothing is stored; 4xx.
+            StoreUnavailableError: nothing is stored; 503, and Stripe sends it again.
+        """
+        if len(body) > self.max_body_bytes:
+            raise PayloadTooLargeError(f"The body is larger than {self.max_body_bytes} bytes.")
+        verify(
+            body,
+            signature,
+            self._secrets,
+            self._clock(),
+            tolerance_seconds=self._tolerance_seconds,
+        )
+        envelope = parse(body)
+        foreign = self._livemode is not None and envelope.livemode != self._livemode
+        if foreign:
+            logger.error(
+                "event %s (%s) is of the other mode (livemode=%s): stored without effect; check "
+                "the endpoint's signing secret",
+                envelope.id,
+                envelope.type,
+                envelope.livemode,
+            )
+
+        def insert(tx: Transaction) -> bool:
+            return tx.inbox.insert(_row(envelope, body, tx.now(), ignored=foreign))
+
+        new = await self._store.write(insert)
+        if new and not foreign:
+            self._stored()
+        return new
+
+
+def _row(envelope: Envelope, body: bytes, now: datetime, *, ignored: bool) -> InboxEvent:
+    account = envelope.account or envelope.context
+    if envelope.object_type is None or envelope.object_id is None:
+        about = ("event", envelope.id)  # about nothing in particular: ordered with itself alone
+    else:
+        about = (envelope.object_type, envelope.object_id)
+    return InboxEvent(
+        key=f"{account or ''}/{envelope.id}",
+        event_id=envelope.id,
+        type=envelope.type,
+        account=account,
+        livemode=envelope.livemode,
+        api_version=envelope.api_version,
+        object_type=envelope.object_type,
+        object_id=envelope.object_id,
+        object_key=object_key(*about, livemode=envelope.livemode, account=account),
+        created_at=envelope.created,
+        received_at=now,
+        payload=body,
+        status=EventStatus.IGNORED if ignored else EventStatus.PENDING,
+        due_at=now,
+    )

@@ -1,0 +1,322 @@
+"""The dispatcher, the registry and the receiver by themselves."""
+
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+
+import anyio
+import pytest
+from msgspec.structs import replace
+
+from gatekeeper.errors import ConfigurationError, RegistrationError, StoreUnavailableError
+from gatekeeper.storage.port import Transaction
+from gatekeeper.storage.records import Customer, EventStatus, InboxEvent
+from gatekeeper.stripe.webhooks import (
+    EVENT_TYPES,
+    Complete,
+    DispatchPolicy,
+    Projector,
+    WebhookEvent,
+    WebhookRegistry,
+)
+from gatekeeper.testing.events import (
+    DEFAULT_START,
+    invoice,
+    make_event,
+    stripe_customer,
+    thin_event,
+)
+from tests.stripe.world import World
+
+pytestmark = pytest.mark.anyio
+
+
+async def nothing(event: WebhookEvent) -> None:
+    """A handler."""
+
+
+# -- the registry -------------------------------------------------------------------------------
+
+
+async def test_the_same_handler_twice_is_an_error_and_a_name_mends_it() -> None:
+    registry = WebhookRegistry()
+    registry.on("invoice.paid")(nothing)
+    with pytest.raises(RegistrationError, match="registered twice"):
+        registry.on("invoice.voided")(nothing)
+    registry.on("invoice.voided", "invoice.paid", "invoice.voided", name="again")(nothing)
+    assert [handler.name for handler in registry.handlers_of("invoice.voided")] == ["again"]
+    assert len(registry.handlers_of("invoice.paid")) == 2
+    assert registry.types == {"invoice.paid", "invoice.voided"}
+
+
+@pytest.mark.parametrize("types", [(), ("",), (" invoice.paid",), (3,)], ids=str)
+async def test_what_is_no_event_type_is_an_error(types: tuple[str, ...]) -> None:
+    with pytest.raises(RegistrationError):
+        WebhookRegistry().on(*types)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 256], ids=len)
+async def test_a_name_has_bounds(name: str) -> None:
+    with pytest.raises(RegistrationError, match="characters"):
+        WebhookRegistry().on("invoice.paid", name=name)(nothing)
+
+
+async def test_there_is_one_fallback() -> None:
+    registry = WebhookRegistry()
+    assert registry.handlers_of("a") == ()
+    registry.fallback(nothing)
+    with pytest.raises(RegistrationError, match="is the fallback already"):
+        registry.fallback(nothing)
+    assert len(registry.handlers_of("a")) == 1
+
+
+async def test_the_first_dispatch_closes_the_registry(memory_world: World) -> None:
+    assert await memory_world.receiver.run_once() == 0
+    with pytest.raises(RegistrationError, match="comes too late"):
+        memory_world.registry.on("invoice.paid")(nothing)
+
+
+# -- the event ----------------------------------------------------------------------------------
+
+
+async def test_a_handler_sees_the_event_and_whose_it_is(memory_world: World) -> None:
+    await memory_world.customer()
+    seen: list[WebhookEvent] = []
+
+    @memory_world.registry.fallback
+    async def handler(event: WebhookEvent) -> None:
+        seen.append(event)
+
+    charge = {"id": "ch_1", "object": "charge", "customer": {"id": "cus_1", "object": "customer"}}
+    events = [
+        make_event("charge.refunded", charge, created=DEFAULT_START),
+        make_event("charge.refunded", {"id": "ch_2", "object": "charge", "customer": "cus_x"}),
+        make_event("charge.refunded", {"id": "ch_3", "object": "charge", "customer": 3}),
+        make_event("customer.tickled", stripe_customer()),
+        thin_event("v1.thing.done", object_type="thing", object_id="th_1"),
+    ]
+    memory_world.stripe.put(stripe_customer())
+    await memory_world.deliver(*events)
+    assert [event.customer for event in seen] == ["org_1", None, None, "org_1", None]
+    first, thin = seen[0], seen[-1]
+    assert (first.snapshot, first.object_id, first.object_type) == (charge, "ch_1", "charge")
+    assert (first.created_at, first.attempt, first.livemode) == (DEFAULT_START, 1, False)
+    assert (thin.snapshot, thin.body["type"]) == ({}, "v1.thing.done")
+    assert "ch_1" in repr(first)
+
+
+async def test_an_event_whose_payload_was_purged_has_an_empty_body(memory_world: World) -> None:
+    event = make_event("invoice.paid", invoice())
+    await memory_world.send(event)
+    stored = await memory_world.stored(event)
+    purged = replace(stored, payload=None)
+    assert WebhookEvent(purged).body == {}
+    assert WebhookEvent(purged).snapshot == {}
+
+
+def add(tx: Transaction, customer: str) -> None:
+    tx.customers.insert(Customer(id=customer, created_at=tx.now()))
+
+
+async def test_writes_happen_with_the_completion_or_not_at_all(world: World) -> None:
+    @world.registry.on("invoice.paid", name="both")
+    async def both(event: WebhookEvent) -> None:
+        def write(tx: Transaction) -> None:
+            add(tx, f"from_{event.attempt}")
+            if event.attempt == 1:
+                raise ValueError("after the first write")
+
+        event.write(write)
+
+    @world.registry.on("invoice.paid", name="leaves something behind")
+    async def leaves(event: WebhookEvent) -> None:
+        if event.attempt == 1:
+            event.write(lambda tx: add(tx, "x"))
+            raise ValueError("after asking for a write")
+
+    await world.deliver(make_event("invoice.paid", invoice()))
+    world.clock.advance(hours=1)
+    await world.receiver.drain()
+
+    def found(tx: Transaction) -> list[bool]:
+        return [tx.customers.get(name) is not None for name in ("from_1", "from_2", "x")]
+
+    assert await world.store.read(found) == [False, True, False]
+
+
+# -- the dispatcher -----------------------------------------------------------------------------
+
+
+class Slow(Projector):
+    """A projector that waits until it is let go."""
+
+    event_types = ("invoice.paid",)
+
+    def __init__(self) -> None:
+        self.entered = anyio.Event()
+        self.released = anyio.Event()
+
+    async def project(self, events: Sequence[InboxEvent], complete: Complete) -> None:
+        self.entered.set()
+        await self.released.wait()
+
+
+async def test_a_projection_has_a_time_limit(memory_world: World) -> None:
+    memory_world.policy = DispatchPolicy(handler_timeout_seconds=0.01)
+    receiver = memory_world.new_receiver(projectors={"invoice": Slow()})
+    event = make_event("invoice.paid", invoice())
+    await memory_world.send(event)
+    await receiver.run_once()
+    stored = await memory_world.stored(event)
+    assert (stored.status, stored.last_error) == (EventStatus.PENDING, "TimeoutError: ")
+
+
+async def test_a_dispatcher_that_is_stopped_gives_back_what_it_had(world: World) -> None:
+    slow = Slow()
+    world.policy = DispatchPolicy(concurrency=1)  # the charge first, then the invoice
+    receiver = world.new_receiver(projectors={"invoice": slow})
+    done = make_event("charge.succeeded", {"id": "ch_1", "object": "charge"})
+    event = make_event("invoice.paid", invoice())
+    await world.send(done, event)
+    async with anyio.create_task_group() as group:
+        group.start_soon(receiver.run)
+        await slow.entered.wait()
+        group.cancel_scope.cancel()
+    stored = await world.stored(event)
+    assert (stored.status, stored.leased_until, stored.attempts) == (EventStatus.PENDING, None, 1)
+    assert await world.status_of(done) is EventStatus.DONE
+    assert await world.new_receiver(projectors={}).run_once() == 1
+
+
+async def test_run_is_woken_by_intake_and_outlives_an_outage(
+    memory_world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.CRITICAL, logger="gatekeeper.webhooks")
+    handled = anyio.Event()
+    memory_world.policy = DispatchPolicy(poll_seconds=60)
+
+    @memory_world.registry.on("charge.succeeded")
+    async def handler(event: WebhookEvent) -> None:
+        handled.set()
+
+    receiver = memory_world.receiver
+    broken = anyio.Event()
+    claims = receiver.dispatcher.run_once
+
+    async def fail_once() -> int:
+        if not broken.is_set():
+            broken.set()
+            receiver.dispatcher.nudge()
+            raise StoreUnavailableError()
+        return await claims()
+
+    monkeypatch.setattr(receiver.dispatcher, "run_once", fail_once)
+    async with anyio.create_task_group() as group:
+        group.start_soon(receiver.run)
+        await broken.wait()
+        await memory_world.send(make_event("charge.succeeded", {"id": "c", "object": "charge"}))
+        with anyio.fail_after(30):
+            await handled.wait()
+        group.cancel_scope.cancel()
+
+
+async def test_what_cannot_even_be_noted_is_left_to_its_lease(
+    memory_world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Closing(Slow):
+        async def project(self, events: Sequence[InboxEvent], complete: Complete) -> None:
+            await memory_world.store.close()  # the database goes away in the middle of it
+            raise StoreUnavailableError()
+
+    receiver = memory_world.new_receiver(projectors={"invoice": Closing()})
+    event = make_event("invoice.paid", invoice())
+    await memory_world.send(event)
+    assert await receiver.run_once() == 1
+    assert "left to be tried again when their lease is over" in caplog.text
+    await memory_world.store.open()
+    assert (await memory_world.stored(event)).leased_until is not None
+
+
+async def test_a_projection_that_fails_does_not_hold_up_handlers_that_wait(world: World) -> None:
+    """An event whose projection was done waits for its handler, another for the projection."""
+    await world.customer()
+    ran: list[int] = []
+
+    @world.registry.on("invoice.paid")
+    async def handler(event: WebhookEvent) -> None:
+        ran.append(event.attempt)
+        if event.attempt == 1:
+            raise ValueError
+
+    world.stripe.put(invoice(of_subscription=None, lines=[]))
+    old, new = (make_event("invoice.paid", invoice()) for _ in range(2))
+    await world.deliver(old)
+    world.clock.advance(hours=1)
+    await world.send(new)
+    world.stripe.failure = ConnectionError("no way")
+    await world.receiver.drain()
+    assert ran == [1, 2]
+    assert await world.status_of(old) is EventStatus.DONE
+    assert (await world.stored(new)).last_error == "ConnectionError: no way"
+
+
+async def test_the_waits_double_up_to_a_bound() -> None:
+    policy = DispatchPolicy(backoff_seconds=2, max_backoff_seconds=60)
+    for attempts, ceiling in ((1, 2), (2, 4), (5, 32), (6, 60), (4_000, 60)):
+        wait = policy.delay(attempts)
+        assert timedelta(seconds=ceiling / 2) <= wait <= timedelta(seconds=ceiling)
+
+
+# -- the receiver -------------------------------------------------------------------------------
+
+
+async def test_a_receiver_needs_neither_a_catalogue_nor_stripe(memory_world: World) -> None:
+    seen: list[str] = []
+
+    @memory_world.registry.on("invoice.paid")
+    async def handler(event: WebhookEvent) -> None:
+        seen.append(event.type)
+
+    receiver = memory_world.new_receiver(projectors={}, livemode=None)
+    await memory_world.send(make_event("invoice.paid", invoice()))
+    assert await receiver.drain() == 1
+    assert seen == ["invoice.paid"]
+    assert memory_world.stripe.fetches == []
+
+
+async def test_projectors_need_the_mode_of_the_endpoint(memory_world: World) -> None:
+    with pytest.raises(ConfigurationError, match="mode"):
+        memory_world.new_receiver(livemode=None)
+
+
+async def test_inline_dispatch_handles_the_event_before_the_answer(memory_world: World) -> None:
+    seen: list[str] = []
+
+    @memory_world.registry.on("charge.succeeded")
+    async def handler(event: WebhookEvent) -> None:
+        seen.append(event.id)
+
+    memory_world._receiver = memory_world.new_receiver(inline=True)
+    event = make_event("charge.succeeded", {"id": "ch_1", "object": "charge"})
+    assert await memory_world.send(event) == [True]
+    assert seen == [event["id"]]
+
+
+async def test_inline_dispatch_that_breaks_is_no_reason_to_refuse_the_event(
+    memory_world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver = memory_world._receiver = memory_world.new_receiver(inline=True)
+
+    async def broken() -> int:
+        raise StoreUnavailableError
+
+    monkeypatch.setattr(receiver.dispatcher, "run_once", broken)
+    event = make_event("charge.succeeded", {"id": "ch_1", "object": "charge"})
+    assert await memory_world.send(event) == [True]
+    assert "the event waits for the next one" in caplog.text
+
+
+async def test_the_types_that_the_library_needs_are_listed() -> None:
+    assert "customer.subscription.updated" in EVENT_TYPES
+    assert "checkout.session.async_payment_succeeded" in EVENT_TYPES
+    assert len(EVENT_TYPES) == len(set(EVENT_TYPES))

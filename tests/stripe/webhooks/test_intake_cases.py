@@ -1,0 +1,342 @@
+"""Hard cases 1 to 8, 12 to 14 and 61: from the request to the stored event and its handlers."""
+
+from datetime import timedelta
+
+import anyio
+import pytest
+
+from gatekeeper.errors import (
+    ConfigurationError,
+    PayloadError,
+    PayloadTooLargeError,
+    SignatureError,
+    StoreUnavailableError,
+    WebhookError,
+)
+from gatekeeper.storage.migrations import upgrade
+from gatekeeper.storage.port import Transaction
+from gatekeeper.storage.records import EventStatus
+from gatekeeper.storage.sql.store import store_for
+from gatekeeper.stripe.webhooks import DispatchPolicy, WebhookEvent
+from gatekeeper.stripe.webhooks.intake import Intake
+from gatekeeper.testing.events import (
+    checkout_session,
+    invoice,
+    make_event,
+    signed,
+    subscription,
+)
+from tests.services.postgres import PrivatePostgres
+from tests.stripe.world import ManualClock, World
+
+pytestmark = pytest.mark.anyio
+
+
+async def pay(world: World) -> None:
+    """Org 1 has a paid subscription at Stripe; nothing of it is known here yet."""
+    await world.customer()
+    world.stripe.put(subscription(latest_invoice=invoice()), invoice())
+
+
+async def test_case_01_the_same_event_fifty_times_at_once_has_one_effect(world: World) -> None:
+    await pay(world)
+    seen: list[str] = []
+
+    @world.registry.on("customer.subscription.created")
+    async def handler(event: WebhookEvent) -> None:
+        seen.append(event.id)
+
+    event = make_event("customer.subscription.created", subscription())
+    answers: list[bool] = []
+
+    async def deliver() -> None:
+        answers.extend(await world.send(event))
+        await world.receiver.drain()
+
+    async with anyio.create_task_group() as group:
+        for _ in range(50):
+            group.start_soon(deliver)
+    assert sorted(answers) == [False] * 49 + [True]
+    assert seen == [event["id"]]
+    assert await world.version() == 1
+    assert await world.available() == 1_005
+    assert await world.counts() == {EventStatus.DONE: 1}
+
+
+async def test_case_02_a_failed_handler_runs_again_and_only_what_failed(world: World) -> None:
+    await pay(world)
+    ran: list[str] = []
+
+    @world.registry.on("invoice.paid", name="steady")
+    async def steady(event: WebhookEvent) -> None:
+        ran.append(f"steady {event.attempt}")
+
+    @world.registry.on("invoice.paid", name="shaky")
+    async def shaky(event: WebhookEvent) -> None:
+        ran.append(f"shaky {event.attempt}")
+        if event.attempt == 1:
+            raise ValueError("not today")
+
+    event = make_event("invoice.paid", invoice())
+    await world.deliver(event)
+    stored = await world.stored(event)
+    assert (stored.status, stored.last_error) == (EventStatus.PENDING, "ValueError: not today")
+    assert await world.send(event) == [False]  # Stripe sends it again: it is known
+    world.clock.advance(minutes=1)
+    fetched = len(world.stripe.fetches)
+    await world.receiver.drain()
+    assert ran == ["steady 1", "shaky 1", "shaky 2"]
+    assert len(world.stripe.fetches) == fetched  # nor was it projected again
+    assert await world.status_of(event) is EventStatus.DONE
+
+
+async def test_case_03_a_crash_after_the_inbox_commit_is_made_good_by_a_sweep(
+    world: World,
+) -> None:
+    await pay(world)
+    event = make_event("customer.subscription.created", subscription())
+    await world.send(event)  # and the process is gone before it dispatched anything
+    assert await world.new_receiver().run_once() == 1
+    assert (await world.entitlements()).has_plan("pro")
+
+
+async def test_a_crash_in_mid_dispatch_is_made_good_when_the_lease_is_over(world: World) -> None:
+    await pay(world)
+    event = make_event("customer.subscription.created", subscription())
+    await world.send(event)
+
+    def claim_and_die(tx: Transaction) -> int:
+        until = tx.now() + timedelta(seconds=world.policy.lease_seconds)
+        return len(tx.inbox.claim(tx.now(), until, 10))
+
+    assert await world.store.write(claim_and_die) == 1
+    assert await world.receiver.run_once() == 0  # it is somebody's
+    world.clock.advance(seconds=world.policy.lease_seconds + 1)
+    assert await world.receiver.run_once() == 1
+    assert (await world.stored(event)).attempts == 2
+    assert (await world.entitlements()).has_plan("pro")
+
+
+async def test_case_04_a_crash_after_the_effects_and_before_the_end_has_no_second_effect(
+    world: World,
+) -> None:
+    await pay(world)
+    wrote: list[str] = []
+
+    @world.registry.on("invoice.paid")
+    async def handler(event: WebhookEvent) -> None:
+        event.write(lambda tx: wrote.append(event.id))
+
+    event = make_event("invoice.paid", invoice())
+    await world.deliver(event)
+    assert await world.version() == 1
+
+    def undo_the_end(tx: Transaction) -> None:  # as if the process had died before settling it
+        tx.inbox.settle(event_key, EventStatus.PENDING, due_at=tx.now())
+
+    event_key = (await world.stored(event)).key
+    await world.store.write(undo_the_end)
+    fetched = len(world.stripe.fetches)
+    await world.receiver.drain()
+    assert await world.status_of(event) is EventStatus.DONE
+    assert (wrote, await world.version()) == ([event["id"]], 1)
+    assert len(world.stripe.fetches) == fetched
+    assert await world.available() == 1_005
+
+
+async def test_case_05_both_secrets_of_a_rotation_are_accepted_and_a_third_is_not(
+    world: World,
+) -> None:
+    intake = Intake(world.store, ["whsec_new", "whsec_old"], clock=world.clock)
+    for number, secret in enumerate(["whsec_new", "whsec_old"]):
+        event = make_event("invoice.paid", invoice(), id=f"evt_{number}")
+        assert await intake.receive(*signed(event, secret, at=world.clock.now))
+    with pytest.raises(SignatureError):
+        await intake.receive(*signed(make_event("a", invoice()), "whsec_3", at=world.clock.now))
+    assert await world.counts() == {EventStatus.PENDING: 2}
+
+
+BAD_BODIES = {
+    "not UTF-8": b'{"id": "\xff"}',
+    "a list": b"[]",
+    "a long integer": b'{"id": "evt_1", "object": "event", "n": ' + b"9" * 5_000 + b"}",
+    "deep nesting": b"[" * 100_000 + b"]" * 100_000,
+    "empty": b"",
+    "NUL in an id": b'{"id":"evt\\u0000","object":"event","type":"a","created":1,'
+    b'"livemode":false,"data":{"object":{"object":"a"}}}',
+}
+
+
+@pytest.mark.parametrize("body", BAD_BODIES.values(), ids=list(BAD_BODIES))
+async def test_case_06_a_hostile_body_is_a_400_even_when_it_is_signed(
+    world: World, body: bytes
+) -> None:
+    with pytest.raises(PayloadError) as caught:
+        await world.receiver.receive(*signed(body, at=world.clock.now))
+    assert caught.value.status == 400
+    assert await world.counts() == {}
+
+
+BAD_HEADERS = {
+    "none": None,
+    "not ASCII": "t=1,v1=ü".encode(),
+    "many parts": "t=1767225600" + ",v1=00" * 100_000,
+    "two timestamps": "t=1767225600,t=1767225600,v1=00",
+}
+
+
+@pytest.mark.parametrize("header", BAD_HEADERS.values(), ids=list(BAD_HEADERS))
+async def test_case_06_a_hostile_header_is_a_400(
+    memory_world: World, header: bytes | str | None
+) -> None:
+    with pytest.raises(SignatureError) as caught:
+        await memory_world.receiver.receive(b"{}", header)
+    assert caught.value.status == 400
+
+
+async def test_case_06_a_body_over_the_limit_is_a_413(memory_world: World) -> None:
+    receiver = memory_world.new_receiver(max_body_bytes=1_024)
+    assert receiver.max_body_bytes == 1_024
+    with pytest.raises(PayloadTooLargeError) as caught:
+        await receiver.receive(b" " * 1_025, None)
+    assert caught.value.status == 413
+
+
+@pytest.mark.parametrize("minutes", [-6, 6], ids=["past", "future"])
+async def test_case_07_a_timestamp_far_away_is_refused(world: World, minutes: int) -> None:
+    at = world.clock.now + timedelta(minutes=minutes)
+    with pytest.raises(SignatureError):
+        await world.receiver.receive(*signed(make_event("invoice.paid", invoice()), at=at))
+    assert await world.counts() == {}
+
+
+async def test_case_07_a_tolerance_of_zero_is_refused(memory_world: World) -> None:
+    receiver = memory_world.new_receiver(tolerance_seconds=0)
+    with pytest.raises(ConfigurationError, match="tolerance"):
+        await receiver.receive(b"{}", "t=1,v1=00")
+
+
+async def test_case_08_an_event_of_the_other_mode_is_stored_without_effect_and_alerted(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    await pay(world)
+    seen: list[str] = []
+
+    @world.registry.on("customer.subscription.created")
+    async def handler(event: WebhookEvent) -> None:
+        seen.append(event.id)
+
+    event = make_event("customer.subscription.created", subscription(), livemode=True)
+    await world.deliver(event)
+    assert await world.counts() == {EventStatus.IGNORED: 1}
+    assert (seen, world.stripe.fetches) == ([], [])
+    assert not (await world.entitlements()).has_plan("pro")
+    assert "is of the other mode" in caplog.text
+    assert (await world.stored(event)).payload is not None
+
+
+async def test_case_09_the_events_of_a_connect_account_change_nothing_of_ours(
+    world: World,
+) -> None:
+    await pay(world)
+    seen: list[tuple[str | None, str | None]] = []
+
+    @world.registry.on("customer.subscription.created")
+    async def handler(event: WebhookEvent) -> None:
+        seen.append((event.account, event.customer))
+
+    theirs = make_event("customer.subscription.created", subscription(), account="acct_2")
+    await world.deliver(theirs)
+    assert world.stripe.fetches == []
+    await world.deliver(make_event("customer.subscription.created", subscription()))
+    assert seen == [("acct_2", None), (None, "org_1")]
+    assert (await world.entitlements()).has_plan("pro")
+
+
+async def test_case_12_an_unknown_type_is_stored_and_reaches_the_fallback(world: World) -> None:
+    seen: list[str] = []
+
+    @world.registry.fallback
+    async def fallback(event: WebhookEvent) -> None:
+        seen.append(event.type)
+
+    odd = make_event("quantum.entangled", {"id": "q_1", "object": "quantum"})
+    nameless = make_event("balance.available", {"object": "balance"})
+    await world.deliver(odd, nameless)
+    assert seen == ["quantum.entangled", "balance.available"]
+    assert await world.counts() == {EventStatus.DONE: 2}
+
+
+async def test_case_13_what_always_fails_becomes_a_dead_letter_and_others_go_on(
+    world: World,
+) -> None:
+    await pay(world)
+    world.policy = DispatchPolicy(max_attempts=3)
+    tries: list[int] = []
+
+    @world.registry.on("invoice.paid")
+    async def handler(event: WebhookEvent) -> None:
+        tries.append(event.attempt)
+        raise RuntimeError("always")
+
+    event = make_event("invoice.paid", invoice())
+    other = make_event("checkout.session.completed", checkout_session())
+    world.stripe.put(checkout_session())
+    await world.send(event, other)
+    waits = []
+    for _ in range(4):
+        await world.receiver.drain()
+        waits.append(((await world.stored(event)).due_at - world.clock.now).total_seconds())
+        world.clock.advance(hours=2)
+    assert tries == [1, 2, 3]
+    assert 0 < waits[0] < waits[1] * 2  # it waits longer each time, with jitter
+    stored = await world.stored(event)
+    assert (stored.status, stored.last_error) == (EventStatus.DEAD, "RuntimeError: always")
+    assert await world.status_of(other) is EventStatus.DONE
+    assert (await world.entitlements()).has_plan("pro")  # our own part of it succeeded
+
+
+async def test_case_14_the_first_handler_is_not_run_again_when_the_second_fails(
+    world: World,
+) -> None:
+    ran: list[str] = []
+
+    @world.registry.on("charge.succeeded", name="first")
+    async def first(event: WebhookEvent) -> None:
+        ran.append("first")
+
+    @world.registry.on("charge.succeeded", name="second")
+    async def second(event: WebhookEvent) -> None:
+        ran.append("second")
+        if event.attempt < 3:
+            raise ValueError(event.attempt)
+
+    event = make_event("charge.succeeded", {"id": "ch_1", "object": "charge"})
+    await world.deliver(event)
+    for _ in range(3):
+        world.clock.advance(hours=1)
+        await world.receiver.drain()
+    assert ran == ["first", "second", "second", "second"]
+    assert await world.status_of(event) is EventStatus.DONE
+
+
+async def test_case_61_an_inbox_that_cannot_commit_is_a_503_and_the_retry_works(
+    private_postgres: PrivatePostgres, clock: ManualClock
+) -> None:
+    await anyio.to_thread.run_sync(upgrade, private_postgres.url)
+    async with store_for(private_postgres.url, clock=clock) as store:
+        world = World(store, clock)
+        event = make_event("invoice.paid", invoice())
+        await anyio.to_thread.run_sync(private_postgres.stop)
+        with pytest.raises(StoreUnavailableError) as caught:
+            await world.send(event)
+        assert caught.value.status == 503
+        await anyio.to_thread.run_sync(private_postgres.start)
+        assert await world.counts() == {}
+        assert await world.send(event) == [True]
+        assert await world.counts() == {EventStatus.PENDING: 1}
+
+
+async def test_every_refusal_is_a_webhook_error(memory_world: World) -> None:
+    for refused in (SignatureError, PayloadError, PayloadTooLargeError):
+        assert issubclass(refused, WebhookError)
