@@ -1,0 +1,139 @@
+"""Gatekeeper for FastAPI: the middleware, the billing routes, `Depends` forms and the OpenAPI.
+
+app = FastAPI(lifespan=gate.lifespan)
+billing = gatekeeper_fastapi.install(app, gate)
+
+@app.post("/masters", dependencies=[billing.requires_plan("pro")])
+@gate.consumes("masters", 1)
+async def master(mix: Mix) -> Master: ...
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import fastapi.routing
+from fastapi import Depends, FastAPI
+from fastapi.params import Depends as Dependency
+
+import gatekeeper_starlette
+from gatekeeper import Gatekeeper, checks_of
+from gatekeeper.asgi import PROBLEM_MEDIA_TYPE, GatekeeperMiddleware, billing_routes
+
+__all__ = ["Billing", "install"]
+
+_ANSWERS = {
+    "401": "Nobody is signed in.",
+    "402": "This needs a plan, a feature or credits that the customer does not have.",
+}
+_PROBLEM = {
+    "type": "object",
+    "required": ["type", "title", "status", "code"],
+    "properties": {
+        "type": {"type": "string", "format": "uri"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "upgrade_url": {"type": "string"},
+    },
+}
+
+
+def install(
+    app: FastAPI,
+    gate: Gatekeeper,
+    *,
+    prefix: str = "/billing",
+    success_url: str = "/",
+    cancel_url: str = "/",
+) -> "Billing":
+    """Put the app under the gate, mount the billing routes, and document 401 and 402."""
+    app.add_middleware(GatekeeperMiddleware, gate=gate)
+    app.mount(prefix, billing_routes(gate, success_url=success_url, cancel_url=cancel_url))
+    gate.watch(lambda: _endpoints(app))
+    _document(app)
+    return Billing(gate)
+
+
+class Billing:
+    """The guards as dependencies of a route or router: they run after the app's own auth."""
+
+    def __init__(self, gate: Gatekeeper) -> None:
+        self._gate = gate
+
+    def requires_plan(self, plan: str) -> Dependency:
+        """As `gate.requires_plan`."""
+        return _dependency(self._gate.requires_plan(plan))
+
+    def requires_feature(self, feature: str) -> Dependency:
+        """As `gate.requires_feature`."""
+        return _dependency(self._gate.requires_feature(feature))
+
+    def consumes(self, name: str, quantity: int = 1) -> Dependency:
+        """As `gate.consumes`."""
+        return _dependency(self._gate.consumes(name, quantity))
+
+    def consumes_credits(self, cost: int | str) -> Dependency:
+        """As `gate.consumes_credits`."""
+        return _dependency(self._gate.consumes_credits(cost))
+
+
+def _dependency(guard: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Dependency:
+    async def guarded() -> None:
+        """Runs only to be guarded."""
+
+    dependency: Dependency = Depends(guard(guarded))
+    return dependency
+
+
+def _document(app: FastAPI) -> None:
+    """Add 401 and 402 to what the app's OpenAPI document says of guarded routes."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        schema = generate()
+        for route in _routes(app):
+            operations = schema["paths"].get(getattr(route, "path_format", None), {})
+            if operations and _is_guarded(route):
+                _add_answers(operations, route.methods)
+        return schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+
+
+def _routes(app: FastAPI) -> Iterator[Any]:
+    """The app's routes as they are served, those of included routers among them.
+
+    FastAPI used to copy them into the app; newer releases resolve them when asked.
+    """
+    resolve = getattr(fastapi.routing, "iter_route_contexts", iter)
+    return iter(resolve(app.routes))
+
+
+def _endpoints(app: FastAPI) -> Iterator[tuple[str, Callable[..., Any]]]:
+    for route in _routes(app):
+        yield from gatekeeper_starlette.endpoints([route])
+        for call in _dependencies(route):
+            yield f"{route.path} (dependency)", call
+
+
+def _dependencies(route: Any) -> Iterator[Callable[..., Any]]:
+    dependant = getattr(route, "dependant", None)
+    if dependant is not None:
+        yield from (sub.call for sub in dependant.dependencies if sub.call is not None)
+
+
+def _is_guarded(route: Any) -> bool:
+    return any(checks_of(call) for call in (route.endpoint, *_dependencies(route)))
+
+
+def _add_answers(operations: dict[str, Any], methods: Iterable[str]) -> None:
+    for method in methods:
+        operation = operations.get(method.lower())
+        if operation is None:
+            continue
+        for status, description in _ANSWERS.items():
+            content = {PROBLEM_MEDIA_TYPE: {"schema": _PROBLEM}}
+            operation["responses"].setdefault(
+                status, {"description": description, "content": content}
+            )

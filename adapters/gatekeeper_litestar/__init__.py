@@ -1,0 +1,78 @@
+"""Gatekeeper for Litestar: one plugin.
+
+app = Litestar([...], plugins=[GatekeeperPlugin(gate)])
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from litestar import Litestar, Request, Response, asgi
+from litestar.config.app import AppConfig
+from litestar.plugins import InitPlugin
+
+from gatekeeper import Gatekeeper, GatekeeperError
+from gatekeeper.asgi import (
+    PROBLEM_MEDIA_TYPE,
+    GatekeeperMiddleware,
+    billing_routes,
+    problem_body,
+    problem_headers,
+)
+
+__all__ = ["GatekeeperPlugin"]
+
+
+class GatekeeperPlugin(InitPlugin):
+    """Puts a Litestar app under a gate, which opens and closes with it."""
+
+    def __init__(
+        self,
+        gate: Gatekeeper,
+        *,
+        prefix: str = "/billing",
+        success_url: str = "/",
+        cancel_url: str = "/",
+    ) -> None:
+        self._gate = gate
+        self._prefix = prefix
+        self._billing = billing_routes(gate, success_url=success_url, cancel_url=cancel_url)
+
+    def on_app_init(self, app_config: AppConfig) -> AppConfig:
+        """Called by Litestar while the app is made."""
+        gate = self._gate
+
+        def middleware(app: Any) -> Any:
+            return GatekeeperMiddleware(app, gate)
+
+        def answer(request: Request[Any, Any, Any], error: GatekeeperError) -> Response[Any]:
+            return Response(
+                problem_body(error, upgrade_url=gate.upgrade_url),
+                status_code=error.status,
+                media_type=PROBLEM_MEDIA_TYPE,
+                headers=problem_headers(error),
+            )
+
+        @asgi(self._prefix, is_mount=True, copy_scope=True)
+        async def billing(scope: Any, receive: Any, send: Any) -> None:
+            await self._billing(scope, receive, send)
+
+        def watch(app: Litestar) -> None:
+            gate.watch(lambda: _endpoints(app))
+
+        app_config.middleware.insert(0, middleware)
+        app_config.exception_handlers = {
+            GatekeeperError: answer,
+            **(app_config.exception_handlers or {}),
+        }
+        app_config.route_handlers.append(billing)
+        app_config.on_startup.insert(0, watch)
+        app_config.lifespan.insert(0, gate.lifespan)
+        return app_config
+
+
+def _endpoints(app: Litestar) -> Iterator[tuple[str, Callable[..., Any]]]:
+    for route in app.routes:
+        handlers = getattr(route, "route_handlers", None) or [getattr(route, "route_handler", None)]
+        for handler in handlers:
+            if handler is not None:
+                yield route.path, handler.fn

@@ -1,0 +1,66 @@
+"""Gatekeeper: entitlements, credits and Stripe billing that live inside a Python web app."""
+
+from gatekeeper import errors
+from gatekeeper._version import __version__
+from gatekeeper.catalog import (
+    Catalog,
+    Feature,
+    Limit,
+    Meter,
+    Pack,
+    Plan,
+    Price,
+    Unit,
+)
+from gatekeeper.entitlements import Entitlements
+from gatekeeper.errors import GatekeeperError
+from gatekeeper.gate import Gatekeeper
+from gatekeeper.guards import (
+    checks_of,
+    consumes,
+    consumes_credits,
+    current,
+    requires_feature,
+    requires_plan,
+    reserve,
+)
+from gatekeeper.ledger import Balance, Grant, Hold
+from gatekeeper.services.reservation import Reservation
+from gatekeeper.settings import Settings
+from gatekeeper.stripe.webhooks import WebhookEvent, WebhookReceiver, WebhookRegistry
+from gatekeeper.sync import SyncGatekeeper
+from gatekeeper.types import UNLIMITED, Identity
+
+__all__ = [
+    "UNLIMITED",
+    "Balance",
+    "Catalog",
+    "Entitlements",
+    "Feature",
+    "Gatekeeper",
+    "GatekeeperError",
+    "Grant",
+    "Hold",
+    "Identity",
+    "Limit",
+    "Meter",
+    "Pack",
+    "Plan",
+    "Price",
+    "Reservation",
+    "Settings",
+    "SyncGatekeeper",
+    "Unit",
+    "WebhookEvent",
+    "WebhookReceiver",
+    "WebhookRegistry",
+    "__version__",
+    "checks_of",
+    "consumes",
+    "consumes_credits",
+    "current",
+    "errors",
+    "requires_feature",
+    "requires_plan",
+    "reserve",
+]

@@ -342,3 +342,12 @@ class StripeRequestError(GatekeeperError):
 
     code = "stripe_request_refused"
     status = 502
+
+
+class ProjectionError(GatekeeperError):
+    """An object of Stripe's does not have the shape that it must have."""
+
+    code = "projection_failed"
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path} {problem}.", path=path)

@@ -51,13 +51,11 @@ def apply(account: Account, command: AccountCommand, now: datetime) -> Change:
         DebtOutstandingError: a reserve while something is owed.
         InvalidAmountError: an amount that is not a whole number from 1 on.
     """
-    match command:
-        case GrantCredits():
-            return _grant(account, command, now)
-        case Reserve():
-            return _reserve(account, command, now)
-        case Clawback():
-            return _claw_back(account, command, now)
+    if isinstance(command, GrantCredits):
+        return _grant(account, command, now)
+    if isinstance(command, Reserve):
+        return _reserve(account, command, now)
+    return _claw_back(account, command, now)
 
 
 def settle(account: Account, hold: Hold, command: HoldCommand, now: datetime) -> Change:
@@ -83,13 +81,11 @@ def settle(account: Account, hold: Hold, command: HoldCommand, now: datetime) ->
             hold=hold.id,
             ended=str(HoldStatus.EXPIRED),
         )
-    match command:
-        case Capture():
-            return _capture(draft, hold, command)
-        case Release():
-            return _end(draft, hold, HoldStatus.RELEASED, EntryKind.RELEASE, captured=0)
-        case Extend():
-            return _extend(account, draft, hold, command)
+    if isinstance(command, Capture):
+        return _capture(draft, hold, command)
+    if isinstance(command, Release):
+        return _end(draft, hold, HoldStatus.RELEASED, EntryKind.RELEASE, captured=0)
+    return _extend(account, draft, hold, command)
 
 
 def _grant(account: Account, command: GrantCredits, now: datetime) -> Change:

@@ -1,0 +1,348 @@
+"""The gate: everything wired together for one host app. It has no logic of its own."""
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, NamedTuple, Self, TypeVar, Unpack
+
+from starlette.requests import HTTPConnection
+
+from gatekeeper.cache import Cache
+from gatekeeper.catalog import Catalog
+from gatekeeper.entitlements import Entitlements, Explanation
+from gatekeeper.errors import NoGateError
+from gatekeeper.guards import checks, decorators, placement
+from gatekeeper.ledger import Balance, Grant, Hold, Overrun
+from gatekeeper.services.credits import (
+    GrantOptions,
+    ReserveOptions,
+    manual_grant,
+    reserve_request,
+)
+from gatekeeper.services.keeper import HoldKeeper, OwnedTasks
+from gatekeeper.services.reservation import PendingReservation, Reservation
+from gatekeeper.services.resolver import Decision
+from gatekeeper.settings import Settings
+from gatekeeper.storage.port import Store
+from gatekeeper.storage.records import Purchase
+from gatekeeper.stripe.checkout import CheckoutLink
+from gatekeeper.stripe.client import StripeGateway
+from gatekeeper.stripe.stamp import check_stamp
+from gatekeeper.stripe.webhooks import WebhookRegistry
+from gatekeeper.types import Clock, Identity
+from gatekeeper.wiring import Parts, assemble, loops_of
+
+H = TypeVar("H", bound=Callable[..., Any])
+Identify = Callable[[HTTPConnection], Awaitable[Identity | str | None]]
+I = TypeVar("I", bound=Identify)  # noqa: E741 -- the decorator gives back what it was given
+
+
+class WorkDone(NamedTuple):
+    """How much a run of `Gatekeeper.work_once` found to do."""
+
+    events: int
+    holds: int
+
+
+class Gatekeeper:
+    """Decides what customers may use, and accounts for every credit.
+
+    Open it with `async with gate:`, or pass `lifespan=gate.lifespan` to a Starlette or FastAPI
+    app. Everything but registration needs it to be open.
+
+    Args:
+        catalog: the plans, packs and costs of the host.
+        settings: None reads GATEKEEPER_* and STRIPE_* from the environment, naming every bad
+            setting at once.
+        store, cache, clock: for tests and unusual set-ups; by default they come from the settings,
+            and time is the database's.
+
+    Raises:
+        SettingsError: naming every bad setting.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        settings: Settings | None = None,
+        *,
+        store: Store | None = None,
+        cache: Cache[Entitlements] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.catalog = catalog
+        self.settings = settings or Settings.load()
+        self.webhooks = WebhookRegistry()
+        self.upgrade_url = self.settings.upgrade_url
+        self.tasks = OwnedTasks()
+        self.keeper = HoldKeeper(every_seconds=self.settings.hold_ttl_seconds / 3)
+        self._parts: Parts = assemble(
+            catalog, self.settings, self.webhooks, store=store, cache=cache, clock=clock
+        )
+        self.customers = self._parts.customers
+        self.credits = self._parts.credits
+        self.receiver = self._parts.receiver
+        self.peek = self._parts.resolver.peek
+        self._identify: Identify | None = None
+        self._endpoints: list[placement.Endpoints] = []
+        self._stack: AsyncExitStack | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """The event loop on which the gate is open."""
+
+    # -- opening and closing ----------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        """Open the database and the cache, check the routes, and start the background work.
+
+        Raises:
+            GuardPlacementError, SchemaVersionError, DatabaseStampError, StoreUnavailableError.
+        """
+        self.check_guards()
+        async with AsyncExitStack() as stack:
+            await self._connect(stack)
+            await stack.enter_async_context(self.tasks)
+            self.tasks.loop(self.keeper.run, "gatekeeper keeper")
+            for name, loop in loops_of(self._parts, self.settings).items():
+                self.tasks.loop(loop, f"gatekeeper {name}")
+            stack.enter_context(placement.watching(self.check_guards))
+            self._stack = stack.pop_all()
+        self.loop = asyncio.get_running_loop()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        stack, self._stack, self.loop = self._stack, None, None
+        if stack is not None:
+            await stack.aclose()
+
+    @asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncIterator[None]:
+        """An ASGI lifespan. Inside a lifespan of the host's own, write `async with gate:`."""
+        async with self:
+            yield
+
+    @property
+    def stripe(self) -> StripeGateway:
+        """The connection to Stripe.
+
+        Raises:
+            ConfigurationError: there is no key.
+        """
+        return self._parts.stripe
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the gate is open."""
+        return self._stack is not None
+
+    async def work_once(self) -> WorkDone:
+        """Dispatch what is due and expire what has run out, then close: for cron."""
+        async with AsyncExitStack() as stack:
+            await self._connect(stack)
+            return WorkDone(
+                events=await self._parts.receiver.drain(),
+                holds=await self._parts.upkeep.expire_holds(),
+            )
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Self]:
+        """The gate with its database and cache, and without its background work: for commands."""
+        async with AsyncExitStack() as stack:
+            await self._connect(stack)
+            yield self
+
+    async def _connect(self, stack: AsyncExitStack) -> None:
+        for part in self._parts.opened:
+            await stack.enter_async_context(part)
+        if self._parts.gateway is not None:
+            await check_stamp(self._parts.store, self._parts.gateway)
+
+    # -- who is asking ----------------------------------------------------------------------------
+
+    def identify(self, function: I) -> I:
+        """Register the function that tells who makes a request, from the host's own auth.
+
+        It returns an `Identity`, a customer id, or None for nobody (which is a 401).
+        """
+        self._identify = function
+        return function
+
+    async def identify_connection(self, connection: HTTPConnection) -> Identity | str | None:
+        """Ask the host who makes this request.
+
+        Raises:
+            NoGateError: the host has not said how to tell.
+        """
+        if self._identify is None:
+            raise NoGateError(
+                "Tell the gate who is asking: decorate a function with gate.identify."
+            )
+        found = self._identify(connection)
+        return await found if inspect.isawaitable(found) else found
+
+    # -- what a customer may use ------------------------------------------------------------------
+
+    async def entitlements(self, customer: str) -> Entitlements:
+        """Plans, features and limits; see `services.resolver`."""
+        return await self._parts.resolver.entitlements(customer)
+
+    async def allows(self, customer: str, feature: str) -> bool:
+        """Whether the customer has a feature; in an outage, what the feature declares."""
+        return bool(await self.decide(customer, feature))
+
+    async def decide(self, customer: str, feature: str) -> Decision:
+        """As `allows`, telling on what basis."""
+        return await self._parts.resolver.feature(customer, feature)
+
+    async def explain(self, customer: str) -> Explanation:
+        """The whole path by which the customer's entitlements come about."""
+        return await self._parts.resolver.explain(customer)
+
+    # -- credits ----------------------------------------------------------------------------------
+
+    def reserve(
+        self,
+        customer: str,
+        name: str,
+        quantity: int = 1,
+        *,
+        overrun: Overrun = "cap",
+        session: object = None,
+        **options: Unpack[ReserveOptions],
+    ) -> PendingReservation:
+        """Hold `quantity` of a unit or of a cost. `await` it, or use it with `async with`.
+
+        See `services.accounts.reserve` for the errors and `services.reservation` for settlement.
+        """
+        request = reserve_request(customer, name, quantity, **options)
+
+        async def make() -> Reservation:
+            hold = await self.credits.reserve(request, session=session)
+            return Reservation(self.credits, hold, overrun=overrun, session=session)
+
+        return PendingReservation(make, entered=self.keeper.keep, left=self.keeper.forget)
+
+    async def capture(
+        self,
+        hold_id: str,
+        amount: int | None = None,
+        *,
+        overrun: Overrun = "refuse",
+        customer: str | None = None,
+        session: object = None,
+    ) -> Hold:
+        """Spend `amount` of a hold (None: all of it), for example in another process."""
+        return await self.credits.capture(
+            hold_id, amount, overrun=overrun, customer=customer, session=session
+        )
+
+    async def release(
+        self, hold_id: str, *, customer: str | None = None, session: object = None
+    ) -> Hold:
+        """Give a hold back unspent."""
+        return await self.credits.release(hold_id, customer=customer, session=session)
+
+    async def extend(
+        self,
+        hold_id: str,
+        ttl: timedelta | None = None,
+        *,
+        add_amount: int = 0,
+        customer: str | None = None,
+        session: object = None,
+    ) -> Hold:
+        """Keep a hold for longer, and claim `add_amount` more."""
+        return await self.credits.extend(
+            hold_id, ttl, add_amount=add_amount, customer=customer, session=session
+        )
+
+    async def grant(
+        self,
+        customer: str,
+        unit: str,
+        amount: int,
+        *,
+        idempotency_key: str | None = None,
+        session: object = None,
+        **options: Unpack[GrantOptions],
+    ) -> Grant:
+        """Give a customer `amount` of a unit by hand. See `services.accounts.grant`."""
+        command = manual_grant(amount, **options)
+        return await self.credits.grant(
+            customer, unit, command, idempotency_key=idempotency_key, session=session
+        )
+
+    async def balance(self, customer: str, unit: str) -> Balance:
+        """An account as it stands now, with all that is due; never from a cache."""
+        return await self.credits.balance(customer, unit)
+
+    async def balances(self, customer: str) -> Sequence[Balance]:
+        """The balances of all units."""
+        return await self.credits.balances(customer)
+
+    # -- buying -----------------------------------------------------------------------------------
+
+    async def checkout(
+        self, customer: str, price: str, *, success_url: str, cancel_url: str, quantity: int = 1
+    ) -> CheckoutLink:
+        """Start a checkout at Stripe for a price of the catalogue, by its lookup key."""
+        return await self._parts.checkouts.start(
+            customer, price, success_url=success_url, cancel_url=cancel_url, quantity=quantity
+        )
+
+    async def checkout_status(self, purchase_id: str, customer: str) -> Purchase:
+        """How far a checkout of this customer's has come, asking Stripe while it is pending."""
+        return await self._parts.checkouts.status(purchase_id, customer)
+
+    async def portal(self, customer: str, *, return_url: str) -> str:
+        """The address of Stripe's customer portal for this customer."""
+        return await self._parts.checkouts.portal(customer, return_url=return_url)
+
+    # -- guards -----------------------------------------------------------------------------------
+
+    def requires_plan(self, plan: str) -> Callable[[H], H]:
+        """Let only customers pass who have this plan or one that includes it; else a 402."""
+        return self._guard(checks.PlanCheck(plan))
+
+    def requires_feature(self, feature: str) -> Callable[[H], H]:
+        """Let only customers pass who have this feature; else a 402."""
+        return self._guard(checks.FeatureCheck(feature))
+
+    def consumes(self, name: str, quantity: checks.Quantity = 1) -> Callable[[H], H]:
+        """Hold `quantity` of a unit or cost before the handler runs; a 402 if it is not there."""
+        return self._guard(checks.ConsumeCheck(name, quantity))
+
+    def consumes_credits(self, cost: checks.Quantity | str) -> Callable[[H], H]:
+        """Hold credits: a number, a function of the request, or a key of the cost table."""
+        return self._guard(decorators.credits_check(cost))
+
+    def watch(self, endpoints: placement.Endpoints) -> None:
+        """Check the guards of these routes when the gate opens, and of routes added later."""
+        self._endpoints.append(endpoints)
+        if self.is_open:
+            self.check_guards()
+
+    def check_guards(self) -> None:
+        """Check every route that the gate watches.
+
+        Raises:
+            GuardPlacementError: a guard never runs.
+            UnknownNameError: a guard names what the catalogue does not have.
+        """
+        for endpoints in self._endpoints:
+            routes = list(endpoints())
+            placement.check_placement(routes)
+            for _, endpoint in routes:
+                for check in placement.checks_of(endpoint):
+                    check.validate(self.catalog)
+
+    def _guard(self, check: checks.Check) -> Callable[[H], H]:
+        check.validate(self.catalog)
+        return decorators.guard_with(check)

@@ -1,0 +1,192 @@
+"""The gate without async: the same methods, each waiting for its asynchronous twin.
+
+Async is written once. A call goes to the event loop on which the gate is open (from a worker
+thread of a web app, say), or to one of our own in a thread. With `session=` it runs on the
+caller's thread, inside the SQLAlchemy `Session` or `Connection` that the host has open.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from functools import partial
+from types import TracebackType
+from typing import Self, TypeVar, Unpack
+
+from anyio.from_thread import start_blocking_portal
+
+from gatekeeper.entitlements import Entitlements, Explanation
+from gatekeeper.errors import NoGateError
+from gatekeeper.gate import Gatekeeper
+from gatekeeper.ledger import Balance, Grant, Hold, Overrun
+from gatekeeper.services.credits import (
+    GrantOptions,
+    ReserveOptions,
+    manual_grant,
+    reserve_request,
+)
+from gatekeeper.services.reservation import Reservation
+from gatekeeper.storage.records import Customer
+
+T = TypeVar("T")
+
+
+class SyncGatekeeper:
+    """A synchronous face of a gate: `with SyncGatekeeper(gate) as billing: billing.allows(...)`.
+
+    If the gate is open already, its loop is used and `with` is not needed. Never call it on the
+    event loop itself: it would wait for what it blocks.
+    """
+
+    def __init__(self, gate: Gatekeeper) -> None:
+        self.gate = gate
+        self._stack: ExitStack | None = None
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            portal = stack.enter_context(start_blocking_portal())
+            stack.enter_context(portal.wrap_async_context_manager(self.gate))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        stack, self._stack = self._stack, None
+        if stack is not None:
+            stack.__exit__(exc_type, exc, traceback)
+
+    # -- what a customer may use ------------------------------------------------------------------
+
+    def ensure_customer(
+        self, customer: str, *, email: str | None = None, name: str | None = None
+    ) -> Customer:
+        """As `gate.customers.ensure`."""
+        return self._wait(partial(self.gate.customers.ensure, customer, email=email, name=name))
+
+    def entitlements(self, customer: str) -> Entitlements:
+        """As `gate.entitlements`."""
+        return self._wait(partial(self.gate.entitlements, customer))
+
+    def allows(self, customer: str, feature: str) -> bool:
+        """As `gate.allows`."""
+        return self._wait(partial(self.gate.allows, customer, feature))
+
+    def explain(self, customer: str) -> Explanation:
+        """As `gate.explain`."""
+        return self._wait(partial(self.gate.explain, customer))
+
+    # -- credits ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def reserve(
+        self,
+        customer: str,
+        name: str,
+        quantity: int = 1,
+        **options: Unpack[ReserveOptions],
+    ) -> Iterator[Reservation]:
+        """As `gate.reserve` used with `async with`; takes the same options."""
+        pending = self.gate.reserve(customer, name, quantity, **options)
+        reservation = self._wait(pending.__aenter__)
+        try:
+            yield reservation
+        except BaseException as error:
+            self._wait(partial(pending.__aexit__, type(error), error, error.__traceback__))
+            raise
+        self._wait(partial(pending.__aexit__, None, None, None))
+
+    def hold(
+        self,
+        customer: str,
+        name: str,
+        quantity: int = 1,
+        *,
+        session: object = None,
+        **options: Unpack[ReserveOptions],
+    ) -> Hold:
+        """Make a hold to be settled later by `capture` or `release`, here or elsewhere."""
+        credits_ = self.gate.credits
+        request = reserve_request(customer, name, quantity, **options)
+        if session is not None:
+            return credits_.joined(session).reserve(request)
+        return self._wait(partial(credits_.reserve, request))
+
+    def capture(
+        self,
+        hold_id: str,
+        amount: int | None = None,
+        *,
+        overrun: Overrun = "refuse",
+        customer: str | None = None,
+        session: object = None,
+    ) -> Hold:
+        """As `gate.capture`."""
+        credits_ = self.gate.credits
+        if session is not None:
+            return credits_.joined(session).capture(
+                hold_id, amount, overrun=overrun, customer=customer
+            )
+        return self._wait(
+            partial(credits_.capture, hold_id, amount, overrun=overrun, customer=customer)
+        )
+
+    def release(self, hold_id: str, *, customer: str | None = None, session: object = None) -> Hold:
+        """As `gate.release`."""
+        credits_ = self.gate.credits
+        if session is not None:
+            return credits_.joined(session).release(hold_id, customer=customer)
+        return self._wait(partial(credits_.release, hold_id, customer=customer))
+
+    def extend(
+        self, hold_id: str, ttl: timedelta | None = None, *, customer: str | None = None
+    ) -> Hold:
+        """As `gate.extend`."""
+        return self._wait(partial(self.gate.extend, hold_id, ttl, customer=customer))
+
+    def grant(
+        self,
+        customer: str,
+        unit: str,
+        amount: int,
+        *,
+        idempotency_key: str | None = None,
+        session: object = None,
+        **options: Unpack[GrantOptions],
+    ) -> Grant:
+        """As `gate.grant`; takes the same options."""
+        if session is None:
+            return self._wait(
+                partial(
+                    self.gate.grant,
+                    customer,
+                    unit,
+                    amount,
+                    idempotency_key=idempotency_key,
+                    **options,
+                )
+            )
+        return self.gate.credits.joined(session).grant(
+            customer, unit, manual_grant(amount, **options), idempotency_key=idempotency_key
+        )
+
+    def balance(self, customer: str, unit: str) -> Balance:
+        """As `gate.balance`."""
+        return self._wait(partial(self.gate.balance, customer, unit))
+
+    def balances(self, customer: str) -> Sequence[Balance]:
+        """As `gate.balances`."""
+        return self._wait(partial(self.gate.balances, customer))
+
+    def _wait(self, call: Callable[[], Awaitable[T]]) -> T:
+        loop = self.gate.loop
+        if loop is None:
+            raise NoGateError("The gate is not open. Use 'with SyncGatekeeper(gate) as billing:'.")
+
+        async def called() -> T:
+            return await call()
+
+        return asyncio.run_coroutine_threadsafe(called(), loop).result()

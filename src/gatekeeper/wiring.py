@@ -1,0 +1,165 @@
+"""Wiring: which parts a gate is made of, and from which settings each is made."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from gatekeeper.cache import Cache, CachePolicy, MemoryCache
+from gatekeeper.catalog import Catalog
+from gatekeeper.entitlements import AccessPolicy, Entitlements, EntitlementsCodec
+from gatekeeper.errors import ConfigurationError, SettingsError
+from gatekeeper.services.credits import Credits
+from gatekeeper.services.customers import CustomerDirectory
+from gatekeeper.services.resolver import Resolver
+from gatekeeper.services.rules import Rules
+from gatekeeper.services.upkeep import Upkeep
+from gatekeeper.settings import Settings
+from gatekeeper.storage.port import Store
+from gatekeeper.storage.sql.store import store_for
+from gatekeeper.stripe.checkout import Checkout
+from gatekeeper.stripe.client import StripeGateway
+from gatekeeper.stripe.webhooks import (
+    DispatchPolicy,
+    WebhookReceiver,
+    WebhookRegistry,
+    projectors_for,
+)
+from gatekeeper.types import Clock, utc_now
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The parts of one gate. `opened` in this order and closed in the other."""
+
+    store: Store
+    customers: CustomerDirectory
+    resolver: Resolver
+    credits: Credits
+    upkeep: Upkeep
+    receiver: WebhookReceiver
+    gateway: StripeGateway | None
+    checkout: Checkout | None
+    opened: tuple[AbstractAsyncContextManager[Any], ...]
+
+    @property
+    def stripe(self) -> StripeGateway:
+        """The connection to Stripe.
+
+        Raises:
+            ConfigurationError: there is no key.
+        """
+        return _needed(self.gateway)
+
+    @property
+    def checkouts(self) -> Checkout:
+        """What starts and follows checkouts.
+
+        Raises:
+            ConfigurationError: there is no key.
+        """
+        return _needed(self.checkout)
+
+
+def assemble(
+    catalog: Catalog,
+    settings: Settings,
+    registry: WebhookRegistry,
+    *,
+    store: Store | None = None,
+    cache: Cache[Entitlements] | None = None,
+    clock: Clock | None = None,
+) -> Parts:
+    """Make the parts. What is given takes the place of what the settings would make.
+
+    Raises:
+        SettingsError: there is no database.
+    """
+    rules = Rules(
+        catalog,
+        AccessPolicy(
+            past_due_grace=timedelta(days=settings.past_due_grace_days),
+            renewal_grace=timedelta(hours=settings.renewal_grace_hours),
+            pause_collection=settings.pause_collection_access,
+        ),
+        hold_ttl=timedelta(seconds=settings.hold_ttl_seconds),
+    )
+    store = store or _store(settings, clock)
+    cache = cache or _cache(settings, clock or utc_now)
+    resolver = Resolver(store, cache, rules)
+    credits_ = Credits(store, rules)
+    gateway = _gateway(settings)
+    checkout = None if gateway is None else Checkout(gateway, store, rules, resolver.invalidate)
+    receiver = WebhookReceiver(
+        registry,
+        store,
+        settings.webhook_secrets,
+        livemode=settings.livemode,
+        tolerance_seconds=settings.webhook_tolerance_seconds,
+        max_body_bytes=settings.webhook_max_body_bytes,
+        inline=settings.inline_dispatch,
+        policy=DispatchPolicy(max_attempts=settings.dispatch_max_attempts),
+        projectors=(
+            {} if gateway is None else projectors_for(gateway, store, rules, resolver.invalidate)
+        ),
+    )
+    retention = timedelta(days=settings.payload_retention_days)
+    return Parts(
+        store=store,
+        customers=CustomerDirectory(store, rules, resolver.invalidate),
+        resolver=resolver,
+        credits=credits_,
+        upkeep=Upkeep(store, credits_, payload_retention=retention),
+        receiver=receiver,
+        gateway=gateway,
+        checkout=checkout,
+        opened=(store, cache) if gateway is None else (store, cache, gateway),
+    )
+
+
+def loops_of(parts: Parts, settings: Settings) -> dict[str, Callable[[], Awaitable[None]]]:
+    """What runs beside the requests. With inline dispatch there is no dispatcher of its own."""
+    loops: dict[str, Callable[[], Awaitable[None]]] = {"upkeep": parts.upkeep.run}
+    if not settings.inline_dispatch:
+        loops["dispatcher"] = parts.receiver.run
+    return loops
+
+
+def _store(settings: Settings, clock: Clock | None) -> Store:
+    if settings.database_url is None:
+        raise SettingsError(["GATEKEEPER_DATABASE_URL is not set, and is needed here"])
+    return store_for(
+        settings.database_url.get_secret_value(),
+        clock=clock,
+        auto_upgrade=settings.schema_auto_upgrade,
+    )
+
+
+def _cache(settings: Settings, clock: Clock) -> Cache[Entitlements]:
+    policy = CachePolicy(settings.cache_ttl_seconds, settings.cache_max_customers)
+    if settings.redis_url is None:
+        return MemoryCache(policy, clock=clock)
+    from gatekeeper.cache.redis import RedisCache  # here: its client takes 0.3 s to import
+
+    url = settings.redis_url.get_secret_value()
+    return RedisCache(url, EntitlementsCodec(), policy, clock=clock)
+
+
+def _gateway(settings: Settings) -> StripeGateway | None:
+    if settings.stripe_secret_key is None:
+        return None
+    return StripeGateway(
+        settings.stripe_secret_key.get_secret_value(),
+        api_base=settings.stripe_api_base,
+        timeout_seconds=settings.stripe_timeout_seconds,
+        max_network_retries=settings.stripe_max_retries,
+    )
+
+
+def _needed(part: T | None) -> T:
+    if part is None:
+        raise ConfigurationError("This needs Stripe: set STRIPE_SECRET_KEY.")
+    return part

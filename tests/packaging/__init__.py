@@ -1,0 +1,1 @@
+"""The built wheel, tested where neither the sources nor the development tools are."""
