@@ -52,8 +52,12 @@ class Node:
             return None
         try:
             return check_id(value, key)
-        except InvalidIdError as error:
-            raise ProjectionError(self._at(key), f"is no name: {error}") from None
+        except InvalidIdError:
+            if not isinstance(value, str):
+                raise ProjectionError(self._at(key), f"is {_kind(value)}, not a name") from None
+            raise ProjectionError(
+                self._at(key), "is empty, too long, or holds what no name can hold"
+            ) from None
 
     def reference(self, key: str) -> str:
         """The id of another object, whether it is expanded or not."""

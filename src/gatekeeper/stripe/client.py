@@ -236,8 +236,10 @@ class StripeGateway:
 
     def _connected(self) -> Any:
         if self._client is None:
+            from gatekeeper.stripe.transport import HttpxTransport  # here: it imports stripe
+
             stripe = self._stripe()
-            self._http = stripe.HTTPXClient(timeout=self._timeout_seconds)
+            self._http = HttpxTransport(self._timeout_seconds)
             addresses = {} if self._api_base is None else {"api": self._api_base}
             self._client = stripe.StripeClient(
                 self._api_key,

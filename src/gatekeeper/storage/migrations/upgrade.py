@@ -72,8 +72,8 @@ def upgrade(target: Target, revision: str = "heads", *, dry_run: bool = False) -
     Blocks until it is done, also where an event loop is running.
 
     Args:
-        target: the database. With an `AsyncEngine` of your own, write
-            `async with engine.begin() as connection: await connection.run_sync(upgrade_connection)`.
+        target: the database. For an `AsyncEngine` of your own there is `upgrade_connection`:
+            `async with engine.begin() as c: await c.run_sync(upgrade_connection)`.
         revision: a revision of Alembic's; `heads` is the newest.
         dry_run: change nothing, and return the SQL.
 
