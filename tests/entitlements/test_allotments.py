@@ -113,6 +113,10 @@ def test_a_line_of_zero_and_one_that_was_paid_out_of_band_count() -> None:
 
 def test_an_empty_line_covers_nothing() -> None:
     assert Wallet().look(state(item(lines=[line(START, START)])), NOW) == 0
+    moment = line(NOW, NOW, PRO, proration=True)
+    basic = paid_item(plan=BASIC)
+    known = state(replace(basic, terms=PRO, paid_lines=(*basic.paid_lines, moment)))
+    assert Wallet().look(known, NOW) == 300
 
 
 def test_the_quantity_that_was_paid_for_counts_not_the_present_one() -> None:
@@ -125,6 +129,14 @@ def test_a_line_that_has_not_begun_covers_nothing_yet() -> None:
     coming = item(lines=[line(FEBRUARY, MARCH)])
     assert Wallet().look(state(coming), NOW) == 0
     assert Wallet().look(state(coming), FEBRUARY) == 1_000
+    in_mid_window = item(lines=[line(START + 10 * DAY, FEBRUARY)])
+    assert Wallet().look(state(in_mid_window), NOW) == 0
+    assert Wallet().look(state(in_mid_window), START + 10 * DAY) == 1_000
+    december = utc("2024-12-01T00:00")
+    lines = [line(december, START), line(START + 10 * DAY, FEBRUARY)]
+    with_a_gap = state(item(start=december, lines=lines))
+    assert Wallet().look(with_a_gap, NOW) == 0
+    assert Wallet().look(with_a_gap, START + 10 * DAY) == 1_000
 
 
 def test_windows_of_a_day_inside_a_paid_month() -> None:
@@ -197,6 +209,7 @@ def test_case_48_the_grace_is_there_for_who_has_never_looked() -> None:
     known = state(paid_item())
     assert Wallet().look(known, FEBRUARY + HOUR) == 1_000
     assert Wallet().look(known, FEBRUARY + DAY) == 0
+    assert Wallet().due(known, FEBRUARY + DAY).targets == ()
     looked = Wallet()
     looked.look(known, FEBRUARY + HOUR)
     assert looked.look(known, FEBRUARY + 2 * HOUR) == 1_000
@@ -246,6 +259,7 @@ def test_what_is_kept_at_the_end_lives_to_the_end_of_its_window() -> None:
         assert wallet.look(state(over), NOW + DAY) == 1_000
         assert wallet.granted == 1_000
         assert wallet.look(state(over), FEBRUARY) == 0
+        assert Wallet().due(state(over), FEBRUARY).targets == ()
 
 
 def test_what_is_kept_is_what_was_due_before_the_end() -> None:
@@ -364,6 +378,9 @@ def test_a_change_of_cadence_waits_for_the_next_period() -> None:
         replace(changed, paid_lines=(*changed.paid_lines, line(FEBRUARY, MARCH, weekly)))
     )
     assert wallet.look(renewed, FEBRUARY + DAY) == 100
+    more = terms("more", grant(5_000, "week"))
+    early = replace(paid_item(), paid_lines=(line(), line(FEBRUARY, MARCH, more)))
+    assert Wallet().look(state(early), NOW) == 1_000
 
 
 def test_an_item_that_was_added_in_mid_period_has_its_part_of_the_window() -> None:
@@ -381,6 +398,8 @@ def test_an_item_that_was_added_in_mid_period_has_its_part_of_the_window() -> No
     next_month = line(FEBRUARY, MARCH, PRO, item_id="si_2")
     both = state(replace(added, paid_lines=(first, next_month)))
     assert wallet.look(both, FEBRUARY) == 1_000
+    assert wallet.granted == 2_000
+    assert Wallet().look(both, middle + DAY) == 1_000
 
 
 def test_the_first_part_up_to_an_anchor_in_the_future_is_a_window_of_its_own() -> None:
@@ -410,6 +429,16 @@ def test_a_moved_anchor_grants_nothing_that_the_new_period_has_not_paid_for() ->
     assert (target.window_start, target.window_end) == (moved, utc("2025-02-20T00:00"))
 
 
+def test_nor_does_it_grant_the_window_before_anew() -> None:
+    """By the new anchor, a window began on 20 December: in a month that was paid for, and which
+    granted its own."""
+    moved = START + 19 * DAY
+    december = utc("2024-12-01T00:00")
+    lines = [line(december, START), line(START, FEBRUARY)]
+    unpaid = item(start=december, anchor=moved, lines=lines)
+    assert Wallet().due(state(unpaid), moved + HOUR).targets == ()
+
+
 def test_a_raise_of_the_old_period_does_not_reach_over_a_moved_anchor() -> None:
     moved = START + 19 * DAY
     lines = [
@@ -417,8 +446,9 @@ def test_a_raise_of_the_old_period_does_not_reach_over_a_moved_anchor() -> None:
         line(NOW, FEBRUARY, PRO, proration=True),
         line(moved, NEXT_YEAR, BASIC),
     ]
-    known = state(item(plan=BASIC, anchor=moved, lines=lines))
-    assert Wallet().look(known, moved + DAY) == 300
+    for present in (BASIC, PRO):  # back on pro, but that was not paid for
+        known = state(item(plan=present, anchor=moved, lines=lines))
+        assert Wallet().look(known, moved + DAY) == 300
 
 
 # -- trials ---------------------------------------------------------------------------------------
@@ -557,6 +587,8 @@ BONUS = terms("pro", grant(100, "once", trial=10, expires_after_days=30))
 def test_a_bonus_is_due_from_the_first_paid_line_on_and_never_again() -> None:
     wallet = Wallet()
     assert wallet.due(state(item(plan=BONUS)), NOW).targets == ()
+    coming = item(plan=BONUS, lines=[line(FEBRUARY, MARCH, BONUS)])
+    assert wallet.due(state(coming), NOW).targets == ()
     known = state(paid_item(plan=BONUS))
     assert wallet.look(known, NOW) == 100
     assert wallet.due(known, NOW).targets[0].expires_at == START + 30 * DAY
@@ -709,6 +741,16 @@ def test_who_was_away_has_what_rolled_over() -> None:
     assert looked.look(known, FEBRUARY + DAY) == 1_300
     assert looked.look(known, APRIL + DAY) == 1_500
     assert looked.granted == 1_000 + 1_300 + 1_500 + 1_500
+    may = utc("2025-05-01T00:00")
+    (april,) = looked.due(known, may - DAY).targets
+    assert april.window_start == APRIL
+
+
+def test_the_overage_of_windows_that_went_by_is_nobodys() -> None:
+    plan = terms("pro", grant(10, rollover=5, overage="meter"))
+    known = state(item(plan=plan, lines=[line(START, FEBRUARY, plan), line(FEBRUARY, MARCH, plan)]))
+    kinds = [target.kind for target in Wallet().due(known, FEBRUARY + DAY).targets]
+    assert kinds == [GrantKind.PLAN, GrantKind.PLAN, GrantKind.OVERAGE]
 
 
 def test_the_window_of_the_last_change_is_caught_up_with_too() -> None:
@@ -722,6 +764,7 @@ def test_the_window_of_the_last_change_is_caught_up_with_too() -> None:
 def test_nothing_rolls_over_a_gap() -> None:
     paid = months(4)
     known = state(item(plan=ROLLING, lines=[paid[0], paid[2], paid[3]]))
+    assert len(Wallet().due(known, MARCH + DAY).targets) == 2
     assert Wallet().look(known, MARCH + DAY) == 1_000
     assert Wallet().look(known, APRIL + DAY) == 1_500
 

@@ -17,8 +17,10 @@ from gatekeeper.storage.records import (
     PriceRecord,
     Purchase,
     PurchaseStatus,
+    Stamp,
 )
 from gatekeeper.stripe.checkout import Checkout
+from gatekeeper.stripe.webhooks.handlers.checkout import read_session
 from gatekeeper.testing.events import (
     Obj,
     checkout_session,
@@ -216,6 +218,15 @@ async def test_case_50_a_live_session_is_not_fulfilled_by_a_test_key(memory_worl
     await memory_world.deliver(event)
     assert (await memory_world.stored(event)).last_error is not None
     assert await status(memory_world) is PurchaseStatus.PENDING
+    assert await memory_world.available() == 5
+
+
+async def test_case_50_the_mode_is_checked_by_whoever_fulfils(memory_world: World) -> None:
+    await begin(memory_world)
+    live = read_session(checkout_session(livemode=True))
+    stamp = Stamp(account="acct_1", livemode=False)
+    await memory_world.store.write(lambda tx: purchases.fulfil(tx, memory_world.rules, stamp, live))
+    assert await status(memory_world) is PurchaseStatus.FAILED
     assert await memory_world.available() == 5
 
 

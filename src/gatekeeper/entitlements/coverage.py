@@ -49,7 +49,7 @@ class Coverage:
         """The instants of a window, up to `at`, at which its coverage may begin: its start if that
         is covered, and the start of every line that begins inside it."""
         opened = max(window.start, self.item.started_at)
-        found = {max(opened, line.start) for line in self._base if line.end > opened}
+        found = {max(opened, line.start) for line in self._base}
         return sorted(b for b in found if b <= at and b in window and self.covering(b))
 
     def covering(self, at: datetime) -> list[PaidLine]:

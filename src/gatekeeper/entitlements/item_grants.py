@@ -97,7 +97,7 @@ class ItemSeries:
             if grant is None or grant.cadence != self._every:
                 continue
             amount = grant.amount_for(line.quantity)
-            if line.start < start:
+            if line.start < window.start:
                 amount = min(amount, self._ceiling(grant), key=size)
             yield grant, amount, line
 

@@ -14,6 +14,7 @@ from gatekeeper.errors import (
     StoreUnavailableError,
 )
 from gatekeeper.guards.request import RequestState
+from gatekeeper.services.credits import reserve_request
 from gatekeeper.types import check_amount
 
 Quantity = int | Callable[[HTTPConnection], int | Awaitable[int]]
@@ -25,6 +26,8 @@ CREDITS = "credits"
 
 class Check(ABC):
     """One demand."""
+
+    __slots__ = ()
 
     @abstractmethod
     def validate(self, catalog: Catalog) -> None:
@@ -98,7 +101,7 @@ class ConsumeCheck(Check):
         if callable(quantity):
             counted = quantity(HTTPConnection(request.scope))
             quantity = await counted if inspect.isawaitable(counted) else counted
-        reservation = await request.gate.reserve(
+        wanted = reserve_request(
             who.customer,
             self.name,
             quantity,
@@ -107,4 +110,4 @@ class ConsumeCheck(Check):
             actor=who.actor,
             reference=request.route,
         )
-        request.hold_fixed(reservation)
+        request.hold_fixed(await request.gate.keeper.make(wanted))

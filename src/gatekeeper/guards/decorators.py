@@ -9,8 +9,6 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-import anyio.to_thread
-
 from gatekeeper.errors import GuardPlacementError
 from gatekeeper.guards.checks import (
     CREDITS,
@@ -22,6 +20,8 @@ from gatekeeper.guards.checks import (
 )
 from gatekeeper.guards.placement import mark
 from gatekeeper.guards.request import current
+from gatekeeper.ledger import Overrun
+from gatekeeper.services.credits import reserve_request
 from gatekeeper.services.reservation import PendingReservation, Reservation
 
 H = TypeVar("H", bound=Callable[..., Any])
@@ -67,21 +67,34 @@ def credits_check(cost: Quantity | str) -> ConsumeCheck:
 
 
 def reserve(
-    name: str, quantity: int = 1, *, partial: bool = False, idempotency_key: str | None = None
+    name: str,
+    quantity: int = 1,
+    *,
+    partial: bool = False,
+    overrun: Overrun = "cap",
+    idempotency_key: str | None = None,
 ) -> PendingReservation:
     """Hold `quantity` of a unit or cost for the customer of the running request.
 
     `await` it for a hold that settles by itself at the end of the response or the disconnect:
-    what was recorded is captured. With `async with`, it settles at the end of the block.
+    what was recorded is captured. With `async with`, it settles at the end of the block. It is
+    renewed until then, and never outlives its request.
+
+    Args:
+        partial: take what is there, if it is less.
+        overrun: what happens to use beyond the hold: "cap" charges the hold and logs the rest,
+            "refuse" makes settling it an error.
+        idempotency_key: the same key of the same customer finds the same hold again.
 
     Raises (when awaited or entered):
         CreditsRequiredError, DebtOutstandingError, UnauthenticatedError, UnknownNameError.
     """
     request = current()
+    keeper = request.gate.keeper
 
     async def make() -> Reservation:
         who = await request.identity()
-        reservation = await request.gate.reserve(
+        wanted = reserve_request(
             who.customer,
             name,
             quantity,
@@ -90,10 +103,14 @@ def reserve(
             actor=who.actor,
             reference=request.route,
         )
-        request.hold_metered(reservation)
-        return reservation
+        return await keeper.make(wanted, overrun=overrun)
 
-    return PendingReservation(make)
+    return PendingReservation(
+        make,
+        settle=lambda reservation, failed: keeper.settle(reservation, failed=failed),
+        awaited=request.hold_metered,
+        entered=request.hold_in_block,
+    )
 
 
 def _wrapper(handler: Callable[..., Any], check: Check) -> Callable[..., Any]:
@@ -105,7 +122,7 @@ def _wrapper(handler: Callable[..., Any], check: Check) -> Callable[..., Any]:
         )
     if inspect.isasyncgenfunction(handler) or inspect.isgeneratorfunction(handler):
         raise GuardPlacementError(
-            f"{handler.__qualname__} is a generator: its response has begun before its first line "
+            f"{getattr(handler, '__qualname__', handler)} is a generator: its response has begun before its first line "
             "runs, too late for a 402. Guard it by a dependency of its route, or return a "
             "streaming response from a function."
         )
@@ -118,9 +135,10 @@ def _wrapper(handler: Callable[..., Any], check: Check) -> Callable[..., Any]:
         return call
 
     async def call_in_thread(*args: Any, **kwargs: Any) -> Any:
-        await check.enforce(current())
-        bound = functools.partial(handler, *args, **kwargs)
-        return await anyio.to_thread.run_sync(bound)
+        request = current()
+        await check.enforce(request)
+        result = await request.run_sync(functools.partial(handler, *args, **kwargs))
+        return await result if inspect.isawaitable(result) else result
 
     return call_in_thread
 

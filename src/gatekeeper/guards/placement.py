@@ -4,6 +4,7 @@ A guard written above the route decorator wraps a function that the router has a
 without it. The router then holds the unguarded original, which is how it is found out.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -18,8 +19,6 @@ Endpoints = Callable[[], Iterable[tuple[str, Handler]]]
 
 _checks: WeakKeyDictionary[Handler, tuple[Check, ...]] = WeakKeyDictionary()
 _guarded_by: WeakKeyDictionary[Handler, Check] = WeakKeyDictionary()
-
-
 _watchers: list[Callable[[], None]] = []
 
 
@@ -31,6 +30,8 @@ def mark(guarded: Handler, original: Handler, check: Check) -> None:
     """
     _checks[guarded] = (check, *_checks.get(original, ()))
     _guarded_by[original] = check
+    if isinstance(original, functools.partial):
+        return  # made on the spot (by Django's method_decorator, say): no router has it
     for watcher in tuple(_watchers):
         watcher()
 

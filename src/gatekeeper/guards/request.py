@@ -4,19 +4,21 @@ The middleware opens one `RequestState` for each request and connection; guards 
 it by a context variable, so that no handler needs a `request` parameter.
 """
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
-from functools import partial
+from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
+import anyio.to_thread
 from starlette.requests import HTTPConnection
 
 from gatekeeper.entitlements import Entitlements
-from gatekeeper.errors import GatekeeperError, NoGateError, UnauthenticatedError
+from gatekeeper.errors import InvalidIdError, NoGateError, UnauthenticatedError
 from gatekeeper.services.reservation import Reservation
-from gatekeeper.types import Identity, check_id
+from gatekeeper.types import MAX_ID_CHARS, Identity, check_id
 
 if TYPE_CHECKING:
     from gatekeeper.gate import Gatekeeper
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("gatekeeper")
 
 Scope = dict[str, Any]
+
+RunSync = Callable[[Callable[[], Any]], Awaitable[Any]]
+"""Runs a synchronous handler beside the event loop."""
 
 _running: ContextVar["RequestState"] = ContextVar("gatekeeper_request")
 
@@ -62,19 +67,31 @@ class RequestState:
     Attributes:
         gate: the gate that the app was installed with.
         scope: the ASGI scope (https://asgi.readthedocs.io/en/latest/specs/www.html).
+        run_sync: how this framework runs synchronous handlers; an adapter may set it.
     """
+
+    __slots__ = ("_ended", "_fixed", "_identity", "_metered", "gate", "run_sync", "scope")
 
     def __init__(self, gate: "Gatekeeper", scope: Scope) -> None:
         self.gate = gate
         self.scope = scope
+        self.run_sync: RunSync = anyio.to_thread.run_sync
         self._identity: Identity | None = None
-        self._fixed: list[Reservation] = []
-        self._metered: list[Reservation] = []
+        # Most requests hold nothing: these are shared by all of them.
+        self._fixed: tuple[Reservation, ...] = ()
+        self._metered: tuple[tuple[Reservation, bool], ...] = ()
+        self._ended = False
 
-    def bind(self) -> Callable[[], None]:
-        """Make this the running request; returns the function that undoes it."""
-        token = _running.set(self)
-        return lambda: _running.reset(token)
+    def bind(self) -> Token["RequestState"]:
+        """Make this the running request, until `unbind`."""
+        return _running.set(self)
+
+    def unbind(self, token: Token["RequestState"]) -> None:
+        """The request is over. What it still holds has been given to the gate to settle."""
+        self._ended = True
+        _running.reset(token)
+
+    # -- who asks ---------------------------------------------------------------------------------
 
     async def identity(self) -> Identity:
         """Who is asking, by the host's own authentication, asked once.
@@ -89,72 +106,102 @@ class RequestState:
 
     async def entitlements(self) -> Entitlements:
         """What the customer may use."""
-        customer = (await self.identity()).customer
+        customer = (self._identity or await self.identity()).customer
         return self.gate.peek(customer) or await self.gate.entitlements(customer)
 
     @property
     def route(self) -> str:
-        """Method and path, as what a hold refers to."""
-        return f"{self.scope.get('method', 'WEBSOCKET')} {self.scope.get('path', '')}"[:255]
+        """Method and path, as what a hold refers to: fit for any database and log."""
+        path = quote(self.scope.get("path", ""), safe="/", errors="replace")
+        return f"{self.scope.get('method', 'WEBSOCKET')} {path}"[:MAX_ID_CHARS].strip()
 
     def idempotency_key(self, name: str) -> str | None:
         """The client's Idempotency-Key for what `name` costs, as a key of ours.
 
-        It is hashed: a header may be as long as our ids and hold what they must not.
+        It is hashed: a header may be as long as our ids and hold what they must not. One request
+        may pay for the same thing twice, under two guards, so that their number is part of it.
 
         Raises:
-            InvalidIdError: the header is empty, too long or holds control characters.
+            InvalidIdError: the header is empty, too long, holds control characters or comes twice.
         """
-        for header, value in self.scope.get("headers", ()):
-            if header.lower() == b"idempotency-key":
-                client_key = check_id(value.decode("latin-1"), "Idempotency-Key")
-                digest = hashlib.sha256(f"{self.route}\n{name}\n{client_key}".encode()).hexdigest()
-                return f"http:{digest}"
-        return None
+        sent = [
+            value
+            for header, value in self.scope.get("headers", ())
+            if header.lower() == b"idempotency-key"
+        ]
+        if not sent:
+            return None
+        if len(sent) > 1:
+            raise InvalidIdError("The Idempotency-Key header comes more than once.")
+        client_key = check_id(sent[0].decode("latin-1"), "Idempotency-Key")
+        parts = (self.route, name, str(len(self._fixed)), client_key)
+        return f"http:{hashlib.sha256(chr(10).join(parts).encode()).hexdigest()}"
+
+    # -- what is held -----------------------------------------------------------------------------
+
+    @property
+    def holds(self) -> bool:
+        """Whether anything is held for this request."""
+        return bool(self._fixed or self._metered)
 
     def hold_fixed(self, reservation: Reservation) -> None:
         """A cost known beforehand: settled when the response starts, by its status."""
-        self.gate.keeper.keep(reservation)
-        self._fixed.append(reservation)
+        self._keep(reservation)
+        self._fixed += (reservation,)
 
     def hold_metered(self, reservation: Reservation) -> None:
         """A cost counted on the way: settled at the end of the body, or at the disconnect."""
+        self._keep(reservation)
+        self._metered += ((reservation, False),)
+
+    def hold_in_block(self, reservation: Reservation) -> None:
+        """A cost of an `async with` block, which settles it. A block that has not come to its end
+        when the request does (a stream that nobody reads on) has failed."""
+        self._keep(reservation)
+        self._metered += ((reservation, True),)
+
+    def _keep(self, reservation: Reservation) -> None:
+        if self._ended:
+            self.gate.keeper.settle_soon([(reservation, True)])
+            raise NoGateError(
+                "The request is over, and with it what could settle this hold. Work that outlives "
+                "its request reserves by the gate: async with gate.reserve(customer, ...)."
+            )
         self.gate.keeper.keep(reservation)
-        self._metered.append(reservation)
 
-    async def response_starts(self, *, succeeded: bool) -> None:
-        """Settle the fixed costs: capture them after success, else release them."""
-        fixed, self._fixed = self._fixed, []
-        if fixed:
-            await self._start(fixed, failed=not succeeded)()
+    async def settle_fixed(self, *, succeeded: bool) -> None:
+        """Settle the fixed costs: capture them after success, else release them.
 
-    def abandon(self, *, failed: bool = True) -> Callable[[], Awaitable[None]] | None:
+        Raises:
+            GatekeeperError: they could not be captured; none was.
+        """
+        fixed, self._fixed = self._fixed, ()
+        if not fixed:
+            return
+        if succeeded:
+            await self.gate.keeper.capture_together(fixed)
+        else:
+            await asyncio.shield(self.gate.keeper.settle_soon([(held, True) for held in fixed]))
+
+    def settle_soon(self, *, failed: bool) -> "asyncio.Task[None] | None":
         """Begin to settle all that is left, without waiting: the request may be cancelled.
 
-        Returns what waits for it, or None if nothing was left.
+        Returns the task that does it, which never raises, or None if nothing is left. What can't
+        be settled stays held until it can, or until it expires.
         """
-        left, self._fixed, self._metered = [*self._fixed, *self._metered], [], []
-        return self._start(left, failed=failed) if left else None
+        if not self.holds:
+            return None
+        left = [(held, failed) for held in self._fixed]
+        left += [(held, failed or in_block) for held, in_block in self._metered]
+        self._fixed, self._metered = (), ()
+        try:
+            return self.gate.keeper.settle_soon(left)
+        except NoGateError:
+            logger.error("the gate was closed before %s was settled; it expires", self.route)
+            return None
 
-    def _start(
-        self, reservations: list[Reservation], *, failed: bool
-    ) -> Callable[[], Awaitable[None]]:
-        return self.gate.tasks.spawn(partial(self._settle, reservations, failed=failed))
-
-    async def _settle(self, reservations: list[Reservation], *, failed: bool) -> None:
-        """Settle each by itself, so that one failure leaves no other hold behind; then raise it.
-
-        What could not be settled stays held until it expires.
-        """
-        failure: GatekeeperError | None = None
-        for reservation in reservations:
-            self.gate.keeper.forget(reservation)
-            try:
-                await reservation.settle(failed=failed)
-            except GatekeeperError as error:
-                logger.exception(
-                    "hold %s of %s was not settled", reservation.id, reservation.hold.customer
-                )
-                failure = error
-        if failure is not None:
-            raise failure
+    async def settle(self, *, failed: bool) -> None:
+        """As `settle_soon`, and wait for it; the waiting may be cancelled."""
+        task = self.settle_soon(failed=failed)
+        if task is not None:
+            await asyncio.shield(task)

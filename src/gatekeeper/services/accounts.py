@@ -6,18 +6,10 @@ refuses is raised and the transaction rolls back with nothing changed.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final
 
 import msgspec
 
-from gatekeeper.errors import (
-    AlreadySettledError,
-    ConflictError,
-    CreditsRequiredError,
-    DuplicateGrantError,
-    HoldNotFoundError,
-    InvalidAmountError,
-)
+from gatekeeper.errors import CreditsRequiredError, DuplicateGrantError, HoldNotFoundError
 from gatekeeper.ledger import (
     Account,
     Balance,
@@ -28,7 +20,6 @@ from gatekeeper.ledger import (
     GrantCredits,
     Hold,
     HoldCommand,
-    HoldStatus,
     Overrun,
     Receipt,
     Release,
@@ -39,61 +30,22 @@ from gatekeeper.ledger import (
     settle,
 )
 from gatekeeper.services import customers, expiry, usage
+from gatekeeper.services.reserving import ReserveRequest, check_ttl, earlier_hold
 from gatekeeper.services.rules import Rules
 from gatekeeper.services.standing import carry_out, refreshed, up_to_date
 from gatekeeper.storage.port import Transaction
 from gatekeeper.types import check_amount, check_id
 
-MAX_HOLD_TTL: Final = timedelta(days=366)
-"""The longest time that a hold may be kept for at once."""
-
-
-class ReserveRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A wish to hold `quantity` of `name`, which is a unit or a key of the cost table.
-
-    With `once`, a repeated idempotency key is refused while the first request runs and after it
-    was captured, and may try again after it was released: the rule for a guarded HTTP request.
-    """
-
-    customer: str
-    name: str
-    quantity: int
-    hold_id: str
-    ttl: timedelta | None = None
-    partial: bool = False
-    idempotency_key: str | None = None
-    once: bool = False
-    actor: str | None = None
-    feature: str | None = None
-    reference: str | None = None
-
-    def check(self) -> None:
-        """Refuse what could not be stored, whoever it came from.
-
-        Raises:
-            InvalidIdError, InvalidAmountError.
-        """
-        check_id(self.hold_id, "hold")
-        for value, what in (
-            (self.idempotency_key, "idempotency key"),
-            (self.actor, "actor"),
-            (self.feature, "feature"),
-            (self.reference, "reference"),
-        ):
-            if value is not None:
-                check_id(value, what)
-        if self.ttl is not None:
-            check_ttl(self.ttl)
-
-    def fingerprint(self) -> str:
-        """What makes two requests the same request."""
-        return fingerprint(
-            "reserve",
-            name=self.name,
-            quantity=self.quantity,
-            partial=self.partial,
-            reference=self.reference,
-        )
+__all__ = [
+    "ReserveRequest",
+    "balance",
+    "capture",
+    "capture_all",
+    "extend",
+    "grant",
+    "release",
+    "reserve",
+]
 
 
 def reserve(tx: Transaction, rules: Rules, request: ReserveRequest) -> Hold:
@@ -111,7 +63,7 @@ def reserve(tx: Transaction, rules: Rules, request: ReserveRequest) -> Hold:
     request.check()
     customers.ensure(tx, request.customer)
     account = tx.ledger.account(request.customer, cost.unit_key, lock=True)
-    earlier = _earlier_hold(tx, request)
+    earlier = earlier_hold(tx, request)
     if earlier is not None:
         return earlier
     now = tx.now()
@@ -250,40 +202,6 @@ def balance(tx: Transaction, rules: Rules, customer: str, unit: str) -> Balance:
     now = tx.now()
     account = tx.ledger.account(customer, unit, lock=False)
     return balance_of(refreshed(tx, rules, account, now).account, now)
-
-
-def check_ttl(ttl: timedelta) -> timedelta:
-    """Return `ttl` if a hold can be kept for so long.
-
-    Raises:
-        InvalidAmountError: it is not above zero, or longer than MAX_HOLD_TTL.
-    """
-    if not isinstance(ttl, timedelta) or not timedelta(0) < ttl <= MAX_HOLD_TTL:
-        raise InvalidAmountError(
-            f"The time to live of a hold must be above zero and at most {MAX_HOLD_TTL.days} days."
-        )
-    return ttl
-
-
-def _earlier_hold(tx: Transaction, request: ReserveRequest) -> Hold | None:
-    """The hold of an earlier, equal request, under the account's lock."""
-    if request.idempotency_key is None:
-        return None
-    receipt = tx.ledger.receipt(request.customer, request.idempotency_key)
-    if receipt is None:
-        return None
-    hold_id = check_replay(receipt, request.fingerprint())
-    hold = tx.ledger.find_hold(hold_id, customer=request.customer)
-    if hold is None or not request.once:
-        return hold
-    if hold.status is HoldStatus.OPEN and hold.expires_at > tx.now():
-        raise ConflictError("A request with this Idempotency-Key is still running.")
-    if hold.status is HoldStatus.CAPTURED:
-        raise AlreadySettledError(
-            "The request with this Idempotency-Key has been carried out and charged. "
-            "Use a new key for a new request."
-        )
-    return None
 
 
 def _reserve_after_expiring(

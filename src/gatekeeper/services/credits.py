@@ -6,14 +6,20 @@ from typing import Required, TypedDict, TypeVar, Unpack
 
 from uuid_utils.compat import uuid7
 
-from gatekeeper.ledger import Balance, Grant, GrantCredits, GrantKind, Hold, Overrun
-from gatekeeper.services import accounts
+from gatekeeper.errors import InvalidAmountError, InvalidInputError, StoreUnavailableError
+from gatekeeper.ledger import Balance, Grant, GrantCredits, GrantKind, Hold, HoldStatus, Overrun
+from gatekeeper.services import accounts, expiry
 from gatekeeper.services.accounts import ReserveRequest
+from gatekeeper.services.customers import check_text
 from gatekeeper.services.rules import Rules
-from gatekeeper.storage.joined import refuse_joined
-from gatekeeper.storage.port import Store, Transaction
+from gatekeeper.storage.joined import has_joined, refuse_joined
+from gatekeeper.storage.port import JoinedSync, Store, Transaction
+from gatekeeper.types import check_id
 
 T = TypeVar("T")
+
+MAX_PRIORITY = 32_767
+"""The largest and, below zero, the smallest priority of a grant."""
 
 
 class ReserveOptions(TypedDict, total=False):
@@ -47,7 +53,21 @@ def reserve_request(
 
 
 def manual_grant(amount: int, **options: Unpack[GrantOptions]) -> GrantCredits:
-    """A grant by hand, under a new id."""
+    """A grant by hand, under a new id.
+
+    Raises:
+        InvalidInputError: an option can't be stored, or `expires_at` is naive.
+    """
+    check_text(options["reason"], "reason")
+    actor = options.get("actor")
+    if actor is not None:
+        check_id(actor, "actor")
+    priority = options.get("priority", 0)
+    if not isinstance(priority, int) or abs(priority) > MAX_PRIORITY:
+        raise InvalidAmountError(f"A priority is from -{MAX_PRIORITY} to {MAX_PRIORITY}.")
+    expires_at = options.get("expires_at")
+    if expires_at is not None and expires_at.tzinfo is None:
+        raise InvalidInputError("expires_at must be an aware datetime.")
     return GrantCredits(grant_id=str(uuid7()), amount=amount, kind=GrantKind.MANUAL, **options)
 
 
@@ -56,6 +76,9 @@ class Credits:
 
     `session` is the host's open SQLAlchemy `AsyncSession` or `AsyncConnection`: the command then
     shares its transaction and is rolled back with it.
+
+    A COMMIT whose answer was lost may have succeeded. Commands carry their ids, so that it can be
+    looked up; what is not there is sent again.
     """
 
     def __init__(self, store: Store, rules: Rules) -> None:
@@ -64,9 +87,17 @@ class Credits:
 
     async def reserve(self, request: ReserveRequest, *, session: object = None) -> Hold:
         """See `accounts.reserve`."""
-        return await self._run(
-            lambda tx: accounts.reserve(tx, self._rules, request), session, request.customer
-        )
+
+        def work(tx: Transaction) -> Hold:
+            return accounts.reserve(tx, self._rules, request)
+
+        try:
+            return await self._run(work, session, request.customer)
+        except StoreUnavailableError as error:
+            if session is not None or not _may_be_committed(error):
+                raise
+        made = await self._find(request.hold_id, request.customer)
+        return await self._store.write(work) if made is None else made
 
     async def capture(
         self,
@@ -78,18 +109,40 @@ class Credits:
         session: object = None,
     ) -> Hold:
         """See `accounts.capture`; `amount` is in the unit's steps."""
-        return await self._run(
+        return await self._end(
             lambda tx: accounts.capture(tx, hold_id, amount, overrun=overrun, customer=customer),
-            session,
+            hold_id,
+            HoldStatus.CAPTURED,
             customer,
+            session,
         )
+
+    async def capture_all(self, holds: Sequence[Hold]) -> Sequence[Hold]:
+        """See `accounts.capture_all`."""
+        first = holds[0]
+
+        def work(tx: Transaction) -> Sequence[Hold]:
+            return accounts.capture_all(tx, holds)
+
+        try:
+            return await self._run(work, None, first.customer)
+        except StoreUnavailableError as error:
+            if not _may_be_committed(error):
+                raise
+        found = [await self._find(hold.id, hold.customer) for hold in holds]
+        ended = [hold for hold in found if hold and hold.status is HoldStatus.CAPTURED]
+        return ended if len(ended) == len(holds) else await self._store.write(work)
 
     async def release(
         self, hold_id: str, *, customer: str | None = None, session: object = None
     ) -> Hold:
         """See `accounts.release`."""
-        return await self._run(
-            lambda tx: accounts.release(tx, hold_id, customer=customer), session, customer
+        return await self._end(
+            lambda tx: accounts.release(tx, hold_id, customer=customer),
+            hold_id,
+            HoldStatus.RELEASED,
+            customer,
+            session,
         )
 
     async def extend(
@@ -101,14 +154,15 @@ class Credits:
         customer: str | None = None,
         session: object = None,
     ) -> Hold:
-        """See `accounts.extend`."""
-        wanted = ttl or self._rules.hold_ttl
+        """See `accounts.extend`. It has no id: after an unknown outcome, look at the hold."""
+        wanted = self._rules.hold_ttl if ttl is None else ttl
+        owner = await self._owner(hold_id, customer, session)
         return await self._run(
             lambda tx: accounts.extend(
                 tx, hold_id, wanted, add_amount=add_amount, customer=customer
             ),
             session,
-            customer,
+            owner,
         )
 
     async def grant(
@@ -120,7 +174,7 @@ class Credits:
         idempotency_key: str | None = None,
         session: object = None,
     ) -> Grant:
-        """See `accounts.grant`."""
+        """See `accounts.grant`. After an unknown outcome, send it again under the same key."""
         return await self._run(
             lambda tx: accounts.grant(
                 tx, self._rules, customer, unit, command, idempotency_key=idempotency_key
@@ -148,10 +202,27 @@ class Credits:
         """End the holds whose time is over; returns how many."""
         ended = 0
         while True:
-            batch = await self._store.write(accounts.expire_holds)
+            batch = await self._store.write(expiry.expire_holds)
             ended += batch
-            if batch < accounts.SWEEP_BATCH:
+            if batch < expiry.SWEEP_BATCH:
                 return ended
+
+    async def _end(
+        self,
+        work: Callable[[Transaction], Hold],
+        hold_id: str,
+        wanted: HoldStatus,
+        customer: str | None,
+        session: object,
+    ) -> Hold:
+        owner = await self._owner(hold_id, customer, session)
+        try:
+            return await self._run(work, session, owner)
+        except StoreUnavailableError as error:
+            if session is not None or not _may_be_committed(error):
+                raise
+        found = await self._find(hold_id, owner)
+        return found if found and found.status is wanted else await self._store.write(work)
 
     async def _run(
         self, work: Callable[[Transaction], T], session: object, customer: str | None
@@ -159,8 +230,23 @@ class Credits:
         if session is not None:
             async with self._store.join(session) as joined:
                 return await joined.run(work)
-        refuse_joined(self._store, customer or "")  # without a customer: what locks all of them
+        refuse_joined(self._store, customer or "")
         return await self._store.write(work)
+
+    async def _owner(self, hold_id: str, customer: str | None, session: object) -> str | None:
+        """Whose hold it is, if that has to be known before it is locked: only where a transaction
+        of the host's is open, which the lock might wait for."""
+        if customer is not None or session is not None or not has_joined(self._store):
+            return customer
+        found = await self._find(check_id(hold_id, "hold"), None)
+        return None if found is None else found.customer
+
+    async def _find(self, hold_id: str, customer: str | None) -> Hold | None:
+        return await self._store.read(lambda tx: tx.ledger.find_hold(hold_id, customer=customer))
+
+
+def _may_be_committed(error: StoreUnavailableError) -> bool:
+    return error.params.get("outcome") == "unknown"
 
 
 class JoinedCredits:
@@ -169,13 +255,13 @@ class JoinedCredits:
     The host commits or rolls back; until then nobody else sees any of it.
     """
 
-    def __init__(self, tx: Transaction, rules: Rules) -> None:
-        self._tx = tx
+    def __init__(self, joined: JoinedSync, rules: Rules) -> None:
+        self._joined = joined
         self._rules = rules
 
     def reserve(self, request: ReserveRequest) -> Hold:
         """See `accounts.reserve`."""
-        return accounts.reserve(self._tx, self._rules, request)
+        return self._joined.run(lambda tx: accounts.reserve(tx, self._rules, request))
 
     def capture(
         self,
@@ -186,11 +272,20 @@ class JoinedCredits:
         customer: str | None = None,
     ) -> Hold:
         """See `accounts.capture`."""
-        return accounts.capture(self._tx, hold_id, amount, overrun=overrun, customer=customer)
+        return self._joined.run(
+            lambda tx: accounts.capture(tx, hold_id, amount, overrun=overrun, customer=customer)
+        )
 
     def release(self, hold_id: str, *, customer: str | None = None) -> Hold:
         """See `accounts.release`."""
-        return accounts.release(self._tx, hold_id, customer=customer)
+        return self._joined.run(lambda tx: accounts.release(tx, hold_id, customer=customer))
+
+    def extend(
+        self, hold_id: str, ttl: timedelta | None = None, *, customer: str | None = None
+    ) -> Hold:
+        """See `accounts.extend`."""
+        wanted = self._rules.hold_ttl if ttl is None else ttl
+        return self._joined.run(lambda tx: accounts.extend(tx, hold_id, wanted, customer=customer))
 
     def grant(
         self,
@@ -201,6 +296,8 @@ class JoinedCredits:
         idempotency_key: str | None = None,
     ) -> Grant:
         """See `accounts.grant`."""
-        return accounts.grant(
-            self._tx, self._rules, customer, unit, command, idempotency_key=idempotency_key
+        return self._joined.run(
+            lambda tx: accounts.grant(
+                tx, self._rules, customer, unit, command, idempotency_key=idempotency_key
+            )
         )

@@ -1,8 +1,9 @@
 """Customers: made known by the host's sign-up, or by their first use."""
 
+import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec.structs import replace
 
@@ -16,8 +17,11 @@ from gatekeeper.types import Amount, Unlimited, check_amount, check_id
 Invalidate = Callable[[str, int], Awaitable[None]]
 """Forgets what is cached of a customer below a version; called after the commit."""
 
-MAX_TEXT_CHARS = 512
+MAX_TEXT_CHARS: Final = 512
 """The longest name or e-mail address that is kept; Stripe accepts as much of an e-mail address."""
+
+_NOT_STORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+"""What PostgreSQL's text can't hold: NUL, and halves of UTF-16 pairs."""
 
 
 def ensure(
@@ -30,18 +34,25 @@ def ensure(
         CustomerNotFoundError: the customer was deleted; an id is not used again.
     """
     check_id(customer, "customer")
-    _check_text(email, "e-mail address")
-    _check_text(name, "name")
+    check_text(email, "e-mail address")
+    check_text(name, "name")
     known = tx.customers.get(customer)
     if known is None:
         tx.customers.insert(Customer(id=customer, created_at=tx.now(), email=email, name=name))
         known = tx.customers.get(customer)
+    if known is not None and _told(known, email, name) != known:
+        # Locked before it is written: somebody may be noting the customer's Stripe id.
+        known = tx.customers.get(customer, lock=True)
     if known is None or known.deleted_at is not None:
         raise deleted(customer)
-    wanted = replace(known, email=email or known.email, name=name or known.name)
+    wanted = _told(known, email, name)
     if wanted != known:
         tx.customers.save(wanted)
     return wanted
+
+
+def _told(known: Customer, email: str | None, name: str | None) -> Customer:
+    return replace(known, email=email or known.email, name=name or known.name)
 
 
 def update(
@@ -109,10 +120,19 @@ def deleted(customer: str) -> CustomerNotFoundError:
     return CustomerNotFoundError(f"Customer {customer!r} was deleted.", customer=customer)
 
 
-def _check_text(value: str | None, what: str) -> None:
+def check_text(value: str | None, what: str) -> None:
+    """Refuse a text that is too long or could not be stored.
+
+    Raises:
+        InvalidInputError: naming `what` was wrong; the message never repeats the value.
+    """
     if value is None:
         return
-    if not isinstance(value, str) or len(value) > MAX_TEXT_CHARS or "\x00" in value:
+    if (
+        not isinstance(value, str)
+        or len(value) > MAX_TEXT_CHARS
+        or _NOT_STORABLE.search(value) is not None
+    ):
         raise InvalidInputError(
             f"The {what} must be a text of at most {MAX_TEXT_CHARS} characters without NUL."
         )
@@ -220,6 +240,9 @@ class CustomerDirectory:
     ) -> None:
         if expires_at is not None and expires_at.tzinfo is None:
             raise InvalidInputError("expires_at must be an aware datetime.")
+        check_text(reason, "reason")
+        if actor is not None:
+            check_id(actor, "actor")
         override = Override(
             kind=kind, key=key, value=value, expires_at=expires_at, reason=reason, actor=actor
         )

@@ -1,4 +1,4 @@
-"""Holds whose time is over: ended by a sweep, and by whoever needs their credits before it comes."""
+"""Holds whose time is over: ended by a sweep, or before it by whoever needs their credits."""
 
 from collections.abc import Iterable
 from datetime import datetime

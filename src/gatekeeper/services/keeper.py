@@ -1,112 +1,153 @@
-"""Work that the gate owns: it outlives the request that asked for it, and ends with the gate."""
+"""Holds of running programs: made, renewed and settled in tasks that the gate owns."""
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
-from types import TracebackType
-from typing import Self
+from collections.abc import Sequence
+from functools import partial
 
-import anyio
-from anyio.abc import TaskGroup
-
-from gatekeeper.errors import GatekeeperError, NoGateError
-from gatekeeper.services.reservation import Reservation
+from gatekeeper.errors import GatekeeperError, UnavailableError
+from gatekeeper.ledger import Hold, Overrun
+from gatekeeper.services.accounts import ReserveRequest
+from gatekeeper.services.credits import Credits
+from gatekeeper.services.owned import OwnedTasks
+from gatekeeper.services.reservation import (
+    PendingReservation,
+    Reservation,
+    capture_together,
+)
 
 logger = logging.getLogger("gatekeeper")
 
-DRAIN_SECONDS = 20.0
-"""How long closing the gate waits for settlements that are under way."""
-
-
-class OwnedTasks:
-    """Tasks in the gate's own scope. A request that is cancelled does not cancel them.
-
-    Settling a hold in the request's scope would lose it at the very moment that matters, the
-    disconnect: https://anyio.readthedocs.io/en/stable/cancellation.html.
-    """
-
-    def __init__(self) -> None:
-        self._work: TaskGroup | None = None
-        self._loops: TaskGroup | None = None
-        self._stack = AsyncExitStack()
-
-    async def __aenter__(self) -> Self:
-        self._loops = await self._stack.enter_async_context(anyio.create_task_group())
-        self._work = await self._stack.enter_async_context(anyio.create_task_group())
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        work, loops = self._work, self._loops
-        self._work = self._loops = None
-        if work is not None and loops is not None:
-            loops.cancel_scope.cancel()
-            work.cancel_scope.deadline = anyio.current_time() + DRAIN_SECONDS
-        await self._stack.aclose()
-
-    def loop(self, run: Callable[[], Awaitable[None]], name: str) -> None:
-        """Run something in the background until the gate closes."""
-        self._group(self._loops).start_soon(run, name=name)
-
-    def spawn(self, work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
-        """Start `work` now; returns a function that waits for it and raises what it raised.
-
-        The waiting may be cancelled, the work is not.
-        """
-        done = anyio.Event()
-        failure: list[Exception] = []
-
-        async def owned() -> None:
-            try:
-                await work()
-            except Exception as error:
-                failure.append(error)
-                if not isinstance(error, GatekeeperError):
-                    logger.exception("work owned by the gate failed")
-            finally:
-                done.set()
-
-        async def wait() -> None:
-            await done.wait()
-            if failure:
-                raise failure[0]
-
-        self._group(self._work).start_soon(owned)
-        return wait
-
-    def _group(self, group: TaskGroup | None) -> TaskGroup:
-        if group is None:
-            raise NoGateError(
-                "The gate is not open. Pass lifespan=gate.lifespan to the app, or use "
-                "'async with gate:'."
-            )
-        return group
-
 
 class HoldKeeper:
-    """Renews the holds of running requests, so that slow work never outlives its hold."""
+    """Makes holds that nobody forgets.
 
-    def __init__(self, every_seconds: float) -> None:
+    A caller that is cancelled while its hold is made leaves none behind. Kept holds are renewed, so
+    that slow work never outlives its hold. What could not be settled for want of the database is
+    tried again as long as the hold lives.
+    """
+
+    def __init__(self, credits_: Credits, tasks: OwnedTasks, *, every_seconds: float) -> None:
+        self._credits = credits_
+        self._tasks = tasks
         self._every_seconds = every_seconds
         self._kept: set[Reservation] = set()
+        self._late: dict[Reservation, bool] = {}
+
+    def reserve(self, request: ReserveRequest, *, overrun: Overrun) -> PendingReservation:
+        """A hold to be awaited, or to be used as a block: then it is renewed and settled here."""
+        return PendingReservation(
+            partial(self.make, request, overrun=overrun),
+            settle=lambda reservation, failed: self.settle(reservation, failed=failed),
+            entered=self.keep,
+        )
+
+    def reserve_in(
+        self, session: object, request: ReserveRequest, *, overrun: Overrun
+    ) -> PendingReservation:
+        """As `reserve`, inside the host's transaction: all of it happens there, in this task."""
+
+        async def make() -> Reservation:
+            hold = await self._credits.reserve(request, session=session)
+            return Reservation(self._credits, hold, overrun=overrun, session=session)
+
+        return PendingReservation(
+            make, settle=lambda reservation, failed: reservation.settle(failed=failed)
+        )
+
+    async def make(self, request: ReserveRequest, *, overrun: Overrun = "cap") -> Reservation:
+        """Make a hold. If the caller is cancelled meanwhile, the hold is given back."""
+        made = self._tasks.spawn(self._credits.reserve(request))
+        try:
+            hold = await asyncio.shield(made)
+        except asyncio.CancelledError:
+            self._tasks.leave(self._undo(made, request))
+            raise
+        return Reservation(self._credits, hold, overrun=overrun)
+
+    async def _undo(self, made: "asyncio.Task[Hold]", request: ReserveRequest) -> None:
+        try:
+            hold = await made
+            if hold.id == request.hold_id:  # else it is that of an earlier, equal request
+                await self._credits.release(hold.id, customer=hold.customer)
+        except GatekeeperError as error:
+            logger.info("a cancelled reserve left nothing to release: %s", error.code)
 
     def keep(self, reservation: Reservation) -> None:
-        """Renew this hold until `forget`."""
+        """Renew this hold until it is settled or forgotten."""
         self._kept.add(reservation)
 
     def forget(self, reservation: Reservation) -> None:
         """Stop renewing."""
         self._kept.discard(reservation)
 
+    async def settle(self, reservation: Reservation, *, failed: bool) -> None:
+        """Settle in a task of the gate's: the caller may be cancelled, the settlement is not.
+
+        Raises:
+            GatekeeperError: it was not settled. If the database was away, it is tried again later.
+        """
+        await self._tasks.run(self._settle(reservation, failed=failed))
+
+    def settle_soon(self, held: Sequence[tuple[Reservation, bool]]) -> "asyncio.Task[None]":
+        """Begin to settle each by itself, saying whether its work failed; returns the task.
+
+        It never raises: what could not be settled is logged, and tried again later if the database
+        was away.
+        """
+        return self._tasks.spawn(self._settle_each(tuple(held)))
+
+    async def _settle_each(self, held: Sequence[tuple[Reservation, bool]]) -> None:
+        for reservation, failed in held:
+            try:
+                await self._settle(reservation, failed=failed)
+            except Exception:
+                logger.exception(
+                    "hold %s of %s was not settled", reservation.id, reservation.hold.customer
+                )
+
+    async def capture_together(self, reservations: Sequence[Reservation]) -> None:
+        """Spend several holds in full, all of them or none, in a task of the gate's.
+
+        Raises:
+            GatekeeperError: nothing was spent, and all of it is given back.
+        """
+        await self._tasks.run(self._capture_together(reservations))
+
+    async def _capture_together(self, reservations: Sequence[Reservation]) -> None:
+        try:
+            await capture_together(self._credits, reservations)
+        except Exception:
+            self._tasks.leave(self._settle_each([(held, True) for held in reservations]))
+            raise
+        for reservation in reservations:
+            self.forget(reservation)
+
+    async def _settle(self, reservation: Reservation, *, failed: bool) -> None:
+        try:
+            await reservation.settle(failed=failed)
+        except UnavailableError:
+            self._late[reservation] = failed
+            raise
+        finally:
+            if reservation not in self._late:
+                self.forget(reservation)
+
     async def run(self) -> None:
-        """Renew what is kept, for ever."""
+        """Renew and settle what is due, for ever."""
         while True:
-            await anyio.sleep(self._every_seconds)
+            await asyncio.sleep(self._every_seconds)
+            await self.settle_late()
             await self.renew()
+
+    async def settle_late(self) -> None:
+        """Try again what could not be settled."""
+        late, self._late = self._late, {}
+        for reservation, failed in late.items():
+            try:
+                await self._settle(reservation, failed=failed)
+            except GatekeeperError as error:
+                logger.warning("hold %s is not settled yet: %s", reservation.id, error.code)
 
     async def renew(self) -> None:
         """Renew what is kept, once. A hold that has ended is forgotten; the rest is tried again."""
@@ -115,8 +156,9 @@ class HoldKeeper:
                 if reservation.is_open:
                     await reservation.extend()
                     continue
+            except UnavailableError as error:
+                logger.warning("hold %s was not renewed yet: %s", reservation.id, error.code)
+                continue
             except GatekeeperError as error:
-                logger.warning("hold %s was not renewed: %s", reservation.id, error.code)
-                if error.status >= 500:
-                    continue
+                logger.warning("hold %s can't be renewed: %s", reservation.id, error.code)
             self.forget(reservation)

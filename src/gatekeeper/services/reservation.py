@@ -1,10 +1,10 @@
 """A hold in the hands of a program: count what is used, and settle once at the end."""
 
 import logging
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from types import TracebackType
 
-from gatekeeper.errors import HoldEndedError
+from gatekeeper.errors import GatekeeperError, HoldEndedError
 from gatekeeper.ledger import Hold, HoldStatus, Overrun
 from gatekeeper.services.credits import Credits
 from gatekeeper.types import check_amount
@@ -26,6 +26,7 @@ class Reservation:
         self._session = session
         self._overrun = overrun
         self._recorded: int | None = None
+        self._sealed = False
         self.hold = hold
         """The hold as it was last written."""
 
@@ -53,17 +54,29 @@ class Reservation:
         """Count `quantity` more of what is measured.
 
         Raises:
-            HoldEndedError: the hold has been settled.
+            HoldEndedError: the hold is being settled or has been: this would not be charged.
             InvalidAmountError: not a whole number from 0 on.
         """
         check_amount(quantity, "The recorded quantity", minimum=0)
-        if not self.is_open:
+        if self._sealed or not self.is_open:
+            ended = "being settled" if self.is_open else str(self.hold.status)
             raise HoldEndedError(
-                f"Hold {self.id!r} was {self.hold.status}; nothing can be recorded on it.",
+                f"Hold {self.id!r} is {ended}; nothing more can be recorded on it.",
                 hold=self.id,
-                ended=str(self.hold.status),
+                ended=ended,
             )
         self._recorded = self.recorded + quantity
+
+    def seal(self) -> bool:
+        """Begin to settle: nothing more can be recorded. False if somebody has begun before."""
+        if self._sealed or not self.is_open:
+            return False
+        self._sealed = True
+        return True
+
+    def unseal(self) -> None:
+        """Settling did not succeed: it may be tried again, and more be recorded until then."""
+        self._sealed = not self.is_open
 
     async def capture(self, quantity: int | None = None) -> Hold:
         """Spend what `quantity` costs (None: all that is held) and give the rest back."""
@@ -107,37 +120,62 @@ class Reservation:
 
     async def settle(self, *, failed: bool) -> None:
         """End the hold by the rule of `async with`: capture what was recorded; if nothing was,
-        capture all after success and release all after a failure. Does nothing the second time."""
-        if not self.is_open:
+        capture all after success and release all after a failure. Does nothing the second time;
+        after an error it may be called again."""
+        if not self.seal():
             return
-        if self._recorded is None and failed:
-            await self.release()
-        else:
-            await self.capture(self._recorded)
+        try:
+            if self._recorded is None and failed:
+                await self.release()
+            else:
+                await self.capture(self._recorded)
+        finally:
+            self.unseal()
+
+
+async def capture_together(credits_: Credits, reservations: Sequence[Reservation]) -> None:
+    """Spend several holds in full, in one transaction: all of them or none."""
+    wanted = [reservation for reservation in reservations if reservation.seal()]
+    if not wanted:
+        return
+    try:
+        ended = await credits_.capture_all([reservation.hold for reservation in wanted])
+        for reservation, hold in zip(wanted, ended, strict=True):
+            reservation.hold = hold
+    finally:
+        for reservation in wanted:
+            reservation.unseal()
 
 
 class PendingReservation:
-    """What `reserve(...)` returns: `await` it for a `Reservation`, or use it with `async with`."""
+    """What `reserve(...)` returns: `await` it for a `Reservation`, or use it with `async with`.
+
+    Args:
+        make: makes the hold.
+        awaited, entered: told of the reservation, by the way in which it was asked for.
+        settle: settles it when the `async with` block ends; gets whether the block failed.
+    """
 
     def __init__(
         self,
         make: Callable[[], Awaitable[Reservation]],
         *,
-        entered: Callable[[Reservation], None] = lambda reservation: None,
-        left: Callable[[Reservation], None] = lambda reservation: None,
+        settle: Callable[[Reservation, bool], Awaitable[None]],
+        awaited: Callable[[Reservation], None] | None = None,
+        entered: Callable[[Reservation], None] | None = None,
     ) -> None:
         self._make = make
+        self._settle = settle
+        self._awaited = awaited
         self._entered = entered
-        self._left = left
         self._reservation: Reservation | None = None
 
     def __await__(self) -> Generator[object, None, Reservation]:
-        return self._make().__await__()
+        return self._make_for(self._awaited).__await__()
 
     async def __aenter__(self) -> Reservation:
-        reservation = self._reservation = await self._make()
-        self._entered(reservation)
-        return reservation
+        self._reservation = await self._make_for(self._entered)
+        return self._reservation
 
     async def __aexit__(
         self,
@@ -145,8 +183,17 @@ class PendingReservation:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        reservation = self._reservation
-        if reservation is None:
-            raise AssertionError("left without having been entered")
-        self._left(reservation)
-        await reservation.settle(failed=exc_type is not None)
+        assert self._reservation is not None
+        try:
+            await self._settle(self._reservation, exc is not None)
+        except GatekeeperError:
+            if exc is None:
+                raise
+            # What ended the block goes on: a cancellation above all must not be replaced.
+            logger.exception("hold %s was not settled after its block failed", self._reservation.id)
+
+    async def _make_for(self, tell: Callable[[Reservation], None] | None) -> Reservation:
+        reservation = await self._make()
+        if tell is not None:
+            tell(reservation)
+        return reservation

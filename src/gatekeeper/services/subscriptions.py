@@ -4,6 +4,7 @@ Plain functions over a transaction. Each says whether anything changed that acce
 that the caller moves the customer's version on once, and only then.
 """
 
+import logging
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
@@ -19,6 +20,19 @@ from gatekeeper.services.prices import known_price, terms_of_price
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import Customer, Invoice, PriceRecord, Subscription
+
+logger = logging.getLogger("gatekeeper.webhooks")
+
+STATUSES: Final = TERMINAL | {
+    "active",
+    "incomplete",
+    "past_due",
+    "paused",
+    "trialing",
+    "unpaid",
+}
+"""The statuses that we know
+(https://docs.stripe.com/api/subscriptions/object#subscription_object-status)."""
 
 _FIRST_ITEMS: Final = timedelta(minutes=1)
 """Items that are this much younger than their subscription were made together with it."""
@@ -48,6 +62,13 @@ def save_subscription(
     tx: Transaction, rules: Rules, facts: SubscriptionFacts, customer: str, now: datetime
 ) -> bool:
     """Write a subscription with its items. Returns whether anything changed."""
+    if facts.status not in STATUSES:
+        logger.error(
+            "subscription %s has the status %s, which this release does not know: it gives no "
+            "access",
+            facts.id,
+            facts.status,
+        )
     before = tx.subscriptions.get(facts.id)
     stored = {item.id: _own_fields(item) for item in tx.subscriptions.items(facts.id)}
     items = [_item(tx, rules, facts, item, stored.get(item.id), now) for item in facts.items]
@@ -202,8 +223,8 @@ def _paid_line(
     now: datetime,
 ) -> PaidLine | None:
     """What a paid line has bought; None if its price is not known to buy anything."""
-    if line.item_id is None or line.price_id is None:
-        return None
+    assert line.item_id is not None  # `paid_lines` has no others
+    assert line.price_id is not None
     shown = prices.get(line.price_id, ShownPrice(line.lookup_key, line.currency))
     record = known_price(tx, rules, line.price_id, shown.lookup_key, shown.currency, now)
     terms = _terms_bought(rules, items.get(line.item_id), line.price_id, record)

@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 import msgspec
 from uuid_utils.compat import uuid4
 
-from gatekeeper.errors import ConfigurationError
+from gatekeeper.errors import ConfigurationError, StripeRequestError
 from gatekeeper.stripe.refusals import refusal_of
 
 API_VERSION: Final = "2026-10-28.endive"
@@ -123,14 +123,14 @@ class StripeGateway:
         A subscription comes with its latest invoice, a checkout session with its line items.
         """
         fetcher = self._fetchers[object_type]
-        async with self._asking(f"fetching a {object_type}") as v1:
-            try:
+        try:
+            async with self._asking(f"fetching a {object_type}") as v1:
                 found: Obj = (await fetcher(v1, object_id)).to_dict()
-            except self._stripe().InvalidRequestError as error:
-                if error.http_status == 404:
-                    return None
-                raise
-            await self._complete_lists(v1, found)
+                await self._complete_lists(v1, found)
+        except StripeRequestError as error:
+            if error.params["stripe_status"] == 404:
+                return None
+            raise
         return found
 
     async def account(self) -> Account:
@@ -259,17 +259,16 @@ class StripeGateway:
     async def _complete_lists(self, v1: Any, found: Obj) -> None:
         """Append what a list inside the object leaves out: Stripe embeds the first page of it."""
         if found["object"] == "subscription":
-            items = found["items"]
+            items, invoice = found["items"], found.get("latest_invoice")
             if items.get("has_more"):
                 query = {"subscription": found["id"], "limit": _PAGE}
                 page = await v1.subscription_items.list_async(query)
                 items.update(data=await _all(page), has_more=False)
-            invoice = found.get("latest_invoice")
-            if isinstance(invoice, dict):
-                await self._complete_lists(v1, invoice)
-        elif found["object"] == "invoice" and found["lines"].get("has_more"):
-            page = await v1.invoices.line_items.list_async(found["id"], {"limit": _PAGE})
-            found["lines"].update(data=await _all(page), has_more=False)
+        else:
+            invoice = found if found["object"] == "invoice" else None
+        if isinstance(invoice, dict) and invoice["lines"].get("has_more"):
+            page = await v1.invoices.line_items.list_async(invoice["id"], {"limit": _PAGE})
+            invoice["lines"].update(data=await _all(page), has_more=False)
 
 
 async def _all(page: Any) -> list[Obj]:

@@ -144,6 +144,26 @@ async def test_writes_happen_with_the_completion_or_not_at_all(world: World) -> 
     assert await world.store.read(found) == [False, True, False]
 
 
+async def test_what_another_dispatcher_has_completed_is_not_written_twice(world: World) -> None:
+    """A handler that outlived its lease: it ran twice, its write counts once."""
+    wrote: list[str] = []
+
+    @world.registry.on("invoice.paid", name="slow")
+    async def slow(event: WebhookEvent) -> None:
+        key = f"/{event.id}"
+        await world.store.write(lambda tx: none(tx.inbox.complete(key, "slow", tx.now())))
+        event.write(lambda tx: wrote.append("again"))
+
+    event = make_event("invoice.paid", invoice())
+    await world.deliver(event)
+    assert await world.status_of(event) is EventStatus.DONE
+    assert wrote == []
+
+
+def none(result: object) -> None:
+    """For a lambda whose result nobody wants."""
+
+
 # -- the dispatcher -----------------------------------------------------------------------------
 
 
@@ -192,12 +212,12 @@ async def test_run_is_woken_by_intake_and_outlives_an_outage(
     memory_world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.CRITICAL, logger="gatekeeper.webhooks")
-    handled = anyio.Event()
+    handled = {"c_1": anyio.Event(), "c_2": anyio.Event()}
     memory_world.policy = DispatchPolicy(poll_seconds=60)
 
     @memory_world.registry.on("charge.succeeded")
     async def handler(event: WebhookEvent) -> None:
-        handled.set()
+        handled[str(event.object_id)].set()
 
     receiver = memory_world.receiver
     broken = anyio.Event()
@@ -214,9 +234,11 @@ async def test_run_is_woken_by_intake_and_outlives_an_outage(
     async with anyio.create_task_group() as group:
         group.start_soon(receiver.run)
         await broken.wait()
-        await memory_world.send(make_event("charge.succeeded", {"id": "c", "object": "charge"}))
         with anyio.fail_after(30):
-            await handled.wait()
+            for name, done in handled.items():
+                charge = {"id": name, "object": "charge"}
+                await memory_world.send(make_event("charge.succeeded", charge))
+                await done.wait()
         group.cancel_scope.cancel()
 
 

@@ -10,7 +10,7 @@ from gatekeeper.catalog import Catalog, Plan, Price
 from gatekeeper.errors import StripeUnavailableError
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.port import Transaction
-from gatekeeper.storage.records import EventStatus, Subscription
+from gatekeeper.storage.records import EventStatus, PriceRecord, Subscription
 from gatekeeper.testing.events import (
     DEFAULT_START,
     Obj,
@@ -35,6 +35,14 @@ async def row(world: World, subscription_id: str = "sub_1") -> Subscription | No
         return tx.subscriptions.get(subscription_id)
 
     return await world.store.read(work)
+
+
+async def test_case_10_an_event_in_an_old_api_version_gives_the_right_state(world: World) -> None:
+    await world.customer()
+    world.stripe.put(subscription(latest_invoice=invoice()))
+    old = {"id": "sub_1", "object": "subscription", "plan": {"id": "price_pro"}, "status": "unpaid"}
+    await world.deliver(make_event(UPDATED, old, api_version="2020-03-02"))
+    assert (await world.entitlements()).has_plan("pro")
 
 
 async def test_case_15_updated_to_active_comes_before_created_as_incomplete(world: World) -> None:
@@ -378,6 +386,42 @@ async def test_an_upgrade_takes_the_new_terms_and_a_late_line_the_old_ones(world
 
     found = await world.store.read(terms_by_line)
     assert found == {"il_1": "pro", "il_3": "team", "il_4": "pro"}
+
+
+async def test_a_payment_brings_an_incomplete_subscription_into_order(world: World) -> None:
+    """Its own event is still on the way."""
+    await world.customer()
+    bill = invoice(status="open")
+    world.stripe.put(subscription(status="incomplete", latest_invoice=bill), bill)
+    await world.deliver(make_event(CREATED, subscription()), make_event("invoice.finalized", bill))
+    assert (await world.entitlements()).plans == {"free"}
+    world.stripe.put(subscription(latest_invoice=invoice()), invoice())
+    await world.deliver(make_event("invoice.paid", invoice()))
+    assert (await world.entitlements()).has_plan("pro")
+
+
+async def test_a_status_that_we_do_not_know_gives_nothing_and_an_alert(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    await world.customer()
+    world.stripe.put(subscription(status="levitating", latest_invoice=invoice()))
+    await world.deliver(make_event(CREATED, subscription()))
+    assert (await world.entitlements()).plans == {"free"}
+    assert "has the status levitating" in caplog.text
+
+
+async def test_a_plan_that_the_catalogue_has_no_more_gives_a_new_subscriber_nothing(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    await world.customer()
+    record = PriceRecord(
+        price_id="price_pro", lookup_key="pro_monthly", plan="gone", first_seen_at=world.clock.now
+    )
+    await world.store.write(lambda tx: tx.subscriptions.record_price(record))
+    world.stripe.put(subscription(latest_invoice=invoice()))
+    await world.deliver(make_event(CREATED, subscription()))
+    assert (await world.entitlements()).plans == {"free"}
+    assert "recorded for plan gone, which the catalogue does not have" in caplog.text
 
 
 async def test_strangers_have_no_effect_and_are_logged_once(

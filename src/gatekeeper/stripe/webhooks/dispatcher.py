@@ -150,7 +150,7 @@ class Dispatcher:
             delay = self.policy.delay(max(event.attempts for event in fresh))
             for event in fresh:  # they wait together, so that one fetch will serve them all
                 await self._note_failure(event, [error], delay)
-            return [event for event in events if event not in fresh]
+            return [event for event in events if PROJECTION in done[event.key]]
         return events
 
     async def _handle(self, event: InboxEvent, done: frozenset[str]) -> None:

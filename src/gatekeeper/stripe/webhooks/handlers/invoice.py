@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
+from gatekeeper.entitlements import TERMINAL
 from gatekeeper.projection import InvoiceFacts, project_invoice
 from gatekeeper.services.subscriptions import owner_of
 from gatekeeper.storage.port import Transaction
@@ -12,10 +13,13 @@ from gatekeeper.stripe.webhooks.handlers.invoice_writing import commit_invoice, 
 from gatekeeper.stripe.webhooks.handlers.subscription import SubscriptionProjector
 from gatekeeper.stripe.webhooks.projecting import Complete, Projector
 
+_IN_ORDER = TERMINAL | {"active", "trialing"}
+"""The statuses that a payment does not change."""
+
 
 class InvoiceProjector(Projector):
-    """Projects invoices; a subscription that is not known yet is projected with them, so that
-    access arrives with whichever event comes first."""
+    """Projects invoices. A subscription that is not known yet, or not in order, is looked at too,
+    so that access arrives with whichever event comes first."""
 
     event_types: ClassVar[tuple[str, ...]] = (
         "invoice.finalized",
@@ -35,15 +39,19 @@ class InvoiceProjector(Projector):
     async def project(self, events: Sequence[InboxEvent], complete: Complete) -> None:
         fetched = await self._context.fetch("invoice", str(events[0].object_id))
         if fetched.found is not None:
-            for subscription_id in await self._unknown(project_invoice(fetched.found)):
+            for subscription_id in await self._in_doubt(project_invoice(fetched.found)):
                 await self._subscriptions.refresh(subscription_id)
         await commit_invoice(self._context, fetched, complete)
 
-    async def _unknown(self, facts: InvoiceFacts) -> list[str]:
+    async def _in_doubt(self, facts: InvoiceFacts) -> list[str]:
+        """The subscriptions of the invoice that its payment may have brought into order."""
+
         def work(tx: Transaction) -> list[str]:
             if owner_of(tx, facts.customer, None) is None:
                 return []
-            named = subscriptions_of(facts)
-            return [each for each in named if tx.subscriptions.get(each) is None]
+            found = {name: tx.subscriptions.get(name) for name in subscriptions_of(facts)}
+            return [
+                name for name, row in found.items() if row is None or row.status not in _IN_ORDER
+            ]
 
         return await self._context.store.read(work)

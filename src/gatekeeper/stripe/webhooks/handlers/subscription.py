@@ -86,14 +86,17 @@ class SubscriptionProjector(Projector):
         if owner is None:
             context.note_stranger(facts.customer, f"subscription {facts.id}")
             return None
+        paid = invoice if invoice is not None and invoice.is_paid else None
+        if paid is not None:
+            # Paid is final: what was fetched before, and is written after, may not undo it. Taken
+            # before any row is written, as everywhere, so that no two transactions wait crosswise.
+            key = context.key("invoice", paid.id)
+            tx.inbox.use_ticket(key, tx.inbox.take_ticket(key), terminal=True)
         now = tx.now()
         changed = subscriptions.save_subscription(tx, context.rules, facts, owner.id, now)
-        if invoice is not None and invoice.is_paid:
-            # Paid is final: whatever was fetched before, and is written after, may not undo it.
-            key = context.key("invoice", invoice.id)
-            if tx.inbox.use_ticket(key, tx.inbox.take_ticket(key), terminal=True):
-                paid = subscriptions.save_invoice(tx, context.rules, invoice, owner.id, shown, now)
-                changed = changed or paid
+        if paid is not None:
+            bought = subscriptions.save_invoice(tx, context.rules, paid, owner.id, shown, now)
+            changed = changed or bought
         return Touched(owner.id, tx.customers.touch(owner.id)) if changed else None
 
     async def _bury(self, subscription_id: str, fetched: Ticketed, complete: Complete) -> None:

@@ -1,0 +1,264 @@
+"""The state machine: random commands on the engine and on the naive ledger, step by step."""
+
+import copy
+from collections import Counter
+from collections.abc import Callable
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from gatekeeper.errors import GatekeeperError
+from gatekeeper.ledger import (
+    AccountCommand,
+    Capture,
+    Change,
+    Clawback,
+    Expire,
+    Extend,
+    GrantCredits,
+    GrantKind,
+    HoldCommand,
+    Release,
+    Reserve,
+)
+from tests.ledger.builders import check_book
+from tests.ledger.drivers import Driver, Step
+from tests.ledger.naive import NaiveLedger, Refused
+from tests.ledger.schedule import Schedule, allotment_of, instant, second_of
+
+AMOUNTS = st.integers(-1, 12)
+TTLS = st.integers(-1, 30)
+OVERAGE = st.sampled_from([0, 4, None])
+PLAN_AMOUNTS = st.sampled_from([3, 8, 20, None])
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Whatever is asked in whatever order, both ledgers must agree, and the sums must hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.driver = self.make_driver()
+        self.naive = NaiveLedger()
+        self.billed: Counter[str] = Counter()
+        self.plan = Schedule()
+        self.now = 0
+        self.names = 0
+
+    @initialize(
+        amount=PLAN_AMOUNTS,
+        rollover=st.sampled_from([0, 5, None]),
+        keep=st.booleans(),
+        overage=OVERAGE,
+        once=st.sampled_from([0, 5]),
+        paid=st.booleans(),
+    )
+    def choose_a_plan(
+        self,
+        amount: int | None,
+        rollover: int | None,
+        keep: bool,
+        overage: int | None,
+        once: int,
+        paid: bool,
+    ) -> None:
+        self.plan = Schedule(amount, rollover, keep, overage, once, {0} if paid else set())
+
+    def make_driver(self) -> Driver:
+        """The way to the engine; another for each example."""
+        raise NotImplementedError
+
+    # -- the world moves --------------------------------------------------------------------------
+
+    @rule(seconds=st.integers(1, 14))
+    def time_passes(self, seconds: int) -> None:
+        self.now += seconds
+
+    @rule(ahead=st.integers(0, 3))
+    def a_window_is_paid(self, ahead: int) -> None:
+        self.plan.paid.add(self.now // 10 + ahead)
+
+    @rule(amount=PLAN_AMOUNTS)
+    def the_plan_changes(self, amount: int | None) -> None:
+        self.plan.amount = amount
+
+    @rule(overage=OVERAGE)
+    def the_overage_changes(self, overage: int | None) -> None:
+        self.plan.overage = overage
+
+    @rule(ended=st.booleans())
+    def the_subscription_ends_or_is_resumed(self, ended: bool) -> None:
+        self.plan.ended = ended
+
+    # -- commands ---------------------------------------------------------------------------------
+
+    @rule()
+    def refresh_twice(self) -> None:
+        self._step(lambda naive: None)
+        before = self.driver.snapshot()
+        changes = self._step(lambda naive: None)
+        assert changes is not None
+        assert not changes[0].entries
+        assert not changes[0].grants
+        assert self.driver.snapshot() == before
+
+    @rule(
+        amount=AMOUNTS,
+        priority=st.integers(-1, 1),
+        ttl=st.none() | st.integers(0, 30),
+        source=st.integers(0, 3),
+    )
+    def grant(self, amount: int, priority: int, ttl: int | None, source: int) -> None:
+        name = self._name("grant")
+        expires = None if ttl is None else self.now + ttl
+        customer = self.driver.snapshot().account.customer  # sources are unique among all
+        command = GrantCredits(
+            name,
+            amount,
+            GrantKind.TOP_UP,
+            source_key=f"{customer}/{source}",
+            priority=priority,
+            expires_at=None if expires is None else instant(expires),
+        )
+        self._step(
+            lambda naive: naive.grant(
+                name, amount, self.now, priority=priority, expires=expires, source=str(source)
+            ),
+            command,
+        )
+
+    @rule(amount=AMOUNTS, ttl=TTLS, partial=st.booleans())
+    def reserve(self, amount: int, ttl: int, partial: bool) -> None:
+        name = self._name("hold")
+        expires = self.now + ttl
+        self._step(
+            lambda naive: naive.reserve(name, amount, self.now, expires=expires, partial=partial),
+            Reserve(name, amount, instant(expires), partial=partial),
+        )
+
+    @rule(amount=AMOUNTS, grant=st.integers(0, 9))
+    def claw_back(self, amount: int, grant: int) -> None:
+        shelves = self.naive.shelves
+        name = shelves[grant % len(shelves)].name if shelves else None
+        self._step(
+            lambda naive: naive.claw_back(amount, name, self.now), Clawback(amount, grant_id=name)
+        )
+
+    @precondition(lambda self: self.naive.holds)
+    @rule(hold=st.integers(0, 99), amount=st.none() | AMOUNTS, cap=st.booleans())
+    def capture(self, hold: int, amount: int | None, cap: bool) -> None:
+        name = self._pick(hold)
+        self._settle(
+            lambda naive: naive.capture(name, amount, self.now, cap=cap),
+            name,
+            Capture(amount, "cap" if cap else "refuse"),
+        )
+
+    @precondition(lambda self: self.naive.holds)
+    @rule(hold=st.integers(0, 99))
+    def release(self, hold: int) -> None:
+        name = self._pick(hold)
+        self._settle(lambda naive: naive.release(name, self.now), name, Release())
+
+    @precondition(lambda self: self.naive.holds)
+    @rule(hold=st.integers(0, 99), ttl=TTLS, more=st.integers(-1, 6))
+    def extend(self, hold: int, ttl: int, more: int) -> None:
+        name = self._pick(hold)
+        expires = self.now + ttl
+        self._settle(
+            lambda naive: naive.extend(name, self.now, expires=expires, more=more),
+            name,
+            Extend(instant(expires), more),
+        )
+
+    @precondition(lambda self: self.naive.holds)
+    @rule(hold=st.integers(0, 99))
+    def expire(self, hold: int) -> None:
+        name = self._pick(hold)
+        self._settle(lambda naive: naive.expire(name, self.now), name, Expire())
+
+    # -- what must hold after every step ----------------------------------------------------------
+
+    @invariant()
+    def the_sums_can_be_rebuilt_from_the_entries(self) -> None:
+        stored = self.driver.snapshot()
+        check_book(stored.account, stored.entries, list(stored.holds.values()))
+
+    @invariant()
+    def both_ledgers_agree(self) -> None:
+        stored, naive = self.driver.snapshot(), self.naive
+        account = stored.account
+        held = sum(credit.hold is not None for credit in naive.credits)
+        assert (account.posted, account.held, account.debt) == (
+            len(naive.credits),
+            held,
+            naive.debt,
+        )
+        left = {g.id: (g.remaining, g.held) for g in account.grants if g.remaining or g.held}
+        assert left == naive.left()
+        assert self.billed == naive.billed
+        assert stored.holds.keys() == naive.holds.keys()
+        for name, hold in stored.holds.items():
+            other = naive.holds[name]
+            assert (hold.status, hold.captured, hold.overrun, second_of(hold.expires_at)) == (
+                other.status,
+                other.captured,
+                other.overrun,
+                other.expires,
+            )
+            claimed = [one.grant_id for one in hold.allocations for _ in range(one.amount)]
+            assert claimed == naive.claims(name)
+
+    # -- helpers ----------------------------------------------------------------------------------
+
+    def _name(self, kind: str) -> str:
+        self.names += 1
+        return f"{kind} {self.names:03}"
+
+    def _pick(self, number: int) -> str:
+        names = list(self.naive.holds)
+        return names[number % len(names)]
+
+    def _settle(
+        self, naively: Callable[[NaiveLedger], None], hold_id: str, command: HoldCommand
+    ) -> None:
+        self._step(naively, hold_id=hold_id, hold_command=command)
+
+    def _step(
+        self,
+        naively: Callable[[NaiveLedger], None],
+        command: AccountCommand | None = None,
+        *,
+        hold_id: str | None = None,
+        hold_command: HoldCommand | None = None,
+    ) -> list[Change] | None:
+        """Ask both; they must agree on the refusal too, and a refusal must change nothing."""
+        before = self.driver.snapshot()
+        last = before.account.last_entry_at
+        due = self.plan.due(-1 if last is None else second_of(last), self.now)
+        ended = self.plan.ended_series()
+        tried = copy.deepcopy(self.naive)
+        refused = None
+        try:
+            tried.refresh(due, ended, self.now)
+            naively(tried)
+        except Refused as refusal:
+            refused = refusal.code
+        else:
+            self.naive = tried
+        step = Step(instant(self.now), allotment_of(due, ended), command, hold_id, hold_command)
+        answer = self._ask(step)
+        if isinstance(answer, GatekeeperError):
+            assert answer.code == refused
+            assert self.driver.snapshot() == before
+            return None
+        assert refused is None
+        for change in answer:
+            for use in change.overage:
+                self.billed[use.meter] += use.amount
+        return answer
+
+    def _ask(self, step: Step) -> list[Change] | GatekeeperError:
+        try:
+            return self.driver.take(step)
+        except GatekeeperError as error:
+            return error
