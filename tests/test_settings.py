@@ -48,6 +48,7 @@ def test_defaults_need_no_environment() -> None:
         "database_url": None,
         "schema_auto_upgrade": False,
         "redis_url": None,
+        "redis_namespace": "",
         "upgrade_url": None,
         "stripe_secret_key": None,
         "stripe_webhook_secret": (),
@@ -58,7 +59,7 @@ def test_defaults_need_no_environment() -> None:
         "webhook_max_body_bytes": 1_048_576,
         "webhook_tolerance_seconds": 300,
         "inline_dispatch": False,
-        "dispatch_max_attempts": 12,
+        "dispatch_max_attempts": 25,
         "payload_retention_days": 30,
         "past_due_grace_days": 7,
         "renewal_grace_hours": 24,
@@ -391,6 +392,12 @@ def test_schema_auto_upgrade_is_only_for_sqlite() -> None:
 )
 def test_redis_url_is_accepted(url: str) -> None:
     assert Settings.load(redis_url=url).redis_url == SecretStr(url)
+
+
+@pytest.mark.parametrize("namespace", ["with space", "a" * 65, "a:b"])
+def test_an_unusable_redis_namespace_is_a_fault(namespace: str) -> None:
+    wanted = "GATEKEEPER_REDIS_NAMESPACE must be at most 64 letters, digits and ._-"
+    assert fault_of(redis_namespace=namespace) == wanted
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 from gatekeeper.cache import Cache
 from gatekeeper.catalog import Catalog
 from gatekeeper.entitlements import Entitlements, Explanation
-from gatekeeper.errors import NoGateError
+from gatekeeper.errors import ConfigurationError, NoGateError
 from gatekeeper.guards import checks, decorators, placement
 from gatekeeper.ledger import Balance, Grant, Hold, Overrun
 from gatekeeper.services.credits import (
@@ -22,8 +22,9 @@ from gatekeeper.services.credits import (
     manual_grant,
     reserve_request,
 )
-from gatekeeper.services.keeper import HoldKeeper, OwnedTasks
-from gatekeeper.services.reservation import PendingReservation, Reservation
+from gatekeeper.services.keeper import HoldKeeper
+from gatekeeper.services.owned import OwnedTasks
+from gatekeeper.services.reservation import PendingReservation
 from gatekeeper.services.resolver import Decision
 from gatekeeper.settings import Settings
 from gatekeeper.storage.port import Store
@@ -77,18 +78,21 @@ class Gatekeeper:
         self.settings = settings or Settings.load()
         self.webhooks = WebhookRegistry()
         self.upgrade_url = self.settings.upgrade_url
-        self.tasks = OwnedTasks()
-        self.keeper = HoldKeeper(every_seconds=self.settings.hold_ttl_seconds / 3)
         self._parts: Parts = assemble(
             catalog, self.settings, self.webhooks, store=store, cache=cache, clock=clock
         )
         self.customers = self._parts.customers
         self.credits = self._parts.credits
         self.receiver = self._parts.receiver
+        self.tasks = OwnedTasks()
+        self.keeper = HoldKeeper(
+            self.credits, self.tasks, every_seconds=self.settings.hold_ttl_seconds / 3
+        )
         self.peek = self._parts.resolver.peek
         self._identify: Identify | None = None
         self._endpoints: list[placement.Endpoints] = []
         self._stack: AsyncExitStack | None = None
+        self._is_connected = False
         self.loop: asyncio.AbstractEventLoop | None = None
         """The event loop on which the gate is open."""
 
@@ -99,11 +103,11 @@ class Gatekeeper:
 
         Raises:
             GuardPlacementError, SchemaVersionError, DatabaseStampError, StoreUnavailableError.
+            ConfigurationError: it is open already.
         """
         self.check_guards()
         async with AsyncExitStack() as stack:
             await self._connect(stack)
-            await stack.enter_async_context(self.tasks)
             self.tasks.loop(self.keeper.run, "gatekeeper keeper")
             for name, loop in loops_of(self._parts, self.settings).items():
                 self.tasks.loop(loop, f"gatekeeper {name}")
@@ -159,8 +163,16 @@ class Gatekeeper:
             yield self
 
     async def _connect(self, stack: AsyncExitStack) -> None:
+        if self._is_connected:
+            raise ConfigurationError(
+                "The gate is open already. Open it once: by lifespan=gate.lifespan, by an "
+                "adapter that does so, or by 'async with gate:'."
+            )
+        self._is_connected = True
+        stack.callback(setattr, self, "_is_connected", False)
         for part in self._parts.opened:
             await stack.enter_async_context(part)
+        await stack.enter_async_context(self.tasks)
         if self._parts.gateway is not None:
             await check_stamp(self._parts.store, self._parts.gateway)
 
@@ -222,12 +234,9 @@ class Gatekeeper:
         See `services.accounts.reserve` for the errors and `services.reservation` for settlement.
         """
         request = reserve_request(customer, name, quantity, **options)
-
-        async def make() -> Reservation:
-            hold = await self.credits.reserve(request, session=session)
-            return Reservation(self.credits, hold, overrun=overrun, session=session)
-
-        return PendingReservation(make, entered=self.keeper.keep, left=self.keeper.forget)
+        if session is not None:
+            return self.keeper.reserve_in(session, request, overrun=overrun)
+        return self.keeper.reserve(request, overrun=overrun)
 
     async def capture(
         self,

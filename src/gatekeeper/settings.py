@@ -65,6 +65,9 @@ class Settings(BaseSettings):
     redis_url: Annotated[SecretStr, AfterValidator(values.redis_url)] | None = None
     """Shares cached entitlements and invalidations between processes. Optional."""
 
+    redis_namespace: Annotated[str, AfterValidator(values.redis_namespace)] = ""
+    """Keeps two apps apart that share a Redis."""
+
     upgrade_url: Annotated[str, AfterValidator(values.upgrade_url)] | None = None
     """Where a 402 sends people: a path or an https URL."""
 
@@ -108,7 +111,7 @@ class Settings(BaseSettings):
     inline_dispatch: bool = False
     """Handle an event within the request that brings it, for hosts without a background."""
 
-    dispatch_max_attempts: int = Field(12, ge=1, le=100)
+    dispatch_max_attempts: int = Field(25, ge=1, le=100)
     """An event that failed so often is a dead letter."""
 
     payload_retention_days: int = Field(30, ge=1, le=3_650)

@@ -81,6 +81,13 @@ def is_sqlite(url: SecretStr) -> bool:
     return url.get_secret_value().startswith("sqlite:")
 
 
+def redis_namespace(value: str) -> str:
+    """A part of every key of ours in Redis."""
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{0,64}", value):
+        raise ValueError("must be at most 64 letters, digits and ._-")
+    return value
+
+
 def redis_url(value: SecretStr) -> SecretStr:
     """A Redis URL: `redis://`, `rediss://` (TLS) or `unix://`."""
     text = value.get_secret_value().strip()

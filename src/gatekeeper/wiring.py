@@ -142,10 +142,11 @@ def _cache(settings: Settings, clock: Clock) -> Cache[Entitlements]:
     policy = CachePolicy(settings.cache_ttl_seconds, settings.cache_max_customers)
     if settings.redis_url is None:
         return MemoryCache(policy, clock=clock)
-    from gatekeeper.cache.redis import RedisCache  # here: its client takes 0.3 s to import
+    from gatekeeper.cache.redis import RedisCache, RedisOptions  # here: its client takes 0.3 s to import
 
     url = settings.redis_url.get_secret_value()
-    return RedisCache(url, EntitlementsCodec(), policy, clock=clock)
+    options = RedisOptions(namespace=settings.redis_namespace)
+    return RedisCache(url, EntitlementsCodec(), policy, options, clock=clock)
 
 
 def _gateway(settings: Settings) -> StripeGateway | None:

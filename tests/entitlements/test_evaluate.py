@@ -177,6 +177,7 @@ def test_an_override_switches_a_feature_on_or_off_until_it_expires() -> None:
         Override(kind="feature", key="exports", value=True, expires_at=FEBRUARY),
         Override(kind="feature", key="downloads", value=False),
         Override(kind="feature", key="never_there", value=False),
+        Override(kind="feature", key="nor_this", value=0),
     )
     known = state(paid_item(), overrides=exceptions)
     found = evaluate(known, FREE, POLICY, NOW)

@@ -1,16 +1,20 @@
 """What connects a gate to an ASGI app: the middleware, the routes, and errors as answers."""
 
 from gatekeeper.asgi.billing_routes import billing_routes
-from gatekeeper.asgi.middleware import App, GatekeeperMiddleware
+from gatekeeper.asgi.middleware import GatekeeperMiddleware
 from gatekeeper.asgi.mounting import install, mount_billing
 from gatekeeper.asgi.problem import MEDIA_TYPE as PROBLEM_MEDIA_TYPE
 from gatekeeper.asgi.problem import problem_answer, problem_body, problem_headers, problem_response
+from gatekeeper.asgi.types import App, Receive, Scope, Send
 from gatekeeper.asgi.webhook_route import webhook_route
 
 __all__ = [
     "PROBLEM_MEDIA_TYPE",
     "App",
     "GatekeeperMiddleware",
+    "Receive",
+    "Scope",
+    "Send",
     "billing_routes",
     "install",
     "mount_billing",

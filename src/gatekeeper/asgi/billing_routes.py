@@ -17,7 +17,7 @@ from gatekeeper.asgi.webhook_route import webhook_route
 from gatekeeper.errors import GatekeeperError, InvalidInputError
 from gatekeeper.gate import Gatekeeper
 from gatekeeper.guards.request import identify
-from gatekeeper.types import Identity, Unlimited
+from gatekeeper.types import Identity, Unlimited, check_id
 
 B = TypeVar("B", bound=msgspec.Struct)
 
@@ -108,7 +108,8 @@ class _Pages:
     async def checkout(self, request: Request) -> dict[str, Any]:
         """How far a checkout of the asker's own has come: the truth for the return page."""
         who = await self._who(request)
-        purchase = await self._gate.checkout_status(request.path_params["purchase"], who.customer)
+        purchase_id = check_id(request.path_params["purchase"], "checkout")
+        purchase = await self._gate.checkout_status(purchase_id, who.customer)
         return {"checkout": purchase.id, "status": purchase.status}
 
     async def portal(self, request: Request) -> dict[str, Any]:

@@ -1,15 +1,16 @@
 """A whole ASGI app under a gate, for hosts without a router of Starlette's: three lines for all."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+import logging
 
 from starlette.routing import Match, Mount
 
 from gatekeeper.asgi.billing_routes import billing_routes
-from gatekeeper.asgi.middleware import App, GatekeeperMiddleware, Receive, Send
+from gatekeeper.asgi.middleware import GatekeeperMiddleware
+from gatekeeper.asgi.types import App, Message, Receive, Scope, Send
 from gatekeeper.gate import Gatekeeper
+from gatekeeper.guards.placement import Endpoints
 
-Message = MutableMapping[str, Any]
+logger = logging.getLogger("gatekeeper")
 
 
 def mount_billing(
@@ -24,8 +25,8 @@ def mount_billing(
     routes = billing_routes(gate, success_url=success_url, cancel_url=cancel_url)
     mount = Mount(prefix, app=routes)
 
-    async def mounted(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+    async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and prefix in scope["path"]:
             match, child_scope = mount.matches(scope)
             if match is Match.FULL:
                 await mount.handle({**scope, **child_scope}, receive, send)
@@ -43,6 +44,7 @@ def install(
     success_url: str = "/",
     cancel_url: str = "/",
     app_has_lifespan: bool = False,
+    endpoints: Endpoints | None = None,
 ) -> App:
     """A bare ASGI app under a gate: middleware, billing routes, and the gate's lifespan.
 
@@ -50,7 +52,11 @@ def install(
         app_has_lifespan: whether `app` handles the lifespan protocol itself
             (https://asgi.readthedocs.io/en/latest/specs/lifespan.html); then its start-up runs
             with the gate open, and the gate closes after its shutdown.
+        endpoints: lists the app's routes as (path, handler), so that their guards are checked
+            when the gate opens.
     """
+    if endpoints is not None:
+        gate.watch(endpoints)
     served = mount_billing(
         GatekeeperMiddleware(app, gate),
         gate,
@@ -59,7 +65,7 @@ def install(
         cancel_url=cancel_url,
     )
 
-    async def installed(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    async def installed(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
             await served(scope, receive, send)
         elif app_has_lifespan:
@@ -70,13 +76,12 @@ def install(
     return installed
 
 
-async def _around(
-    app: App, gate: Gatekeeper, scope: dict[str, Any], receive: Receive, send: Send
-) -> None:
+async def _around(app: App, gate: Gatekeeper, scope: Scope, receive: Receive, send: Send) -> None:
     """Run an app's lifespan inside the gate's. Its last word is held back until the gate is closed:
     a server may end the loop on hearing it."""
     startup = await receive()
-    last_word: list[Message] = []
+    last_word: Message | None = None
+    started = False
     try:
         async with gate:
             replay = [startup]
@@ -85,24 +90,23 @@ async def _around(
                 return replay.pop() if replay else await receive()
 
             async def holding(message: Message) -> None:
-                if message["type"].startswith("lifespan.shutdown"):
-                    last_word.append(message)
-                else:
+                nonlocal last_word, started
+                if message["type"] == "lifespan.startup.complete":
+                    started = True
                     await send(message)
+                else:
+                    last_word = message
 
             await app(scope, replaying, holding)
     except Exception as error:
-        if last_word:
-            last_word[0] = {"type": "lifespan.shutdown.failed", "message": str(error)}
-        else:
-            last_word.append({"type": "lifespan.startup.failed", "message": str(error)})
-    for message in last_word:
-        await send(message)
+        logger.exception("the lifespan failed")
+        phase = "shutdown" if started else "startup"
+        last_word = {"type": f"lifespan.{phase}.failed", "message": str(error)}
+    if last_word is not None:
+        await send(last_word)
 
 
-async def _no_lifespan(
-    scope: dict[str, Any], receive: Receive, send: Callable[[Message], Awaitable[None]]
-) -> None:
+async def _no_lifespan(scope: Scope, receive: Receive, send: Send) -> None:
     """The lifespan of an app that needs none."""
     await send({"type": "lifespan.startup.complete"})
     while (await receive())["type"] != "lifespan.shutdown":

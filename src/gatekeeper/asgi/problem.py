@@ -17,15 +17,15 @@ def problem_body(error: GatekeeperError, *, upgrade_url: str | None = None) -> d
     A fault on our side shows its kind only: its message is for the log.
     """
     shown = error.status < 500 or error.status == 503
+    details = error.params if shown else {}
     body: dict[str, Any] = {
+        **{key: value for key, value in details.items() if value is not None},
         "type": error.problem_type,
         "title": error.title,
         "status": error.status,
         "detail": error.detail if shown else error.title,
         "code": error.code,
     }
-    if shown:
-        body.update({key: value for key, value in error.params.items() if value is not None})
     if isinstance(error, DeniedError) and upgrade_url is not None:
         body["upgrade_url"] = upgrade_url
     return body

@@ -1,9 +1,10 @@
 """Floors: the lowest version that may still be stored or served, for each customer."""
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
+
+from cachetools import TTLCache
 
 from gatekeeper.cache.port import Monotonic
 
@@ -24,10 +25,7 @@ class Floors:
     """
 
     def __init__(self, *, capacity: int, life_seconds: float, monotonic: Monotonic) -> None:
-        self._capacity = capacity
-        self._life_seconds = life_seconds
-        self._monotonic = monotonic
-        self._floors: OrderedDict[str, tuple[int, float]] = OrderedDict()  # oldest first
+        self._floors: TTLCache[str, int] = TTLCache(capacity, life_seconds, timer=monotonic)
         self._pinned: dict[str, int] = {}
 
     def __len__(self) -> int:
@@ -35,29 +33,15 @@ class Floors:
 
     def of(self, customer: str) -> int:
         """The customer's floor, or `NO_FLOOR`."""
-        pinned = self._pinned.get(customer, NO_FLOOR)
-        version, until = self._floors.get(customer, (NO_FLOOR, 0.0))
-        if version == NO_FLOOR:
-            return pinned
-        if self._monotonic() >= until:
-            del self._floors[customer]
-            return pinned
-        return max(pinned, version)
+        return max(self._pinned.get(customer, NO_FLOOR), self._floors.get(customer, NO_FLOOR))
 
     def raise_to(self, customer: str, version: int) -> None:
-        """Raise the customer's floor to `version`; a lower one than it has changes nothing."""
+        """Raise the customer's floor to `version`; a lower one than it has changes nothing, and
+        does not make it live longer, or a floor of a lost database might never end."""
         if customer in self._pinned:
             self._pinned[customer] = max(self._pinned[customer], version)
-        if version <= NO_FLOOR:
-            return
-        held, until = self._floors.get(customer, (NO_FLOOR, 0.0))
-        now = self._monotonic()
-        if version <= held and now < until:
-            return  # nor does it live longer, or a floor of a lost database might never end
-        self._floors[customer] = (version, now + self._life_seconds)
-        self._floors.move_to_end(customer)
-        if len(self._floors) > self._capacity:
-            self._floors.popitem(last=False)
+        if version > self._floors.get(customer, NO_FLOOR):
+            self._floors[customer] = version
 
     @contextmanager
     def pinned(self, customer: str) -> Iterator[None]:

@@ -1,15 +1,17 @@
 """The command and its sub-commands. Errors of ours end it with status 1 and their own words."""
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import anyio
 import typer
 
 from gatekeeper._version import __version__
-from gatekeeper.cli import db, stripe
+from gatekeeper.cli import db, stripe, worker
 from gatekeeper.cli.loading import GateArgument, load_gate
 from gatekeeper.errors import GatekeeperError
+from gatekeeper.ledger import Balance
 
 app = typer.Typer(
     name="gatekeeper",
@@ -21,6 +23,7 @@ app = typer.Typer(
 app.add_typer(db.app, name="db")
 app.add_typer(stripe.app, name="stripe")
 app.command(name="stripe-sim")(stripe.simulate)
+app.command(name="worker")(worker.work)
 
 
 @app.command()
@@ -30,40 +33,27 @@ def version() -> None:
 
 
 @app.command()
-def worker(
-    gate: GateArgument,
-    once: Annotated[
-        bool, typer.Option("--once", help="Do what is due now, then end; for cron.")
-    ] = False,
-) -> None:
-    """Dispatch webhook events and expire holds, for hosts that have no lifespan."""
-    host = load_gate(gate)
-
-    async def run() -> None:
-        if once:
-            done = await host.work_once()
-            typer.echo(f"{done.events} event(s) dispatched, {done.holds} hold(s) expired.")
-            return
-        async with host:
-            typer.echo("Working. Stop with Ctrl-C.")
-            await anyio.sleep_forever()
-
-    anyio.run(run)
-
-
-@app.command()
 def explain(
     gate: GateArgument, customer: Annotated[str, typer.Argument(help="The host's customer id.")]
 ) -> None:
-    """Tell what a customer may use, and why."""
+    """Tell what a customer may use and spend, and why."""
     host = load_gate(gate)
 
-    async def run() -> None:
+    async def run() -> tuple[list[str], Sequence[Balance]]:
         async with host.connected():
-            for line in (await host.explain(customer)).lines():
-                typer.echo(line)
+            return (await host.explain(customer)).lines(), await host.balances(customer)
 
-    anyio.run(run)
+    lines, balances = anyio.run(run)
+    for line in [*lines, "balances:", *(f"  {_balance_line(found)}" for found in balances)]:
+        typer.echo(line)
+
+
+def _balance_line(balance: Balance) -> str:
+    available = "unlimited" if balance.available is None else balance.available
+    overage = "unlimited" if balance.overage is None else balance.overage
+    beyond = "" if overage == 0 else f", {overage} more billed later"
+    owed = f", {balance.debt} owed" if balance.debt else ""
+    return f"{balance.unit}: {available} available, {balance.held} held{beyond}{owed}"
 
 
 def main() -> None:

@@ -27,17 +27,13 @@ def upgrade(
     ] = False,
 ) -> None:
     """Bring the schema up to what this release needs. Running it again changes nothing."""
-    target = _url(url)
-    before = migrations.current(target)
-    done = migrations.upgrade(target, dry_run=dry_run)
+    done = migrations.upgrade(_url(url), dry_run=dry_run)
     if dry_run:
-        typer.echo(done.sql)
+        typer.echo(done.sql or f"-- The schema is up to date ({done.before}).")
+    elif done.before == done.after:
+        typer.echo(f"The schema is up to date ({done.after}).")
     else:
-        after = migrations.current(target)
-        if before == after:
-            typer.echo(f"The schema is up to date ({after}).")
-        else:
-            typer.echo(f"The schema went from {before or 'nothing'} to {after}.")
+        typer.echo(f"The schema went from {done.before or 'nothing'} to {done.after}.")
 
 
 @app.command()
@@ -49,7 +45,12 @@ def current(url: Url = None) -> None:
 
 
 def _url(url: str | None) -> str:
-    if url is not None:
-        return url
-    found = Settings.load(required=["database_url"]).database_url
-    return "" if found is None else found.get_secret_value()
+    """The database's URL in the form that SQLAlchemy takes.
+
+    Raises:
+        SettingsError: it is missing, or no URL of a database; with every other bad setting.
+    """
+    given = {} if url is None else {"database_url": url}
+    found = Settings.load(required=["database_url"], **given).database_url
+    assert found is not None
+    return found.get_secret_value()

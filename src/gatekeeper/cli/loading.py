@@ -21,18 +21,21 @@ def load_gate(reference: str) -> Gatekeeper:
     Raises:
         ConfigurationError: there is no such module or object, or it is no gate.
     """
-    module_name, separator, name = reference.partition(":")
-    if not (separator and module_name and name):
+    module_name, _, name = reference.partition(":")
+    if not all(part.isidentifier() for part in (*module_name.split("."), *name.split("."))):
         raise ConfigurationError(f"{reference!r} is not of the form MODULE:GATE.")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
-        found = importlib.import_module(module_name)
+        found: object = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise ConfigurationError(f"There is no module {error.name!r} to import.") from error
     for part in name.split("."):
-        found = getattr(found, part, None)
+        try:
+            found = getattr(found, part)
+        except AttributeError as error:
+            raise ConfigurationError(f"{reference}: there is no {part!r}.") from error
     if not isinstance(found, Gatekeeper):
-        raise ConfigurationError(f"{reference} is {type(found).__name__}, not a Gatekeeper.")
+        raise ConfigurationError(f"{reference} is of {type(found).__name__}, and no Gatekeeper.")
     return found

@@ -1,14 +1,20 @@
 """`gatekeeper stripe` and `gatekeeper stripe-sim`."""
 
+import secrets
+from importlib.util import find_spec
 from typing import Annotated
 
 import anyio
 import typer
 
 from gatekeeper.cli.loading import GateArgument, load_gate
+from gatekeeper.errors import MissingExtraError
 from gatekeeper.stripe.setup import apply_setup, plan_setup
 
 app = typer.Typer(help="What this app needs at Stripe.", no_args_is_help=True)
+
+SIMULATOR_NEEDS = ("httpx", "uvicorn")
+"""What the extra `testing` installs for the simulator."""
 
 
 @app.command()
@@ -51,15 +57,27 @@ def setup(
 
 def simulate(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port to listen on.")] = 12111,
+    port: Annotated[int, typer.Option(help="The port to listen on.", min=1, max=65_535)] = 12111,
     webhook_url: Annotated[
         str | None, typer.Option("--webhook-url", help="Where to deliver events.")
     ] = None,
     webhook_secret: Annotated[
-        str | None, typer.Option("--webhook-secret", help="The endpoint's signing secret.")
+        str | None,
+        typer.Option(
+            "--webhook-secret", help="The endpoint's signing secret; by default a new one."
+        ),
     ] = None,
 ) -> None:
-    """Run the offline Stripe simulator; point STRIPE_API_BASE at it."""
+    """Run the offline Stripe simulator, and tell the settings with which an app uses it."""
+    for package in SIMULATOR_NEEDS:
+        if find_spec(package) is None:
+            raise MissingExtraError(package, extra="testing")
     from gatekeeper.testing.stripe import run
+    from gatekeeper.testing.stripe.settings import DEFAULT_API_KEY
 
+    typer.echo(f"STRIPE_API_BASE=http://{host}:{port}")
+    typer.echo(f"STRIPE_SECRET_KEY={DEFAULT_API_KEY}")
+    if webhook_url is not None:
+        webhook_secret = webhook_secret or f"whsec_{secrets.token_hex(16)}"
+        typer.echo(f"STRIPE_WEBHOOK_SECRET={webhook_secret}")
     run(host=host, port=port, webhook_url=webhook_url, webhook_secret=webhook_secret)

@@ -16,6 +16,7 @@ from gatekeeper.entitlements.sources import (
     contributions,
     in_force,
     limit_value,
+    takes_away,
 )
 from gatekeeper.entitlements.state import CustomerState
 from gatekeeper.types import Amount
@@ -93,7 +94,7 @@ def evaluate(
         features |= source.terms.features
         plans |= source.terms.plans
     for override in in_force(state.overrides, "feature", now):
-        if override.value is False:
+        if takes_away(override):
             features.discard(override.key)
         else:
             features.add(override.key)

@@ -18,9 +18,11 @@ from gatekeeper.entitlements.explanation import (
 from gatekeeper.entitlements.sources import (
     NO_TERMS,
     Contribution,
+    caution,
     contributions,
     in_force,
     limit_value,
+    takes_away,
 )
 from gatekeeper.entitlements.state import CustomerState, Item, Override
 
@@ -37,7 +39,7 @@ def explain(
     entitlements = evaluate(state, default_terms, policy, now, terms_of=terms_of)
     sources = contributions(state, default_terms, policy, now, terms_of)
     forced = in_force(state.overrides, "feature", now)
-    off = frozenset(override.key for override in forced if override.value is False)
+    off = frozenset(override.key for override in forced if takes_away(override))
     features = _givers(sources, lambda terms: terms.features)
     for override in forced:
         features[override.key] = (*features.get(override.key, ()), "override")
@@ -92,7 +94,7 @@ def _override_stories(
         for kind in ("feature", "limit", "plan")
         for override in in_force(state.overrides, kind, now)
     ]
-    stories = [
+    yield from (
         OverrideStory(
             kind=override.kind,
             key=override.key,
@@ -102,9 +104,8 @@ def _override_stories(
             reason=override.reason,
             actor=override.actor,
         )
-        for override in state.overrides
-    ]
-    return iter(sorted(stories, key=lambda story: (story.kind, story.key, story.effect)))
+        for override in sorted(state.overrides, key=lambda o: (o.kind, caution(o)))
+    )
 
 
 def _effect(
@@ -116,7 +117,7 @@ def _effect(
         return "superseded"
     if override.kind == "limit" and limit_value(override) is None:
         return "not_a_number"
-    if override.kind == "plan" and override.value is False:
+    if override.kind == "plan" and takes_away(override):
         return "not_a_gift"
     if override.kind == "plan" and override.key not in terms_of:
         return "not_in_catalogue"

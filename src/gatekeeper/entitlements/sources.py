@@ -68,7 +68,7 @@ def gifts(state: CustomerState, now: datetime, terms_of: Mapping[str, Terms]) ->
     return [
         Contribution("gift", gift.key, terms_of[gift.key], until=gift.expires_at)
         for gift in in_force(state.overrides, "plan", now)
-        if gift.key in terms_of and gift.value is not False
+        if gift.key in terms_of and not takes_away(gift)
     ]
 
 
@@ -82,9 +82,14 @@ def in_force(
     """
     live = [o for o in overrides if o.kind == kind and (o.expires_at is None or o.expires_at > now)]
     first: dict[str, Override] = {}
-    for override in sorted(live, key=_caution):
+    for override in sorted(live, key=caution):
         first.setdefault(override.key, override)
     return tuple(first.values())
+
+
+def takes_away(override: Override) -> bool:
+    """Whether a feature is switched off, or a plan not given: the value is False (or 0)."""
+    return not override.value
 
 
 def limit_value(override: Override) -> Amount | None:
@@ -92,11 +97,14 @@ def limit_value(override: Override) -> Amount | None:
     return None if isinstance(override.value, bool) else override.value
 
 
-def _caution(override: Override) -> tuple[str, tuple[bool, int], bool, float]:
+def caution(override: Override) -> tuple[str, tuple[bool, int], bool, bool, float, str]:
+    """A key that orders overrides of one kind: by key, then what gives least first. It is total."""
     expires = override.expires_at
     return (
         override.key,
         size(override.value),
+        isinstance(override.value, bool),
         expires is None,
         0.0 if expires is None else expires.timestamp(),
+        repr(override),
     )

@@ -20,7 +20,6 @@ from gatekeeper.guards.checks import (
 )
 from gatekeeper.guards.placement import mark
 from gatekeeper.guards.request import current
-from gatekeeper.ledger import Overrun
 from gatekeeper.services.credits import reserve_request
 from gatekeeper.services.reservation import PendingReservation, Reservation
 
@@ -71,19 +70,17 @@ def reserve(
     quantity: int = 1,
     *,
     partial: bool = False,
-    overrun: Overrun = "cap",
     idempotency_key: str | None = None,
 ) -> PendingReservation:
     """Hold `quantity` of a unit or cost for the customer of the running request.
 
     `await` it for a hold that settles by itself at the end of the response or the disconnect:
     what was recorded is captured. With `async with`, it settles at the end of the block. It is
-    renewed until then, and never outlives its request.
+    renewed until then, and never outlives its request. What is recorded beyond the hold is logged
+    and not charged: reserve enough, or `extend`.
 
     Args:
         partial: take what is there, if it is less.
-        overrun: what happens to use beyond the hold: "cap" charges the hold and logs the rest,
-            "refuse" makes settling it an error.
         idempotency_key: the same key of the same customer finds the same hold again.
 
     Raises (when awaited or entered):
@@ -103,7 +100,7 @@ def reserve(
             actor=who.actor,
             reference=request.route,
         )
-        return await keeper.make(wanted, overrun=overrun)
+        return await keeper.make(wanted)
 
     return PendingReservation(
         make,
@@ -121,10 +118,11 @@ def _wrapper(handler: Callable[..., Any], check: Check) -> Callable[..., Any]:
             "served without this guard. Write the guard below the route decorator."
         )
     if inspect.isasyncgenfunction(handler) or inspect.isgeneratorfunction(handler):
+        name = getattr(handler, "__qualname__", repr(handler))
         raise GuardPlacementError(
-            f"{getattr(handler, '__qualname__', handler)} is a generator: its response has begun before its first line "
-            "runs, too late for a 402. Guard it by a dependency of its route, or return a "
-            "streaming response from a function."
+            f"{name} is a generator: its response has begun before its first line runs, too late "
+            "for a 402. Guard it by a dependency of its route, or return a streaming response "
+            "from a function."
         )
     if is_async(handler):
 

@@ -162,7 +162,7 @@ class RequestState:
 
     def _keep(self, reservation: Reservation) -> None:
         if self._ended:
-            self.gate.keeper.settle_soon([(reservation, True)])
+            _ = self.gate.keeper.settle_soon([(reservation, True)])
             raise NoGateError(
                 "The request is over, and with it what could settle this hold. Work that outlives "
                 "its request reserves by the gate: async with gate.reserve(customer, ...)."
@@ -197,7 +197,7 @@ class RequestState:
         try:
             return self.gate.keeper.settle_soon(left)
         except NoGateError:
-            logger.error("the gate was closed before %s was settled; it expires", self.route)
+            logger.exception("the holds of %s are left to expire", self.route)
             return None
 
     async def settle(self, *, failed: bool) -> None:

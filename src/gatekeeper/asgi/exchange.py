@@ -1,0 +1,109 @@
+"""One request or connection on its way through the middleware."""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable
+
+from gatekeeper.asgi.types import App, Message, Receive, Scope, Send
+from gatekeeper.errors import ConfigurationError, GatekeeperError, UnavailableError
+from gatekeeper.gate import Gatekeeper
+from gatekeeper.guards.request import RequestState
+
+logger = logging.getLogger("gatekeeper")
+
+
+class Exchange(ABC):
+    """One request or connection, and how far its answer has come.
+
+    Attributes:
+        started: an answer has begun; it can't be replaced by an error any more.
+        succeeded: the answer has been given whole and well: only then is a hold on which nothing
+            was recorded captured.
+        gone: the other side has left, so that nobody hears an error.
+        refusal: the error that took the place of the app's own answer.
+    """
+
+    __slots__ = ("_receive", "_send", "gone", "refusal", "started", "state", "succeeded")
+
+    def __init__(self, gate: Gatekeeper, scope: Scope, receive: Receive, send: Send) -> None:
+        self.state = RequestState(gate, scope)
+        self.started = False
+        self.succeeded = False
+        self.gone = False
+        self.refusal: GatekeeperError | None = None
+        self._receive = receive
+        self._send = send
+
+    async def run(self, app: App) -> None:
+        """Serve it, and settle in the end whatever became of it."""
+        state = self.state
+        token = state.bind()
+        try:
+            await app(state.scope, self.receive, self.send)
+            if state.holds:
+                await self.settle()
+        except GatekeeperError as error:
+            await self.settle()
+            await self.answer(error)
+        except Exception as error:
+            await self.settle()
+            if self.refusal is None or not _comes_from(error, self.refusal):
+                raise
+        except BaseException:
+            self.settle_soon()  # not awaited: this request has been cancelled
+            raise
+        finally:
+            state.unbind(token)
+
+    @abstractmethod
+    async def receive(self) -> Message:
+        """What the app receives by."""
+
+    @abstractmethod
+    def send(self, message: Message) -> Awaitable[None]:
+        """What the app sends by."""
+
+    @abstractmethod
+    async def answer(self, error: GatekeeperError) -> None:
+        """Answer with an error that the app has left to us; raise it if that is too late."""
+
+    @abstractmethod
+    async def refuse(self, error: GatekeeperError) -> None:
+        """Send an error as the answer."""
+
+    async def settle(self) -> None:
+        """Settle all that is held."""
+        await self.state.settle(failed=not self.succeeded)
+
+    def settle_soon(self) -> None:
+        """As `settle`, without waiting."""
+        self.state.settle_soon(failed=not self.succeeded)
+
+    async def charge(self) -> None:
+        """Capture the fixed costs; if that fails, refuse in place of the app's answer.
+
+        What can't be charged is not given: the app sees the error too, so that it goes no further,
+        and whatever it sends afterwards is dropped.
+        """
+        try:
+            await self.state.settle_fixed(succeeded=True)
+        except Exception as error:
+            logger.exception("%s was refused: it could not be charged", self.state.route)
+            self.refusal = _fit_to_show(error)
+            await self.refuse(self.refusal)
+            raise self.refusal from error
+
+
+def _fit_to_show(error: Exception) -> GatekeeperError:
+    """A charge that failed is no fault of the client's, who may try again; a fault of the host's
+    set-up is shown as such."""
+    if isinstance(error, UnavailableError | ConfigurationError):
+        return error
+    return UnavailableError("This could not be charged, so that it was not done. Try again.")
+
+
+def _comes_from(error: BaseException | None, cause: BaseException) -> bool:
+    """Whether an app has wrapped `cause` in an error of its own."""
+    while error is not None and error is not cause:
+        error = error.__cause__ or error.__context__
+    return error is cause

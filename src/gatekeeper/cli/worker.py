@@ -1,0 +1,43 @@
+"""`gatekeeper worker`: the background of a gate, in a process of its own or from cron."""
+
+import logging
+import signal
+from typing import Annotated
+
+import anyio
+import typer
+
+from gatekeeper.cli.loading import GateArgument, load_gate
+from gatekeeper.gate import Gatekeeper
+
+
+def work(
+    gate: GateArgument,
+    once: Annotated[
+        bool, typer.Option("--once", help="Do what is due now, then end; for cron.")
+    ] = False,
+) -> None:
+    """Dispatch webhook events and expire holds, for hosts that have no lifespan.
+
+    SIGTERM and Ctrl-C end it once what is at hand is done; what is not is taken up by the next one.
+    """
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    anyio.run(_once if once else _until_stopped, load_gate(gate))
+
+
+async def _once(gate: Gatekeeper) -> None:
+    done = await gate.work_once()
+    typer.echo(f"{done.events} event(s) dispatched, {done.holds} hold(s) expired.")
+
+
+async def _until_stopped(gate: Gatekeeper) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with gate, anyio.create_task_group() as tasks:
+            if gate.settings.inline_dispatch:  # then the gate itself has no dispatcher
+                tasks.start_soon(gate.receiver.run)
+            typer.echo("Working. Stop with Ctrl-C.")
+            async for received in signals:
+                typer.echo(f"{received.name}: stopping.")
+                break
+            tasks.cancel_scope.cancel()
+    typer.echo("Stopped.")

@@ -1,0 +1,1 @@
+"""The `gatekeeper` command, run as people run it: as a process."""

@@ -1,0 +1,160 @@
+"""`host`: a folder with an app's `billing.py`, in which commands are run as processes."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import httpx
+import pytest
+
+from tests.services.process import ServerProcess
+
+COMMAND = str(Path(sys.executable).with_name("gatekeeper"))
+TIMEOUT_SECONDS = 60
+
+BILLING = """
+from pathlib import Path
+
+from gatekeeper import Catalog, Feature, Gatekeeper, Meter, Pack, Plan, Price, Unit
+
+credits = Unit("credits")
+overage = Meter("overage", event_name="ai_credits")
+catalog = Catalog(
+    plans=[
+        Plan("free", default=True, grants=[credits.once(5)]),
+        Plan(
+            "pro",
+            includes="free",
+            prices=[Price("pro_monthly", amount_minor=999, currency="eur", every="month")],
+            features=[Feature("downloads")],
+            grants=[credits.every("month", 1_000, overage=overage)],
+        ),
+    ],
+    packs=[
+        Pack(
+            "pack",
+            grants=credits(100),
+            price=Price("topup_100", amount_minor=500, currency="eur"),
+        )
+    ],
+)
+gate = Gatekeeper(catalog)
+
+
+@gate.webhooks.on("product.created")
+async def note(event):
+    with Path("handled").open("a") as handled:
+        handled.write(event.id + "\\n")
+
+
+class Holder:
+    gate = gate
+"""
+
+
+@dataclass
+class Host:
+    """The folder of a host app, and its environment."""
+
+    folder: Path
+    env: dict[str, str]
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def run(self, *arguments: str, status: int = 0, **env: str) -> str:
+        """Run `gatekeeper ARGUMENTS`; what it wrote, of both outputs. It ends with `status`."""
+        done = subprocess.run(
+            [COMMAND, *arguments],
+            cwd=self.folder,
+            env=self.env | env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )
+        assert done.returncode == status, done.stdout
+        return done.stdout
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start `gatekeeper ARGUMENTS` and go on; it ends with the test at the latest."""
+        process = subprocess.Popen(
+            [COMMAND, *arguments],
+            cwd=self.folder,
+            env=self.env | {"PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.started.append(process)
+        return process
+
+    @property
+    def handled(self) -> list[str]:
+        """The ids of the events that the host's handler has seen."""
+        path = self.folder / "handled"
+        return path.read_text().split() if path.exists() else []
+
+
+def output_of(process: subprocess.Popen[str]) -> IO[str]:
+    """The pipe of a process that `Host.start` has started."""
+    assert process.stdout is not None
+    return process.stdout
+
+
+@pytest.fixture
+def host(tmp_path: Path, sqlite_url: str) -> Iterator[Host]:
+    """A host on an SQLite database that does not exist yet, without a key of Stripe's."""
+    folder = tmp_path / "host"
+    folder.mkdir()
+    (folder / "billing.py").write_text(BILLING)
+    foreign = ("GATEKEEPER_", "STRIPE_")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    env |= {"COLUMNS": "200", "GATEKEEPER_DATABASE_URL": sqlite_url, "NO_COLOR": "1"}
+    made = Host(folder, env)
+    yield made
+    for process in made.started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate(timeout=TIMEOUT_SECONDS)
+
+
+@dataclass
+class StripeProcess:
+    """A simulator in a process of its own."""
+
+    url: str
+    process: ServerProcess
+
+
+@pytest.fixture
+def stripe_process(tmp_path: Path, free_port: int) -> Iterator[StripeProcess]:
+    """`gatekeeper stripe-sim`, running."""
+    url = f"http://127.0.0.1:{free_port}"
+    process = ServerProcess(
+        [COMMAND, "stripe-sim", "--port", str(free_port)],
+        log=tmp_path / "stripe-sim.log",
+        answers=lambda: _answers(url),
+    )
+    process.start()
+    yield StripeProcess(url, process)
+    process.stop()
+
+
+@pytest.fixture
+def stripe_host(host: Host, stripe_process: StripeProcess) -> Host:
+    """The host, with the simulator for its Stripe."""
+    host.env |= {"STRIPE_API_BASE": stripe_process.url, "STRIPE_SECRET_KEY": "sk_test_simulator"}
+    return host
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/_sim/now").is_success
+    except httpx.TransportError:
+        return False

@@ -1,0 +1,112 @@
+"""`gatekeeper stripe setup` and `gatekeeper stripe-sim`, as two processes."""
+
+import subprocess
+import sys
+
+import httpx
+
+from gatekeeper.testing.stripe.settings import DEFAULT_API_KEY
+from tests.cli.conftest import Host, StripeProcess
+
+WEBHOOK_URL = "https://app.test/billing/webhooks"
+MISSING = [
+    "product gatekeeper_plan_pro: is missing",
+    "price pro_monthly: is missing (9.99 EUR)",
+    "product gatekeeper_pack_pack: is missing",
+    "price topup_100: is missing (5.00 EUR)",
+    "meter overage: is missing (event name ai_credits)",
+]
+
+
+def test_a_dry_run_shows_what_is_missing_and_makes_nothing(stripe_host: Host) -> None:
+    for _ in range(2):
+        shown = stripe_host.run("stripe", "setup", "billing:gate", "--dry-run").splitlines()
+        assert shown == [*MISSING, "5 difference(s); nothing was changed."]
+
+
+def test_setup_makes_what_is_missing_and_then_finds_nothing_to_do(
+    stripe_host: Host, stripe_process: StripeProcess
+) -> None:
+    setup = ["stripe", "setup", "billing:gate"]
+    assert stripe_host.run(*setup).splitlines() == [*MISSING, "5 difference(s) mended."]
+    assert stripe_host.run(*setup) == "Stripe has all that the catalogue needs.\n"
+    dry = stripe_host.run(*setup, "--dry-run")
+    assert dry == "Stripe has all that the catalogue needs.\n"
+    answer = httpx.get(
+        f"{stripe_process.url}/v1/prices",
+        params={"lookup_keys[]": "pro_monthly"},
+        headers={"Authorization": f"Bearer {DEFAULT_API_KEY}"},
+    )
+    assert [price["unit_amount"] for price in answer.json()["data"]] == [999]
+
+
+def test_setup_makes_the_webhook_endpoint_and_shows_its_secret_once(stripe_host: Host) -> None:
+    setup = ["stripe", "setup", "billing:gate", "--webhook-url", WEBHOOK_URL]
+    shown = stripe_host.run(*setup)
+    assert f"webhook endpoint {WEBHOOK_URL}: is missing" in shown
+    assert shown.splitlines()[-1].startswith("STRIPE_WEBHOOK_SECRET=whsec_")
+    again = stripe_host.run(*setup)
+    assert again == "Stripe has all that the catalogue needs.\n"
+
+
+def test_setup_without_a_key_says_which_setting_is_missing(host: Host) -> None:
+    shown = host.run("stripe", "setup", "billing:gate", status=1)
+    assert shown == "gatekeeper: This needs Stripe: set STRIPE_SECRET_KEY.\n"
+
+
+def test_setup_with_a_key_that_stripe_refuses_ends_in_our_words(stripe_host: Host) -> None:
+    stripe_host.env["STRIPE_SECRET_KEY"] = "sk_test_another"
+    shown = stripe_host.run("stripe", "setup", "billing:gate", status=1)
+    assert shown.startswith("gatekeeper: ")
+    assert "Traceback" not in shown
+    assert "sk_test_another" not in shown
+
+
+def test_setup_while_stripe_is_away_ends_in_our_words(
+    stripe_host: Host, stripe_process: StripeProcess
+) -> None:
+    stripe_process.process.stop()
+    shown = stripe_host.run(
+        "stripe", "setup", "billing:gate", status=1, GATEKEEPER_STRIPE_MAX_RETRIES="0"
+    )
+    assert shown.startswith("gatekeeper: ")
+    assert "Traceback" not in shown
+
+
+def test_the_simulator_tells_the_settings_with_which_an_app_uses_it(
+    stripe_process: StripeProcess,
+) -> None:
+    said = stripe_process.process.log_text().splitlines()
+    assert said == [
+        f"STRIPE_API_BASE={stripe_process.url}",
+        f"STRIPE_SECRET_KEY={DEFAULT_API_KEY}",
+    ]
+
+
+def test_the_simulator_makes_up_a_secret_for_its_endpoint(host: Host, free_port: int) -> None:
+    process = host.start("stripe-sim", "--port", str(free_port), "--webhook-url", WEBHOOK_URL)
+    assert process.stdout is not None
+    said = [process.stdout.readline() for _ in range(3)]
+    assert said[2].startswith("STRIPE_WEBHOOK_SECRET=whsec_")
+
+
+def test_a_port_that_cannot_be_is_a_usage_error(host: Host) -> None:
+    assert "port" in host.run("stripe-sim", "--port", "0", status=2)
+
+
+def test_the_simulator_without_its_extra_names_the_extra(host: Host) -> None:
+    program = (
+        "import sys; sys.modules['uvicorn'] = None\n"
+        "from importlib.machinery import PathFinder\n"
+        "PathFinder.find_spec = classmethod(lambda cls, name, path=None, target=None,\n"
+        "    found=PathFinder.find_spec: None if name == 'uvicorn' else found(name, path, target))\n"
+        "del sys.modules['uvicorn']\n"
+        "from gatekeeper.cli import main\n"
+        "sys.argv = ['gatekeeper', 'stripe-sim']; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=host.env, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("gatekeeper: uvicorn is needed here and is not installed")
+    assert "gatekeeper-entitlements[testing]" in done.stderr

@@ -1,0 +1,147 @@
+"""Gates to test: a catalogue, and a gate on a database of the test's own.
+
+A conftest imports the fixtures: `clock`, `sqlite_gate_url`, `gate_url` (SQLite and PostgreSQL in
+turn) and `gate` (open, on SQLite, on the clock).
+"""
+
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from gatekeeper import Balance, Catalog, Feature, Gatekeeper, Plan, Settings, Unit
+from gatekeeper.ledger import Entry, Hold
+from gatekeeper.storage.migrations import upgrade
+from gatekeeper.storage.port import Store, Transaction
+from gatekeeper.storage.sql.store import store_for
+from gatekeeper.storage.sql.tables import metadata
+from gatekeeper.storage.sql.tables.database import schema
+from gatekeeper.testing.clock import ManualClock
+from gatekeeper.types import Clock
+from tests.services.postgres import PostgresServer
+
+CUSTOMER = "org_42"
+
+credits, exports = Unit("credits"), Unit("exports")
+
+CATALOG = Catalog(
+    plans=[
+        Plan("free", default=True, grants=[credits.once(5)]),
+        Plan("pro", includes="free", features=[Feature("downloads")]),
+        Plan("team", includes="pro", features=[Feature("support", on_outage="last_known")]),
+    ],
+    costs={"image": credits(4), "chat": credits.per(1_000)},
+    declares=[exports, Feature("beta", on_outage="allow")],
+)
+"""Everybody begins with 5 credits."""
+
+UPGRADE_URL = "/pricing"
+
+
+def new_gate(
+    url: str, *, clock: Clock | None = None, store: Store | None = None, **settings: Any
+) -> Gatekeeper:
+    """A closed gate on a database that has our tables."""
+    loaded = Settings.load(database_url=url, upgrade_url=UPGRADE_URL, **settings)
+    return Gatekeeper(CATALOG, loaded, clock=clock, store=store)
+
+
+async def balance(gate: Gatekeeper, unit: str = "credits", customer: str = CUSTOMER) -> Balance:
+    return await gate.balance(customer, unit)
+
+
+async def available(gate: Gatekeeper, unit: str = "credits", customer: str = CUSTOMER) -> int:
+    found = (await gate.balance(customer, unit)).available
+    assert found is not None
+    return found
+
+
+async def held(gate: Gatekeeper, unit: str = "credits", customer: str = CUSTOMER) -> int:
+    return (await gate.balance(customer, unit)).held
+
+
+class Books:
+    """What the ledger of a database says, read by a connection beside the gate's."""
+
+    def __init__(self, url: str, clock: Clock | None = None) -> None:
+        self._url = url
+        self._clock = clock
+
+    async def entries(self, unit: str = "credits", customer: str = CUSTOMER) -> list[Entry]:
+        return await self._read(lambda tx: list(tx.ledger.entries(customer, unit, 0, 10_000)))
+
+    async def hold(self, hold_id: str) -> Hold:
+        found = await self._read(lambda tx: tx.ledger.find_hold(hold_id, customer=None))
+        assert isinstance(found, Hold)
+        return found
+
+    async def spent(self, unit: str = "credits", customer: str = CUSTOMER) -> int:
+        """What captures have taken."""
+        entries = await self.entries(unit, customer)
+        return -sum(entry.posted_delta for entry in entries if entry.kind == "capture")
+
+    async def held(self, unit: str = "credits", customer: str = CUSTOMER) -> int:
+        """What holds still claim, by the sum of the entries."""
+        return sum(entry.held_delta for entry in await self.entries(unit, customer))
+
+    async def _read(self, work: Any) -> Any:
+        async with store_for(self._url, clock=self._clock) as store:
+
+            def in_transaction(tx: Transaction) -> Any:
+                return work(tx)
+
+            return await store.read(in_transaction)
+
+
+@pytest.fixture(scope="session")
+def gate_sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "template.sqlite3"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def gate_postgres_shared(postgres_server: PostgresServer) -> Iterator[str]:
+    url = postgres_server.create_database()
+    upgrade(url)
+    yield url
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def sqlite_gate_url(gate_sqlite_template: Path, tmp_path: Path) -> str:
+    path = tmp_path / "gatekeeper.sqlite3"
+    shutil.copyfile(gate_sqlite_template, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def postgres_gate_url(postgres_server: PostgresServer, gate_postgres_shared: str) -> str:
+    """One database for the whole run, emptied: far quicker than a new one for each test."""
+    names = [table.name for table in metadata.sorted_tables if table is not schema]
+    database = urlsplit(gate_postgres_shared).path.removeprefix("/")
+    postgres_server.sql("; ".join(f'DELETE FROM "{name}"' for name in names), database=database)
+    return gate_postgres_shared
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def gate_url(request: pytest.FixtureRequest) -> str:
+    """Each database in turn."""
+    name = "sqlite_gate_url" if request.param == "sqlite" else "postgres_gate_url"
+    url: str = request.getfixturevalue(name)
+    return url
+
+
+@pytest.fixture
+async def gate(sqlite_gate_url: str, clock: ManualClock) -> AsyncIterator[Gatekeeper]:
+    """Open, on SQLite, in the time of `clock`."""
+    async with new_gate(sqlite_gate_url, clock=clock) as opened:
+        yield opened

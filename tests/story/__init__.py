@@ -1,0 +1,1 @@
+"""One story on two Stripes: the simulator always, Stripe itself where there is a test key."""
