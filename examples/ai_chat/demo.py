@@ -12,9 +12,9 @@ from pathlib import Path
 import uvicorn
 from app import create_app
 from billing import catalog
-from gatekeeper.stripe.setup import apply_setup, plan_setup
 
 from gatekeeper import Gatekeeper, Settings
+from gatekeeper.stripe.setup import apply_setup, plan_setup
 from gatekeeper.testing.stripe import ServerThread, Simulator
 
 WEBHOOK_PATH = "/billing/webhooks"

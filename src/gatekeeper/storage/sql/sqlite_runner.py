@@ -47,8 +47,8 @@ class SqliteRunner(Runner):
         self.path = sqlite_path(url)
         self.engine = write_engine(url, options)
         self._read_engine = _read_engine(url, options)
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="gatekeeper-writer")
-        self._readers = ThreadPoolExecutor(options.readers, thread_name_prefix="gatekeeper-reader")
+        self._reader_count = options.readers
+        self._make_threads()
 
     def check(self, *, create: bool) -> None:
         """SQLite makes a file that is not there: an empty one would hide a mistyped path."""
@@ -67,11 +67,19 @@ class SqliteRunner(Runner):
     async def close(self) -> None:
         await asyncio.to_thread(self._shut_down)
 
+    def _make_threads(self) -> None:
+        """Nothing runs before it is used."""
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="gatekeeper-writer")
+        self._readers = ThreadPoolExecutor(
+            self._reader_count, thread_name_prefix="gatekeeper-reader"
+        )
+
     def _shut_down(self) -> None:
         self._writer.shutdown()
         self._readers.shutdown()
         self.engine.dispose()
         self._read_engine.dispose()
+        self._make_threads()  # a gate may be opened again
 
     async def _run(
         self, threads: ThreadPoolExecutor, engine: Engine, work: Callable[[Connection], T]
