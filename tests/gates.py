@@ -39,13 +39,15 @@ CATALOG = Catalog(
 """Everybody begins with 5 credits."""
 
 UPGRADE_URL = "/pricing"
+WEBHOOK_SECRET = "whsec_" + "t" * 32
 
 
 def new_gate(
     url: str, *, clock: Clock | None = None, store: Store | None = None, **settings: Any
 ) -> Gatekeeper:
     """A closed gate on a database that has our tables."""
-    loaded = Settings.load(database_url=url, upgrade_url=UPGRADE_URL, **settings)
+    defaults = {"upgrade_url": UPGRADE_URL, "stripe_webhook_secret": WEBHOOK_SECRET}
+    loaded = Settings.load(database_url=url, **{**defaults, **settings})
     return Gatekeeper(CATALOG, loaded, clock=clock, store=store)
 
 

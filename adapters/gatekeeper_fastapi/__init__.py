@@ -8,18 +8,22 @@ billing = gatekeeper_fastapi.install(app, gate)
 async def master(mix: Mix) -> Master: ...
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 import fastapi.routing
 from fastapi import Depends, FastAPI
 from fastapi.params import Depends as Dependency
+from starlette.requests import HTTPConnection
 
 import gatekeeper_starlette
 from gatekeeper import Gatekeeper, checks_of
-from gatekeeper.asgi import PROBLEM_MEDIA_TYPE, GatekeeperMiddleware, billing_routes
+from gatekeeper.asgi import PROBLEM_MEDIA_TYPE, GatekeeperMiddleware
 
 __all__ = ["Billing", "install"]
+
+Quantity = int | Callable[[HTTPConnection], int | Awaitable[int]]
+"""How much: a whole number, or a function of the request."""
 
 _ANSWERS = {
     "401": "Nobody is signed in.",
@@ -49,8 +53,10 @@ def install(
 ) -> "Billing":
     """Put the app under the gate, mount the billing routes, and document 401 and 402."""
     app.add_middleware(GatekeeperMiddleware, gate=gate)
-    app.mount(prefix, billing_routes(gate, success_url=success_url, cancel_url=cancel_url))
-    gate.watch(lambda: _endpoints(app))
+    gatekeeper_starlette.mount(
+        app, gate, prefix=prefix, success_url=success_url, cancel_url=cancel_url
+    )
+    gatekeeper_starlette.watch(app, gate, lambda: _endpoints(app))
     _document(app)
     return Billing(gate)
 
@@ -69,11 +75,11 @@ class Billing:
         """As `gate.requires_feature`."""
         return _dependency(self._gate.requires_feature(feature))
 
-    def consumes(self, name: str, quantity: int = 1) -> Dependency:
+    def consumes(self, name: str, quantity: Quantity = 1) -> Dependency:
         """As `gate.consumes`."""
         return _dependency(self._gate.consumes(name, quantity))
 
-    def consumes_credits(self, cost: int | str) -> Dependency:
+    def consumes_credits(self, cost: Quantity | str) -> Dependency:
         """As `gate.consumes_credits`."""
         return _dependency(self._gate.consumes_credits(cost))
 
@@ -118,9 +124,14 @@ def _endpoints(app: FastAPI) -> Iterator[tuple[str, Callable[..., Any]]]:
 
 
 def _dependencies(route: Any) -> Iterator[Callable[..., Any]]:
-    dependant = getattr(route, "dependant", None)
-    if dependant is not None:
-        yield from (sub.call for sub in dependant.dependencies if sub.call is not None)
+    """What a route depends on, however deep."""
+    waiting = [getattr(route, "dependant", None)]
+    while waiting:
+        dependant = waiting.pop()
+        for sub in () if dependant is None else dependant.dependencies:
+            waiting.append(sub)
+            if sub.call is not None:
+                yield sub.call
 
 
 def _is_guarded(route: Any) -> bool:

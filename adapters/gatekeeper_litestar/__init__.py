@@ -9,6 +9,8 @@ from typing import Any
 from litestar import Litestar, Request, Response, asgi
 from litestar.config.app import AppConfig
 from litestar.plugins import InitPlugin
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from gatekeeper import Gatekeeper, GatekeeperError
 from gatekeeper.asgi import (
@@ -20,6 +22,8 @@ from gatekeeper.asgi import (
 )
 
 __all__ = ["GatekeeperPlugin"]
+
+_PATHS = ("webhooks", "me", "checkout", "checkout/{purchase:str}", "portal")
 
 
 class GatekeeperPlugin(InitPlugin):
@@ -34,8 +38,10 @@ class GatekeeperPlugin(InitPlugin):
         cancel_url: str = "/",
     ) -> None:
         self._gate = gate
-        self._prefix = prefix
-        self._billing = billing_routes(gate, success_url=success_url, cancel_url=cancel_url)
+        routes = billing_routes(gate, success_url=success_url, cancel_url=cancel_url)
+        self._billing = Starlette(routes=[Mount(prefix, routes)])
+        # Each path by itself: Litestar mounts by the beginning of a path, "/billing-faq" included.
+        self._paths = [f"{prefix}/{path}" for path in _PATHS]
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """Called by Litestar while the app is made."""
@@ -52,7 +58,7 @@ class GatekeeperPlugin(InitPlugin):
                 headers=problem_headers(error),
             )
 
-        @asgi(self._prefix, is_mount=True, copy_scope=True)
+        @asgi(self._paths, copy_scope=True)
         async def billing(scope: Any, receive: Any, send: Any) -> None:
             await self._billing(scope, receive, send)
 

@@ -4,13 +4,21 @@ app = Quart(__name__)
 gatekeeper_quart.install(app, gate)
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
-from quart import Quart, Response
+from quart import Quart, Response, request
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from gatekeeper import Gatekeeper, GatekeeperError
-from gatekeeper.asgi import GatekeeperMiddleware, mount_billing, problem_response
+from gatekeeper.asgi import (
+    GatekeeperMiddleware,
+    answer_inline,
+    billing_routes,
+    mount_webhooks,
+    problem_response,
+)
 
 __all__ = ["install"]
 
@@ -23,22 +31,39 @@ def install(
     success_url: str = "/",
     cancel_url: str = "/",
 ) -> None:
-    """Put the app under the gate, which opens and closes with it."""
+    """Put the app under the gate, which opens and closes with it.
+
+    Webhooks are taken before Quart sees them; the other billing routes are routes of the app, so
+    that `gate.identify` finds Quart's session there too.
+    """
+    routes = billing_routes(gate, success_url=success_url, cancel_url=cancel_url)
+    billing = Starlette(routes=[Mount(prefix, routes)])
     inner = GatekeeperMiddleware(app.asgi_app, gate)  # type: ignore[arg-type]  # Quart types ASGI by hypercorn's
-    app.asgi_app = mount_billing(  # type: ignore[method-assign,assignment]  # Quart's documented way
-        inner, gate, prefix=prefix, success_url=success_url, cancel_url=cancel_url
+    app.asgi_app = mount_webhooks(  # type: ignore[method-assign,assignment]  # Quart's documented way
+        inner, gate, prefix=prefix
     )
     gate.watch(lambda: _endpoints(app))
 
     @app.while_serving
-    async def lifespan() -> AsyncIterator[None]:
+    async def lifespan() -> AsyncGenerator[None, None]:
         async with gate:
             yield
 
+    @app.route(f"{prefix}/<path:_>", methods=["GET", "POST"], endpoint="gatekeeper_billing")
+    async def serve_billing(_: str) -> Response:
+        scope: Any = request.scope
+        return _response(
+            *await answer_inline(billing, scope, await request.get_data(as_text=False))
+        )
+
     @app.errorhandler(GatekeeperError)
     async def answer(error: GatekeeperError) -> Response:
-        status, headers, body = problem_response(error, upgrade_url=gate.upgrade_url)
-        return Response(body, status, {key.decode(): value.decode() for key, value in headers})
+        return _response(*problem_response(error, upgrade_url=gate.upgrade_url))
+
+
+def _response(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Response:
+    decoded = {key.decode("latin-1"): value.decode("latin-1") for key, value in headers}
+    return Response(body, status, decoded)
 
 
 def _endpoints(app: Quart) -> Iterator[tuple[str, Callable[..., Any]]]:

@@ -4,16 +4,16 @@ app = Starlette(routes=[...], lifespan=gate.lifespan)
 gatekeeper_starlette.install(app, gate)
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, SupportsIndex
 
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Mount
 
 from gatekeeper import Gatekeeper
 from gatekeeper.asgi import GatekeeperMiddleware, billing_routes
 
-__all__ = ["endpoints", "install"]
+__all__ = ["endpoints", "install", "mount", "watch"]
 
 
 def install(
@@ -29,8 +29,46 @@ def install(
     The app needs `lifespan=gate.lifespan`, or `async with gate:` in a lifespan of its own.
     """
     app.add_middleware(GatekeeperMiddleware, gate=gate)
-    app.mount(prefix, billing_routes(gate, success_url=success_url, cancel_url=cancel_url))
-    gate.watch(lambda: endpoints(app.routes))
+    mount(app, gate, prefix=prefix, success_url=success_url, cancel_url=cancel_url)
+    watch(app, gate, lambda: endpoints(app.routes))
+
+
+def mount(
+    app: Starlette, gate: Gatekeeper, *, prefix: str, success_url: str, cancel_url: str
+) -> None:
+    """Mount the billing routes before all others: a page for whatever else there is, mounted at
+    "/", must not swallow Stripe's webhooks."""
+    routes = billing_routes(gate, success_url=success_url, cancel_url=cancel_url)
+    app.router.routes.insert(0, Mount(prefix, app=routes))
+
+
+def watch(
+    app: Starlette, gate: Gatekeeper, find: Callable[[], Iterable[tuple[str, Callable[..., Any]]]]
+) -> None:
+    """Check the guards of the app's routes at start-up, and of those that are added later."""
+    gate.watch(find)
+    app.router.routes = _WatchedRoutes(app.router.routes, gate)
+
+
+class _WatchedRoutes(list[BaseRoute]):
+    """The routes of an app. While the gate is open, one that bypasses its guard is not added."""
+
+    def __init__(self, routes: Iterable[BaseRoute], gate: Gatekeeper) -> None:
+        super().__init__(routes)
+        self._gate = gate
+
+    def append(self, route: BaseRoute) -> None:
+        self.insert(len(self), route)
+
+    def insert(self, index: SupportsIndex, route: BaseRoute) -> None:
+        super().insert(index, route)
+        if not self._gate.is_open:
+            return
+        try:
+            self._gate.check_guards()
+        except Exception:
+            self.remove(route)
+            raise
 
 
 def endpoints(

@@ -16,6 +16,7 @@ from gatekeeper.entitlements import Entitlements
 from gatekeeper.errors import GatekeeperError
 from gatekeeper.gate import Gatekeeper
 from gatekeeper.guards import (
+    RequestState,
     checks_of,
     consumes,
     consumes_credits,
@@ -47,6 +48,7 @@ __all__ = [
     "Pack",
     "Plan",
     "Price",
+    "RequestState",
     "Reservation",
     "Settings",
     "SyncGatekeeper",

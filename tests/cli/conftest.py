@@ -64,12 +64,12 @@ class Host:
     env: dict[str, str]
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
-    def run(self, *arguments: str, status: int = 0, **env: str) -> str:
+    def run(self, *arguments: str, status: int = 0) -> str:
         """Run `gatekeeper ARGUMENTS`; what it wrote, of both outputs. It ends with `status`."""
         done = subprocess.run(
             [COMMAND, *arguments],
             cwd=self.folder,
-            env=self.env | env,
+            env=self.env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -66,9 +66,8 @@ def test_setup_while_stripe_is_away_ends_in_our_words(
     stripe_host: Host, stripe_process: StripeProcess
 ) -> None:
     stripe_process.process.stop()
-    shown = stripe_host.run(
-        "stripe", "setup", "billing:gate", status=1, GATEKEEPER_STRIPE_MAX_RETRIES="0"
-    )
+    stripe_host.env["GATEKEEPER_STRIPE_MAX_RETRIES"] = "0"
+    shown = stripe_host.run("stripe", "setup", "billing:gate", status=1)
     assert shown.startswith("gatekeeper: ")
     assert "Traceback" not in shown
 
@@ -96,11 +95,9 @@ def test_a_port_that_cannot_be_is_a_usage_error(host: Host) -> None:
 
 def test_the_simulator_without_its_extra_names_the_extra(host: Host) -> None:
     program = (
-        "import sys; sys.modules['uvicorn'] = None\n"
-        "from importlib.machinery import PathFinder\n"
-        "PathFinder.find_spec = classmethod(lambda cls, name, path=None, target=None,\n"
-        "    found=PathFinder.find_spec: None if name == 'uvicorn' else found(name, path, target))\n"
-        "del sys.modules['uvicorn']\n"
+        "import sys; from importlib import util\n"
+        "found = util.find_spec\n"
+        "util.find_spec = lambda name: None if name == 'uvicorn' else found(name)\n"
         "from gatekeeper.cli import main\n"
         "sys.argv = ['gatekeeper', 'stripe-sim']; main()"
     )

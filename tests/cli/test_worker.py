@@ -86,7 +86,7 @@ def ended(process: subprocess.Popen[str], how: signal.Signals) -> str:
 async def test_a_worker_without_our_tables_ends_with_our_words(host: Host) -> None:
     for arguments in (["worker", "billing:gate"], ["worker", "billing:gate", "--once"]):
         shown = host.run(*arguments, status=1)
-        assert shown.startswith("gatekeeper: The database has no tables of Gatekeeper's.")
+        assert shown.startswith("gatekeeper: There is no SQLite file")
 
 
 async def test_a_failing_handler_is_logged_with_its_time_and_tried_again(upgraded: Host) -> None:

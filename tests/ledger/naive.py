@@ -156,6 +156,8 @@ class NaiveLedger:
             raise Refused("invalid_amount")
         if more:
             hold.credits.extend(self._claim(name, more, now, partial=False))
+            order = self._in_burn_order()
+            hold.credits.sort(key=lambda credit: order.index(credit.shelf))
         hold.expires = max(hold.expires, expires)
 
     def claw_back(self, amount: int, grant: str | None, now: int) -> None:
@@ -259,6 +261,9 @@ class NaiveLedger:
             self.credits.remove(credit)
             if shelf.left is not None:
                 shelf.left += 1
+        elif self.debt:
+            self.credits.remove(credit)
+            self.debt -= 1
         elif shelf.is_over(now):
             self.credits.remove(credit)
         else:

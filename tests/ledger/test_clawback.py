@@ -40,7 +40,7 @@ def test_case_36_what_is_not_there_becomes_debt() -> None:
     ]
 
 
-def test_what_a_hold_claims_is_not_taken_from_it() -> None:
+def test_what_a_hold_claims_is_not_taken_from_it_but_repays_when_it_comes_back() -> None:
     book = Book()
     book.grant(30)
     book.reserve(20)
@@ -48,7 +48,7 @@ def test_what_a_hold_claims_is_not_taken_from_it() -> None:
     assert book.left() == {"g1": (0, 20)}
     assert book.account.debt == 20
     book.settle("h1", Release())
-    assert (book.account.available, book.account.debt) == (20, 20)
+    assert (book.account.available, book.account.debt) == (0, 0)
 
 
 def test_nothing_is_taken_from_what_mints_or_has_expired() -> None:

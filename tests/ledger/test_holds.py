@@ -221,8 +221,7 @@ def test_an_extension_can_claim_more(book: Book) -> None:
     hold = book.holds["h1"]
     assert hold.amount == 70
     assert hold.allocations == (
-        Allocation("soon", 50),
-        Allocation("soon", 10),
+        Allocation("soon", 60),
         Allocation("stays", 10),
     )
     book.settle("h1", Capture(55))
@@ -330,3 +329,14 @@ def test_a_hold_beyond_what_its_grants_hold_is_refused(book: Book) -> None:
     forged = replace(hold, amount=15, allocations=(Allocation("soon", 35),))
     with pytest.raises(LedgerInvariantError):
         settle(book.account, forged, Release(), START)
+
+
+def test_what_is_paid_for_is_spent_before_overage_that_was_claimed_earlier() -> None:
+    book = Book()
+    book.refresh(Target("over", "over@1", None, mints=True, meter="overage"))
+    book.reserve(5)
+    book.grant(10, "paid")
+    book.settle("h1", Extend(START + HOUR, add_amount=5))
+    change = book.settle("h1", Capture(5))
+    assert change.overage == ()
+    assert book.left()["paid"] == (5, 0)

@@ -1,8 +1,9 @@
 """What connects a gate to an ASGI app: the middleware, the routes, and errors as answers."""
 
 from gatekeeper.asgi.billing_routes import billing_routes
+from gatekeeper.asgi.inline import answer_inline
 from gatekeeper.asgi.middleware import GatekeeperMiddleware
-from gatekeeper.asgi.mounting import install, mount_billing
+from gatekeeper.asgi.mounting import install, mount_billing, mount_webhooks, with_lifespan
 from gatekeeper.asgi.problem import MEDIA_TYPE as PROBLEM_MEDIA_TYPE
 from gatekeeper.asgi.problem import problem_answer, problem_body, problem_headers, problem_response
 from gatekeeper.asgi.types import App, Receive, Scope, Send
@@ -15,12 +16,15 @@ __all__ = [
     "Receive",
     "Scope",
     "Send",
+    "answer_inline",
     "billing_routes",
     "install",
     "mount_billing",
+    "mount_webhooks",
     "problem_answer",
     "problem_body",
     "problem_headers",
     "problem_response",
     "webhook_route",
+    "with_lifespan",
 ]

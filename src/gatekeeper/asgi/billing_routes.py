@@ -45,7 +45,7 @@ def billing_routes(gate: Gatekeeper, *, success_url: str = "/", cancel_url: str 
 
     Args:
         success_url: where Stripe sends people after paying: an absolute URL, or a path of the same
-            origin. `checkout=<id>` is added to its query, for the return page.
+            origin. `{PURCHASE_ID}` in it is replaced by the checkout's id, for the return page.
         cancel_url: where Stripe sends people who go back.
     """
     pages = _Pages(gate, success_url, cancel_url)

@@ -2,10 +2,15 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 
 from gatekeeper.asgi.types import App, Message, Receive, Scope, Send
-from gatekeeper.errors import ConfigurationError, GatekeeperError, UnavailableError
+from gatekeeper.errors import (
+    ConfigurationError,
+    GatekeeperError,
+    HoldEndedError,
+    UnavailableError,
+)
 from gatekeeper.gate import Gatekeeper
 from gatekeeper.guards.request import RequestState
 
@@ -47,7 +52,7 @@ class Exchange(ABC):
             await self.answer(error)
         except Exception as error:
             await self.settle()
-            if self.refusal is None or not _comes_from(error, self.refusal):
+            if not self._is_expected(error):
                 raise
         except BaseException:
             self.settle_soon()  # not awaited: this request has been cancelled
@@ -79,6 +84,14 @@ class Exchange(ABC):
         """As `settle`, without waiting."""
         self.state.settle_soon(failed=not self.succeeded)
 
+    def _is_expected(self, error: Exception) -> bool:
+        """Whether an app only passes on what we have told it: that it was refused, or that the
+        other side is gone and nothing more can be recorded."""
+        return any(
+            cause is self.refusal or (self.gone and isinstance(cause, HoldEndedError))
+            for cause in _causes(error)
+        )
+
     async def charge(self) -> None:
         """Capture the fixed costs; if that fails, refuse in place of the app's answer.
 
@@ -102,8 +115,11 @@ def _fit_to_show(error: Exception) -> GatekeeperError:
     return UnavailableError("This could not be charged, so that it was not done. Try again.")
 
 
-def _comes_from(error: BaseException | None, cause: BaseException) -> bool:
-    """Whether an app has wrapped `cause` in an error of its own."""
-    while error is not None and error is not cause:
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and all that it came from: a framework may have wrapped ours in its own."""
+    while error is not None:
+        yield error
+        if isinstance(error, BaseExceptionGroup):
+            for inner in error.exceptions:
+                yield from _causes(inner)
         error = error.__cause__ or error.__context__
-    return error is cause

@@ -2,11 +2,12 @@
 
 import logging
 
-from starlette.routing import Match, Mount
+from starlette.routing import Match, Mount, Route
 
 from gatekeeper.asgi.billing_routes import billing_routes
 from gatekeeper.asgi.middleware import GatekeeperMiddleware
 from gatekeeper.asgi.types import App, Message, Receive, Scope, Send
+from gatekeeper.asgi.webhook_route import webhook_route
 from gatekeeper.gate import Gatekeeper
 from gatekeeper.guards.placement import Endpoints
 
@@ -23,13 +24,23 @@ def mount_billing(
 ) -> App:
     """An app that answers below `prefix` with the billing routes, and else with `app`."""
     routes = billing_routes(gate, success_url=success_url, cancel_url=cancel_url)
-    mount = Mount(prefix, app=routes)
+    return _mounted(app, Mount(prefix, app=routes))
 
+
+def mount_webhooks(app: App, gate: Gatekeeper, *, prefix: str = "/billing") -> App:
+    """An app that takes webhooks at `prefix` + "/webhooks", and is else `app`.
+
+    For frameworks that mount the other billing routes inside, where their users are known.
+    """
+    return _mounted(app, webhook_route(gate.receiver, f"{prefix}/webhooks"))
+
+
+def _mounted(app: App, route: Mount | Route) -> App:
     async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and prefix in scope["path"]:
-            match, child_scope = mount.matches(scope)
+        if scope["type"] == "http":
+            match, child_scope = route.matches(scope)
             if match is Match.FULL:
-                await mount.handle({**scope, **child_scope}, receive, send)
+                await route.handle({**scope, **child_scope}, receive, send)
                 return
         await app(scope, receive, send)
 
@@ -64,6 +75,13 @@ def install(
         success_url=success_url,
         cancel_url=cancel_url,
     )
+    return with_lifespan(app, served, gate, app_has_lifespan=app_has_lifespan)
+
+
+def with_lifespan(
+    app: App, served: App, gate: Gatekeeper, *, app_has_lifespan: bool = False
+) -> App:
+    """`served`, with the gate's lifespan around that of `app` (see `install`)."""
 
     async def installed(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":

@@ -51,6 +51,11 @@ class WebsocketExchange(Exchange):
             case "websocket.accept":
                 await self.charge()
                 self.started = True
+            case "websocket.close" if self.state.denial is not None and not self.started:
+                # A framework has turned a guard's error into a close: say what it was.
+                await self.settle()
+                await self.answer(self.state.denial)
+                return
             case "websocket.close":
                 self.succeeded = self.started and not self.gone
                 self._closed = True

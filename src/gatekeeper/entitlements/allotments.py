@@ -77,7 +77,9 @@ def allotment(
         if target.window_start is None or not taken:
             targets.append(target)
     alive = [default_terms, *(gift.terms for gift in given)]
-    return Allotment(targets=_unique(targets), ended=_ended(state, alive, terms_of, asked))
+    ended = _ended(state, alive, terms_of, asked)
+    suspended = _suspended(state, alive, asked) - ended
+    return Allotment(targets=_unique(targets), ended=ended, suspended=suspended)
 
 
 # -- subscription items ---------------------------------------------------------------------------
@@ -262,6 +264,20 @@ def _ended(
             names = {(grant.series, grant.cadence == "once") for grant in grants}
             ended |= _names(f"gift:{override.key}", names)
     return frozenset(ended - running)
+
+
+def _suspended(state: CustomerState, alive: Iterable[Terms], asked: _Asked) -> frozenset[str]:
+    """The series of items that have no access now and may have it again, unless something else
+    keeps them up."""
+    running = {grant.series for terms in alive for grant in grants_of(terms, asked.unit)}
+    suspended: set[str] = set()
+    for item in state.items:
+        names = _names(item.id, _series_of(item, asked.unit))
+        if access_of(item, asked.policy, asked.now).allowed:
+            running |= names
+        else:
+            suspended |= names
+    return frozenset(suspended - running)
 
 
 def _names(prefix: str, series: Iterable[tuple[str, bool]]) -> set[str]:

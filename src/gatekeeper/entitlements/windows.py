@@ -8,7 +8,7 @@ from typing import Final
 from gatekeeper.catalog import TermGrant
 from gatekeeper.types import Amount
 
-MAX_WINDOWS: Final = 24
+MAX_WINDOWS: Final = 400
 """How many windows that went by are caught up with, at most: a bound on the work of one command."""
 
 TICK: Final = timedelta(microseconds=1)

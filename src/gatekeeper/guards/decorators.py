@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from gatekeeper.errors import GuardPlacementError
+from gatekeeper.errors import GatekeeperError, GuardPlacementError
 from gatekeeper.guards.checks import (
     CREDITS,
     Check,
@@ -127,14 +127,23 @@ def _wrapper(handler: Callable[..., Any], check: Check) -> Callable[..., Any]:
     if is_async(handler):
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            await check.enforce(current())
+            request = current()
+            try:
+                await check.enforce(request)
+            except GatekeeperError as error:
+                request.denial = error
+                raise
             return await handler(*args, **kwargs)
 
         return call
 
     async def call_in_thread(*args: Any, **kwargs: Any) -> Any:
         request = current()
-        await check.enforce(request)
+        try:
+            await check.enforce(request)
+        except GatekeeperError as error:
+            request.denial = error
+            raise
         result = await request.run_sync(functools.partial(handler, *args, **kwargs))
         return await result if inspect.isawaitable(result) else result
 

@@ -7,7 +7,7 @@ it by a context variable, so that no handler needs a `request` parameter.
 import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -16,7 +16,7 @@ import anyio.to_thread
 from starlette.requests import HTTPConnection
 
 from gatekeeper.entitlements import Entitlements
-from gatekeeper.errors import InvalidIdError, NoGateError, UnauthenticatedError
+from gatekeeper.errors import GatekeeperError, InvalidIdError, NoGateError, UnauthenticatedError
 from gatekeeper.services.reservation import Reservation
 from gatekeeper.types import MAX_ID_CHARS, Identity, check_id
 
@@ -67,10 +67,21 @@ class RequestState:
     Attributes:
         gate: the gate that the app was installed with.
         scope: the ASGI scope (https://asgi.readthedocs.io/en/latest/specs/www.html).
+        denial: the error by which a guard has refused the request.
         run_sync: how this framework runs synchronous handlers; an adapter may set it.
     """
 
-    __slots__ = ("_ended", "_fixed", "_identity", "_metered", "gate", "run_sync", "scope")
+    __slots__ = (
+        "_ended",
+        "_fixed",
+        "_identity",
+        "_metered",
+        "_settling",
+        "denial",
+        "gate",
+        "run_sync",
+        "scope",
+    )
 
     def __init__(self, gate: "Gatekeeper", scope: Scope) -> None:
         self.gate = gate
@@ -80,7 +91,9 @@ class RequestState:
         # Most requests hold nothing: these are shared by all of them.
         self._fixed: tuple[Reservation, ...] = ()
         self._metered: tuple[tuple[Reservation, bool], ...] = ()
+        self._settling: tuple[asyncio.Task[None], ...] = ()
         self._ended = False
+        self.denial: GatekeeperError | None = None
 
     def bind(self) -> Token["RequestState"]:
         """Make this the running request, until `unbind`."""
@@ -141,8 +154,8 @@ class RequestState:
 
     @property
     def holds(self) -> bool:
-        """Whether anything is held for this request."""
-        return bool(self._fixed or self._metered)
+        """Whether anything is held for this request, or is still being settled."""
+        return bool(self._fixed or self._metered or self._settling)
 
     def hold_fixed(self, reservation: Reservation) -> None:
         """A cost known beforehand: settled when the response starts, by its status."""
@@ -181,27 +194,36 @@ class RequestState:
         if succeeded:
             await self.gate.keeper.capture_together(fixed)
         else:
-            await asyncio.shield(self.gate.keeper.settle_soon([(held, True) for held in fixed]))
+            self._settle_soon([(held, True) for held in fixed])
+            await self._settled()
 
-    def settle_soon(self, *, failed: bool) -> "asyncio.Task[None] | None":
+    def settle_soon(self, *, failed: bool) -> None:
         """Begin to settle all that is left, without waiting: the request may be cancelled.
 
-        Returns the task that does it, which never raises, or None if nothing is left. What can't
-        be settled stays held until it can, or until it expires.
+        What can't be settled stays held until it can, or until it expires.
         """
-        if not self.holds:
-            return None
         left = [(held, failed) for held in self._fixed]
         left += [(held, failed or in_block) for held, in_block in self._metered]
         self._fixed, self._metered = (), ()
-        try:
-            return self.gate.keeper.settle_soon(left)
-        except NoGateError:
-            logger.exception("the holds of %s are left to expire", self.route)
-            return None
+        if left:
+            self._settle_soon(left)
 
     async def settle(self, *, failed: bool) -> None:
-        """As `settle_soon`, and wait for it; the waiting may be cancelled."""
-        task = self.settle_soon(failed=failed)
-        if task is not None:
-            await asyncio.shield(task)
+        """As `settle_soon`, and wait until nothing of this request is held any more.
+
+        The waiting may be cancelled. Somebody else may have begun to settle, at a disconnect that
+        ended the stream before the settlement was done: that is waited for too.
+        """
+        self.settle_soon(failed=failed)
+        await self._settled()
+
+    def _settle_soon(self, held: Sequence[tuple[Reservation, bool]]) -> None:
+        try:
+            self._settling += (self.gate.keeper.settle_soon(held),)
+        except NoGateError:
+            logger.exception("the holds of %s are left to expire", self.route)
+
+    async def _settled(self) -> None:
+        if self._settling:
+            await asyncio.wait(self._settling)  # which leaves them alone when this is cancelled
+            self._settling = tuple(task for task in self._settling if not task.done())

@@ -39,11 +39,13 @@ class Allotment(msgspec.Struct, frozen=True):
 
     Targets of one series are in window order. Where unused credits roll over, the windows that
     went by since the account's last entry are among them, so that a customer who was away for
-    three months has what daily use of the service would have left.
+    three months has what daily use of the service would have left. Suspended series keep what they
+    have granted, but make nothing new without bound.
     """
 
     targets: tuple[Target, ...] = ()
     ended: frozenset[str] = frozenset()
+    suspended: frozenset[str] = frozenset()
 
 
 def refresh(account: Account, allotment: Allotment, now: datetime) -> Change:
@@ -60,6 +62,8 @@ def refresh(account: Account, allotment: Allotment, now: datetime) -> Change:
     for grant in tuple(draft.grants.values()):
         if _has_ended(grant, allotment.ended, draft.now):
             draft.expire_grant(grant.id)
+        elif grant.mints:
+            draft.pause(grant.id, paused=grant.series in allotment.suspended)
     draft.forget_received_until(draft.now)
     return draft.change()
 

@@ -43,7 +43,9 @@ def allocate(
 
 def headroom(grant: LiveGrant) -> int | None:
     """How much a hold could claim of this grant; None is without bound."""
-    return grant.mint_left if grant.mints else grant.remaining
+    if grant.mints:
+        return 0 if grant.paused else grant.mint_left
+    return grant.remaining
 
 
 def total_headroom(grants: Iterable[LiveGrant]) -> int | None:

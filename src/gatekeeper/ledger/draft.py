@@ -116,10 +116,7 @@ class Draft:
         self.grants[live.id] = live
         if live.remaining:
             self.post(EntryKind.GRANT, posted=live.remaining, grant_id=live.id)
-        repaid = min(self._debt, live.remaining)
-        if repaid:
-            self._put(replace(live, remaining=live.remaining - repaid))
-            self.post(EntryKind.DEBT_REPAID, posted=-repaid, debt=-repaid, grant_id=live.id)
+        self._repay(live.id, live.remaining)
 
     def expire_grant(self, grant_id: str) -> None:
         """End a grant: what it has left lapses; what holds claim stays with them until they end."""
@@ -128,6 +125,12 @@ class Draft:
             self.post(EntryKind.GRANT_EXPIRED, posted=-grant.remaining, grant_id=grant_id)
         ended_at = self.now if grant.expires_at is None else min(grant.expires_at, self.now)
         self._put(replace(grant, remaining=0, mint_left=0, expires_at=ended_at))
+
+    def pause(self, grant_id: str, *, paused: bool) -> None:
+        """Let a minting grant make nothing for now, or go on."""
+        grant = self._find(grant_id)
+        if grant.paused is not paused:
+            self._put(replace(grant, paused=paused))
 
     def hold_from(self, grant_id: str, amount: int, hold_id: str) -> None:
         """Claim `amount` of a grant for a hold; a minting grant makes it first."""
@@ -160,10 +163,18 @@ class Draft:
             left = None if grant.mint_left is None else grant.mint_left + amount
             self._put(replace(grant, held=grant.held - amount, mint_left=left))
             return
-        back = replace(grant, remaining=grant.remaining + amount, held=grant.held - amount)
-        self._put(back)
+        self._put(replace(grant, remaining=grant.remaining + amount, held=grant.held - amount))
+        self._repay(grant_id, amount)
         if grant.expires_at is not None and grant.expires_at <= self.now:
             self.expire_grant(grant_id)
+
+    def _repay(self, grant_id: str, amount: int) -> None:
+        """Repay what is owed out of `amount` that has just become spendable."""
+        repaid = min(self._debt, amount)
+        if repaid:
+            grant = self._find(grant_id)
+            self._put(replace(grant, remaining=grant.remaining - repaid))
+            self.post(EntryKind.DEBT_REPAID, posted=-repaid, debt=-repaid, grant_id=grant_id)
 
     def take(self, grant_id: str, amount: int) -> None:
         """Claw `amount` back out of what a grant has left."""
@@ -197,7 +208,7 @@ class Draft:
         held = account.held + sum(entry.held_delta for entry in self._entries)
         self._check_sums(posted, held)
         live = tuple(grant for grant in self.grants.values() if self._matters(grant))
-        changed = bool(self._entries) or live != account.grants
+        changed = bool(self._entries) or (live, self.received) != (account.grants, account.received)
         return Change(
             account=replace(
                 account,

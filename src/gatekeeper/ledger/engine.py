@@ -18,7 +18,7 @@ from gatekeeper.errors import (
     InvalidAmountError,
     OverrunError,
 )
-from gatekeeper.ledger.burn import allocate, spendable
+from gatekeeper.ledger.burn import allocate, burn_order, spendable
 from gatekeeper.ledger.commands import (
     AccountCommand,
     Capture,
@@ -205,10 +205,19 @@ def _extend(account: Account, draft: Draft, hold: Hold, command: Extend) -> Chan
         replace(
             hold,
             amount=hold.amount + sum(allocation.amount for allocation in added),
-            allocations=hold.allocations + added,
+            allocations=_merged(draft, hold.allocations + added),
             expires_at=max(hold.expires_at, command.expires_at),
         )
     )
+
+
+def _merged(draft: Draft, allocations: tuple[Allocation, ...]) -> tuple[Allocation, ...]:
+    """One allocation for each grant, in burn order: what is paid for is spent before overage."""
+    amounts: dict[str, int] = {}
+    for allocation in allocations:
+        amounts[allocation.grant_id] = amounts.get(allocation.grant_id, 0) + allocation.amount
+    ordered = burn_order(grant for grant in draft.grants.values() if grant.id in amounts)
+    return tuple(Allocation(grant.id, amounts[grant.id]) for grant in ordered)
 
 
 def _claw_back(account: Account, command: Clawback, now: datetime) -> Change:

@@ -52,7 +52,7 @@ class LiveGrant(msgspec.Struct, frozen=True, array_like=True):
 
     `remaining` can be spent, `held` belongs to open holds. A minting grant (an unlimited unit, or
     overage) has nothing remaining: it makes exactly what a hold asks of it, at most `mint_left`
-    (None: no bound). `meter` names the meter that bills what a minting grant has made.
+    (None: no bound), and nothing while it is `paused`. `meter` names the meter that bills what a minting grant has made.
     """
 
     id: str
@@ -68,6 +68,7 @@ class LiveGrant(msgspec.Struct, frozen=True, array_like=True):
     mints: bool = False
     mint_left: int | None = None
     meter: str | None = None
+    paused: bool = False
 
 
 class Received(msgspec.Struct, frozen=True, array_like=True):

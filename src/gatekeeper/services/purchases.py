@@ -194,7 +194,8 @@ def _grant(
     mode = "live" if stamp.livemode else "test"
     paid_by = facts.payment_intent_id or facts.id  # nothing to pay has no payment
     try:
-        for amount in pack.amounts:
+        # Accounts are locked in the order in which everybody locks them.
+        for amount in sorted(pack.amounts, key=lambda amount: amount.unit.key):
             accounts.grant(
                 tx,
                 rules,

@@ -294,14 +294,18 @@ async def test_other_customers_go_on_beside_a_host_on_postgres(migrated_postgres
 async def test_a_customer_whose_lock_a_savepoint_gave_back_is_free_again_on_postgres(
     migrated_postgres_url: str,
 ) -> None:
-    async with store_for(migrated_postgres_url) as store, async_host(migrated_postgres_url) as host:
-        async with host.session() as session, store.join(session) as joined:
-            savepoint = await session.begin_nested()
-            await joined.run(lambda tx: samples.fund(tx, 100))
-            with pytest.raises(HostTransactionError):
-                refuse_joined(store, "ada")
-            await savepoint.rollback()
+    async with (
+        store_for(migrated_postgres_url) as store,
+        async_host(migrated_postgres_url) as host,
+        host.session() as session,
+        store.join(session) as joined,
+    ):
+        savepoint = await session.begin_nested()
+        await joined.run(lambda tx: samples.fund(tx, 100))
+        with pytest.raises(HostTransactionError):
             refuse_joined(store, "ada")
+        await savepoint.rollback()
+        refuse_joined(store, "ada")
 
 
 async def test_on_sqlite_every_customer_is_refused(migrated_sqlite_url: str) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Final, NoReturn
 
+from sqlalchemy.exc import StatementError
+
 from gatekeeper.errors import (
     ConflictError,
     GatekeeperError,
@@ -49,6 +51,8 @@ def raise_named(error: Exception, dialect: SqlDialect, *, reading: bool = False)
     Raises:
         RuntimeError: a write in a transaction that was opened for reading.
     """
+    if isinstance(error, StatementError) and isinstance(error.orig, GatekeeperError):
+        raise error.orig from None  # a column type refused a value
     cause = _driver_error(error)
     failure = dialect.failure(cause)
     if reading and failure is Failure.READ_ONLY:

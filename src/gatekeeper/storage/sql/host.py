@@ -1,9 +1,10 @@
 """Following a transaction of the host's to its end.
 
 SQLAlchemy tells of a Connection's COMMIT before it is sent, and of nothing after it. So what is to
-happen after a commit waits for the first sign that it is over: the Session says so, the next
-transaction begins, or the connection goes back to its pool. A COMMIT that failed looks the same as
-one that succeeded; what runs after a commit must do no harm then (it tells caches to look again).
+happen after a commit waits for the first sign that it is over: the Session says so, the connection
+is joined again, begins another transaction, or goes back to its pool. A COMMIT that failed looks
+like one that succeeded; what runs after a commit must do no harm then (it tells caches to look
+again).
 
 A rollback to a savepoint takes back what was done since. Savepoints are numbered by SQLAlchemy; one
 of a lower number that is rolled back now was open around every higher one that came since.
@@ -68,6 +69,8 @@ class HostWatch:
 
     def _on_commit(self, _connection: Connection) -> None:
         self._committing = True
+        if self.host is not None:
+            self.host.ended = True  # nobody waits for it any more, whatever becomes of the COMMIT
 
     def _on_rollback(self, _connection: Connection) -> None:
         self._end([])

@@ -43,6 +43,7 @@ class Joiner:
         try:
             connection = host.connection() if isinstance(host, Session) else host
             watch = watch_of(connection, session)
+            watch.settle()
             if watch.host is None or watch.host.store is not self._store:
                 self._check(connection)
                 watch.host = HostTransaction(self._store, whole_database=self._dialect is SQLITE)

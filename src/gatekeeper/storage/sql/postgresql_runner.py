@@ -54,6 +54,7 @@ class PostgresqlRunner(Runner):
             plain,
             pool_size=options.pool_size,
             max_overflow=0,
+            hide_parameters=True,
             pool_timeout=options.pool_timeout_seconds,
             connect_args=connect_arguments(options, from_url),
         )

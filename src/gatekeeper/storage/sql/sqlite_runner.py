@@ -132,6 +132,7 @@ def _engine(url: URL, options: SqliteOptions, *, pool_size: int, begin: str) -> 
         poolclass=QueuePool,
         pool_size=pool_size,
         max_overflow=0,
+        hide_parameters=True,
         connect_args={"check_same_thread": False, "timeout": options.busy_timeout_seconds},
     )
 

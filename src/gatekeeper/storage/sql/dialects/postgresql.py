@@ -49,7 +49,8 @@ class PostgresqlDialect(SqlDialect):
         return instant.astimezone(UTC)
 
     def identity(self, connection: Connection) -> tuple[Any, ...]:
-        return tuple(connection.execute(_IDENTITY).one())
+        row = connection.execute(_IDENTITY).one_or_none()
+        return () if row is None else tuple(row)
 
     def prepare_host(self, connection: Connection) -> None:
         """Row locks do the rest, whatever the isolation level."""

@@ -35,6 +35,7 @@ _BY_EXTENDED_CODE: Final = {
 }
 
 
+_ATTACHED: Final = text("PRAGMA database_list")
 _BEGIN: Final = text("BEGIN IMMEDIATE")
 _NO_WRITE: Final = update(schema).values(version=schema.c.version).where(false())
 
@@ -50,7 +51,8 @@ class SqliteDialect(SqlDialect):
 
     def identity(self, connection: Connection) -> tuple[Any, ...]:
         """The device and inode of the main database's file."""
-        path = connection.exec_driver_sql("PRAGMA database_list").one()[2]
+        attached = connection.execute(_ATTACHED)
+        path = next((file for _, name, file in attached if name == "main"), None)
         try:
             status = Path(path).stat() if path else None
         except OSError:
@@ -79,6 +81,8 @@ class SqliteDialect(SqlDialect):
 
     def failure(self, error: BaseException) -> Failure:
         """By result code."""
+        if isinstance(error, OverflowError | UnicodeEncodeError):
+            return Failure.DATA  # the driver's own words for what SQLite can't hold
         if not isinstance(error, DBAPIError):
             return Failure.UNKNOWN
         code = getattr(error.orig, "sqlite_errorcode", None)

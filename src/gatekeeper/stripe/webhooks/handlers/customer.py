@@ -60,6 +60,9 @@ class CustomerProjector(Projector):
 
 def _fill_in(tx: Transaction, customer: Customer, facts: CustomerFacts) -> None:
     """Note what the host has not said itself: the host knows its customers best."""
-    known = replace(customer, email=customer.email or facts.email, name=customer.name or facts.name)
-    if customer.deleted_at is None and known != customer:
+    locked = tx.customers.get(customer.id, lock=True)  # the host may be deleting them just now
+    if locked is None or locked.deleted_at is not None:
+        return
+    known = replace(locked, email=locked.email or facts.email, name=locked.name or facts.name)
+    if known != locked:
         tx.customers.save(known)

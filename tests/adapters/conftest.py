@@ -1,0 +1,42 @@
+"""Each host of the suite in turn, on an open database of its own."""
+
+import importlib
+
+import pytest
+
+from gatekeeper.testing.clock import ManualClock
+from tests.adapters.hosts.base import Host
+from tests.gates import (  # noqa: F401 -- fixtures
+    clock,
+    gate,
+    gate_postgres_shared,
+    gate_sqlite_template,
+    gate_url,
+    new_gate,
+    postgres_gate_url,
+    sqlite_gate_url,
+)
+
+HOSTS = {
+    "asgi": "asgi_host:build",
+    "django": "django_host:build",
+    "fastapi": "fastapi_host:build",
+    "fastapi-depends": "fastapi_host:build_depends",
+    "litestar": "litestar_host:build",
+    "quart": "quart_host:build",
+    "starlette": "starlette_host:build",
+}
+
+
+def build_host(name: str, url: str, clock: ManualClock | None = None) -> Host:  # noqa: F811
+    """The host of this name under a new gate."""
+    module, _, function = HOSTS[name].partition(":")
+    build = getattr(importlib.import_module(f"tests.adapters.hosts.{module}"), function)
+    host: Host = build(new_gate(url, clock=clock))
+    return host
+
+
+@pytest.fixture(params=HOSTS)
+def host(request: pytest.FixtureRequest, sqlite_gate_url: str, clock: ManualClock) -> Host:  # noqa: F811
+    """Every host in turn, closed, on SQLite."""
+    return build_host(request.param, sqlite_gate_url, clock)

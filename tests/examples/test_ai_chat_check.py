@@ -1,0 +1,88 @@
+"""`make demo ARGS=--check`: it walks every step, and a step that is wrong is a failure."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "ai_chat"
+TIMEOUT_SECONDS = 100
+STEPS = [
+    "Nobody is signed in",
+    "Sign up: the free plan and 5 credits",
+    "Five messages cost five credits",
+    "The sixth message is a 402",
+    "History is for Pro",
+    "Check out; the first card is declined",
+    "Stripe's webhooks arrive: Pro, and 1,000 credits",
+    "More messages, and a retry that is not charged twice",
+    "Buy 100 credits",
+    "A month later the subscription renews: 1,000 new credits, 100 carried over",
+    "Cancel at the end of the period: Pro until then",
+    "The period ends: Free again, and the bought credits stay",
+]
+
+
+def check(folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """`python FOLDER --check`."""
+    foreign = ("GATEKEEPER_", "STRIPE_")
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    return subprocess.run(
+        [sys.executable, str(folder), "--check"],
+        env=ours | env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )
+
+
+def sabotaged(tmp_path: Path, file: str, old: str, new: str) -> Path:
+    """A copy of the example in which something is wrong."""
+    copy = tmp_path / "ai_chat"
+    shutil.copytree(EXAMPLE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    text = (copy / file).read_text()
+    assert old in text
+    (copy / file).write_text(text.replace(old, new))
+    return copy
+
+
+def test_check_walks_every_step_and_ends_0() -> None:
+    done = check(EXAMPLE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    titles = re.findall(r"^\d+\. (.*)$", done.stdout, re.MULTILINE)
+    assert titles == STEPS
+    assert "stripe   checkout.session.completed -> 200" in done.stdout
+    assert "changed  plan: 'free' -> 'pro'" in done.stdout
+    assert "changed  credits: 1099 -> 1200" in done.stdout
+    assert done.stdout.endswith("All steps are right.\n")
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "words"),
+    [
+        ("billing.py", "credits.once(5)", "credits.once(6)", "step 2: plan and credits is"),
+        ("app.py", '@gate.consumes_credits("message")', "", "step 3: credits is 5, not 0"),
+        ("check.py", '("free", 5)', '("free", 4)', "not ('free', 4)"),
+    ],
+)
+def test_check_ends_otherwise_when_a_step_is_wrong(
+    tmp_path: Path, file: str, old: str, new: str, words: str
+) -> None:
+    done = check(sabotaged(tmp_path, file, old, new))
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert words in done.stderr
+    assert "NOT RIGHT: StoryError: " in done.stderr
+    assert "All steps are right." not in done.stdout
+
+
+def test_check_says_that_it_needs_the_simulator() -> None:
+    done = check(EXAMPLE, STRIPE_SECRET_KEY="sk_test_1", STRIPE_WEBHOOK_SECRET="whsec_1")
+    assert done.returncode == 1
+    assert "NOT RIGHT: " in done.stderr
