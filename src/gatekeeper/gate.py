@@ -124,6 +124,7 @@ class Gatekeeper:
     ) -> None:
         stack, self._stack, self.loop = self._stack, None, None
         if stack is not None:
+            await self.keeper.settle_late()
             await stack.aclose()
 
     @asynccontextmanager

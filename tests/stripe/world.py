@@ -193,7 +193,7 @@ class World:
                 customer=customer, name="credits", quantity=quantity, hold_id=hold
             )
             accounts.reserve(tx, self.rules, request)
-            accounts.capture(tx, hold, customer=customer)
+            accounts.capture(tx, RULES, hold, customer=customer)
 
         await self.store.write(work)
 

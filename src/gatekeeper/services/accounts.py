@@ -4,14 +4,13 @@ Each function locks one account, so that commands on it come one after the other
 refuses is raised and the transaction rolls back with nothing changed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
 
-from gatekeeper.errors import CreditsRequiredError, DuplicateGrantError, HoldNotFoundError
+from gatekeeper.errors import DuplicateGrantError, HoldNotFoundError
 from gatekeeper.ledger import (
-    Account,
     Balance,
     Capture,
     Change,
@@ -27,12 +26,11 @@ from gatekeeper.ledger import (
     balance_of,
     check_replay,
     fingerprint,
-    settle,
 )
-from gatekeeper.services import customers, expiry, usage
+from gatekeeper.services import customers, expiry
 from gatekeeper.services.reserving import ReserveRequest, check_ttl, earlier_hold
 from gatekeeper.services.rules import Rules
-from gatekeeper.services.standing import carry_out, refreshed, up_to_date
+from gatekeeper.services.standing import carry_out, moment, refreshed, settled, up_to_date
 from gatekeeper.storage.port import Transaction
 from gatekeeper.types import check_amount, check_id
 
@@ -63,10 +61,14 @@ def reserve(tx: Transaction, rules: Rules, request: ReserveRequest) -> Hold:
     request.check()
     customers.ensure(tx, request.customer)
     account = tx.ledger.account(request.customer, cost.unit_key, lock=True)
-    earlier = earlier_hold(tx, request)
+    now = moment(tx, account)
+    earlier = earlier_hold(tx, request, now)
     if earlier is not None:
         return earlier
-    now = tx.now()
+    # The sweep ends overdue holds too, but nobody should be refused, or billed for overage, for
+    # want of a sweep.
+    if expiry.expire_account(tx, rules, account.customer, account.unit):
+        account = tx.ledger.account(account.customer, account.unit, lock=True)
     account = up_to_date(tx, rules, account, now)
     command = Reserve(
         hold_id=request.hold_id,
@@ -79,8 +81,7 @@ def reserve(tx: Transaction, rules: Rules, request: ReserveRequest) -> Hold:
         feature=request.feature or request.name,
         reference=request.reference,
     )
-    change = _reserve_after_expiring(tx, account, command, now)
-    hold = _hold_of(change)
+    hold = _hold_of(carry_out(tx, account, command, now))
     if request.idempotency_key is not None:
         tx.ledger.put_receipt(
             Receipt(
@@ -96,6 +97,7 @@ def reserve(tx: Transaction, rules: Rules, request: ReserveRequest) -> Hold:
 
 def capture(
     tx: Transaction,
+    rules: Rules,
     hold_id: str,
     amount: int | None = None,
     *,
@@ -107,10 +109,11 @@ def capture(
     Raises:
         HoldNotFoundError, HoldEndedError, OverrunError: nothing changes.
     """
-    return _settle(tx, hold_id, Capture(amount=amount, overrun=overrun), customer)
+    command = Capture(amount=amount, overrun=overrun)
+    return _settle(tx, rules, hold_id, customer, lambda now: command)
 
 
-def capture_all(tx: Transaction, holds: Sequence[Hold]) -> Sequence[Hold]:
+def capture_all(tx: Transaction, rules: Rules, holds: Sequence[Hold]) -> Sequence[Hold]:
     """Spend several holds in full: all of them, or none if one of them can't be.
 
     Raises:
@@ -119,21 +122,22 @@ def capture_all(tx: Transaction, holds: Sequence[Hold]) -> Sequence[Hold]:
     ended: dict[str, Hold] = {}
     # In the order of the accounts: whoever locks several does so in this one.
     for hold in sorted(holds, key=lambda hold: (hold.customer, hold.unit, hold.id)):
-        ended[hold.id] = capture(tx, hold.id, customer=hold.customer)
+        ended[hold.id] = capture(tx, rules, hold.id, customer=hold.customer)
     return [ended[hold.id] for hold in holds]
 
 
-def release(tx: Transaction, hold_id: str, *, customer: str | None = None) -> Hold:
+def release(tx: Transaction, rules: Rules, hold_id: str, *, customer: str | None = None) -> Hold:
     """Give a hold back unspent.
 
     Raises:
         HoldNotFoundError, HoldEndedError: nothing changes.
     """
-    return _settle(tx, hold_id, Release(), customer)
+    return _settle(tx, rules, hold_id, customer, lambda now: Release())
 
 
 def extend(
     tx: Transaction,
+    rules: Rules,
     hold_id: str,
     ttl: timedelta,
     *,
@@ -146,8 +150,13 @@ def extend(
         HoldNotFoundError, HoldEndedError, CreditsRequiredError: nothing changes.
     """
     check_ttl(ttl)
-    command = Extend(expires_at=tx.now() + ttl, add_amount=add_amount)
-    return _settle(tx, hold_id, command, customer)
+    return _settle(
+        tx,
+        rules,
+        hold_id,
+        customer,
+        lambda now: Extend(expires_at=now + ttl, add_amount=add_amount),
+    )
 
 
 def grant(
@@ -171,7 +180,14 @@ def grant(
     customers.ensure(tx, customer)
     account = tx.ledger.account(customer, unit, lock=True)
     wanted = fingerprint(
-        "grant", unit=unit, amount=command.amount, kind=command.kind, reason=command.reason
+        "grant",
+        unit=unit,
+        amount=command.amount,
+        kind=command.kind,
+        reason=command.reason,
+        priority=command.priority,
+        expires_at=command.expires_at,
+        actor=command.actor,
     )
     if idempotency_key is not None:
         receipt = tx.ledger.receipt(customer, check_id(idempotency_key, "idempotency key"))
@@ -181,7 +197,7 @@ def grant(
         given = tx.ledger.grant_by_source(command.source_key)
         if given is not None:
             return _same_grant(given, customer, unit, command)
-    now = tx.now()
+    now = moment(tx, account)
     account = up_to_date(tx, rules, account, now)
     change = carry_out(tx, account, command, now)
     made = change.grants[0]
@@ -204,35 +220,17 @@ def balance(tx: Transaction, rules: Rules, customer: str, unit: str) -> Balance:
     return balance_of(refreshed(tx, rules, account, now).account, now)
 
 
-def _reserve_after_expiring(
-    tx: Transaction, account: Account, command: Reserve, now: datetime
-) -> Change:
-    """Reserve; if there is too little, end this account's overdue holds and try once more.
-
-    The sweep ends them too, but nobody should be refused for want of a sweep.
-    """
-    try:
-        return carry_out(tx, account, command, now)
-    except CreditsRequiredError:
-        if not expiry.expire_overdue(tx, account, now):
-            raise
-    account = tx.ledger.account(account.customer, account.unit, lock=True)
-    return carry_out(tx, account, command, now)
-
-
-def _settle(tx: Transaction, hold_id: str, command: HoldCommand, customer: str | None) -> Hold:
-    check_id(hold_id, "hold")
-    found = tx.ledger.find_hold(hold_id, customer=customer)
+def _settle(
+    tx: Transaction,
+    rules: Rules,
+    hold_id: str,
+    customer: str | None,
+    command_at: Callable[[datetime], HoldCommand],
+) -> Hold:
+    found = tx.ledger.find_hold(check_id(hold_id, "hold"), customer=customer)
     if found is None:
         raise HoldNotFoundError(f"Hold {hold_id!r} is not known.", hold=hold_id)
-    account = tx.ledger.account(found.customer, found.unit, lock=True)
-    hold = tx.ledger.find_hold(hold_id, customer=found.customer)  # again, now under the lock
-    if hold is None:
-        raise HoldNotFoundError(f"Hold {hold_id!r} is not known.", hold=hold_id)
-    change = settle(account, hold, command, tx.now())
-    tx.ledger.save(account, change)
-    usage.record(tx, change)
-    return _hold_of(change)
+    return _hold_of(settled(tx, rules, found, command_at))
 
 
 def _same_grant(given: Grant, customer: str, unit: str, command: GrantCredits) -> Grant:

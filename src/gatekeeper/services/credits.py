@@ -1,12 +1,21 @@
 """Credits on the event loop: each command in a transaction of its own, or in the host's."""
 
+import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Required, TypedDict, TypeVar, Unpack
 
 from uuid_utils.compat import uuid7
 
-from gatekeeper.errors import InvalidAmountError, InvalidInputError, StoreUnavailableError
+from gatekeeper.errors import (
+    ConflictError,
+    GatekeeperError,
+    HoldEndedError,
+    InvalidAmountError,
+    InvalidInputError,
+    StoreUnavailableError,
+)
 from gatekeeper.ledger import Balance, Grant, GrantCredits, GrantKind, Hold, HoldStatus, Overrun
 from gatekeeper.services import accounts, expiry
 from gatekeeper.services.accounts import ReserveRequest
@@ -15,6 +24,8 @@ from gatekeeper.services.rules import Rules
 from gatekeeper.storage.joined import has_joined, refuse_joined
 from gatekeeper.storage.port import JoinedSync, Store, Transaction
 from gatekeeper.types import check_id
+
+logger = logging.getLogger("gatekeeper")
 
 T = TypeVar("T")
 
@@ -97,7 +108,15 @@ class Credits:
             if session is not None or not _may_be_committed(error):
                 raise
         made = await self._find(request.hold_id, request.customer)
-        return await self._store.write(work) if made is None else made
+        if made is not None:
+            return made
+        try:
+            return await self._store.write(work)
+        except ConflictError:  # the first COMMIT came through after we had looked
+            made = await self._find(request.hold_id, request.customer)
+            if made is None:
+                raise
+            return made
 
     async def capture(
         self,
@@ -110,7 +129,9 @@ class Credits:
     ) -> Hold:
         """See `accounts.capture`; `amount` is in the unit's steps."""
         return await self._end(
-            lambda tx: accounts.capture(tx, hold_id, amount, overrun=overrun, customer=customer),
+            lambda tx: accounts.capture(
+                tx, self._rules, hold_id, amount, overrun=overrun, customer=customer
+            ),
             hold_id,
             HoldStatus.CAPTURED,
             customer,
@@ -122,23 +143,30 @@ class Credits:
         first = holds[0]
 
         def work(tx: Transaction) -> Sequence[Hold]:
-            return accounts.capture_all(tx, holds)
+            return accounts.capture_all(tx, self._rules, holds)
 
         try:
             return await self._run(work, None, first.customer)
         except StoreUnavailableError as error:
             if not _may_be_committed(error):
                 raise
-        found = [await self._find(hold.id, hold.customer) for hold in holds]
-        ended = [hold for hold in found if hold and hold.status is HoldStatus.CAPTURED]
-        return ended if len(ended) == len(holds) else await self._store.write(work)
+        ended = await self._captured(holds)
+        if ended is not None:
+            return ended
+        try:
+            return await self._store.write(work)
+        except HoldEndedError:  # the first COMMIT came through after we had looked
+            ended = await self._captured(holds)
+            if ended is None:
+                raise
+            return ended
 
     async def release(
         self, hold_id: str, *, customer: str | None = None, session: object = None
     ) -> Hold:
         """See `accounts.release`."""
         return await self._end(
-            lambda tx: accounts.release(tx, hold_id, customer=customer),
+            lambda tx: accounts.release(tx, self._rules, hold_id, customer=customer),
             hold_id,
             HoldStatus.RELEASED,
             customer,
@@ -159,7 +187,7 @@ class Credits:
         owner = await self._owner(hold_id, customer, session)
         return await self._run(
             lambda tx: accounts.extend(
-                tx, hold_id, wanted, add_amount=add_amount, customer=customer
+                tx, self._rules, hold_id, wanted, add_amount=add_amount, customer=customer
             ),
             session,
             owner,
@@ -199,13 +227,26 @@ class Credits:
         )
 
     async def expire_holds(self) -> int:
-        """End the holds whose time is over; returns how many."""
+        """End the holds whose time is over; returns how many.
+
+        An account that can't be swept now is logged, and keeps no other waiting.
+        """
         ended = 0
-        while True:
-            batch = await self._store.write(expiry.expire_holds)
-            ended += batch
-            if batch < expiry.SWEEP_BATCH:
-                return ended
+        while accounts_ := await self._store.read(expiry.overdue_accounts):
+            before = ended
+            for customer, unit in accounts_:
+                work = partial(
+                    expiry.expire_account, rules=self._rules, customer=customer, unit=unit
+                )
+                try:
+                    ended += await self._store.write(work)
+                except StoreUnavailableError:
+                    raise
+                except GatekeeperError:
+                    logger.exception("holds of %s in %s were not expired", customer, unit)
+            if ended == before:
+                break
+        return ended
 
     async def _end(
         self,
@@ -222,7 +263,15 @@ class Credits:
             if session is not None or not _may_be_committed(error):
                 raise
         found = await self._find(hold_id, owner)
-        return found if found and found.status is wanted else await self._store.write(work)
+        if found is not None and found.status is wanted:
+            return found
+        try:
+            return await self._store.write(work)
+        except HoldEndedError as error:  # the first COMMIT came through after we had looked
+            found = await self._find(hold_id, owner)
+            if found is None or error.params.get("ended") != str(wanted):
+                raise
+            return found
 
     async def _run(
         self, work: Callable[[Transaction], T], session: object, customer: str | None
@@ -240,6 +289,12 @@ class Credits:
             return customer
         found = await self._find(check_id(hold_id, "hold"), None)
         return None if found is None else found.customer
+
+    async def _captured(self, holds: Sequence[Hold]) -> Sequence[Hold] | None:
+        """The holds as they are, if all of them have been captured."""
+        found = [await self._find(hold.id, hold.customer) for hold in holds]
+        ended = [hold for hold in found if hold and hold.status is HoldStatus.CAPTURED]
+        return ended if len(ended) == len(holds) else None
 
     async def _find(self, hold_id: str, customer: str | None) -> Hold | None:
         return await self._store.read(lambda tx: tx.ledger.find_hold(hold_id, customer=customer))
@@ -273,19 +328,25 @@ class JoinedCredits:
     ) -> Hold:
         """See `accounts.capture`."""
         return self._joined.run(
-            lambda tx: accounts.capture(tx, hold_id, amount, overrun=overrun, customer=customer)
+            lambda tx: accounts.capture(
+                tx, self._rules, hold_id, amount, overrun=overrun, customer=customer
+            )
         )
 
     def release(self, hold_id: str, *, customer: str | None = None) -> Hold:
         """See `accounts.release`."""
-        return self._joined.run(lambda tx: accounts.release(tx, hold_id, customer=customer))
+        return self._joined.run(
+            lambda tx: accounts.release(tx, self._rules, hold_id, customer=customer)
+        )
 
     def extend(
         self, hold_id: str, ttl: timedelta | None = None, *, customer: str | None = None
     ) -> Hold:
         """See `accounts.extend`."""
         wanted = self._rules.hold_ttl if ttl is None else ttl
-        return self._joined.run(lambda tx: accounts.extend(tx, hold_id, wanted, customer=customer))
+        return self._joined.run(
+            lambda tx: accounts.extend(tx, self._rules, hold_id, wanted, customer=customer)
+        )
 
     def grant(
         self,

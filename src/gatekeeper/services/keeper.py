@@ -5,6 +5,8 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 
+import anyio
+
 from gatekeeper.errors import GatekeeperError, UnavailableError
 from gatekeeper.ledger import Hold, Overrun
 from gatekeeper.services.accounts import ReserveRequest
@@ -17,6 +19,9 @@ from gatekeeper.services.reservation import (
 )
 
 logger = logging.getLogger("gatekeeper")
+
+MAX_RENEWALS_AT_ONCE = 8
+"""How many accounts are renewed side by side: fewer than a pool has connections."""
 
 
 class HoldKeeper:
@@ -74,8 +79,17 @@ class HoldKeeper:
             logger.info("a cancelled reserve left nothing to release: %s", error.code)
 
     def keep(self, reservation: Reservation) -> None:
-        """Renew this hold until it is settled or forgotten."""
+        """Renew this hold until it is settled or forgotten.
+
+        One that would not live until the second round is renewed at once, to the full time.
+        """
         self._kept.add(reservation)
+        life = reservation.hold.expires_at - reservation.hold.created_at
+        if life.total_seconds() < 2 * self._every_seconds:
+            self._tasks.leave(self._renew_soon(reservation))
+
+    async def _renew_soon(self, reservation: Reservation) -> None:
+        await self._renew(reservation)
 
     def forget(self, reservation: Reservation) -> None:
         """Stop renewing."""
@@ -141,24 +155,48 @@ class HoldKeeper:
             await self.renew()
 
     async def settle_late(self) -> None:
-        """Try again what could not be settled."""
+        """Try again what could not be settled; also when the gate closes."""
         late, self._late = self._late, {}
         for reservation, failed in late.items():
             try:
                 await self._settle(reservation, failed=failed)
             except GatekeeperError as error:
                 logger.warning("hold %s is not settled yet: %s", reservation.id, error.code)
+            except Exception:
+                logger.exception("hold %s can't be settled", reservation.id)
 
     async def renew(self) -> None:
-        """Renew what is kept, once. A hold that has ended is forgotten; the rest is tried again."""
-        for reservation in tuple(self._kept):
-            try:
-                if reservation.is_open:
-                    await reservation.extend()
-                    continue
-            except UnavailableError as error:
-                logger.warning("hold %s was not renewed yet: %s", reservation.id, error.code)
-                continue
-            except GatekeeperError as error:
-                logger.warning("hold %s can't be renewed: %s", reservation.id, error.code)
-            self.forget(reservation)
+        """Renew what is kept, once: accounts side by side, so that a locked one holds up no other;
+        the holds of one account one after the other, since they wait for the same lock."""
+        by_account: dict[tuple[str, str], list[Reservation]] = {}
+        for reservation in self._kept:
+            hold = reservation.hold
+            by_account.setdefault((hold.customer, hold.unit), []).append(reservation)
+        limiter = anyio.CapacityLimiter(MAX_RENEWALS_AT_ONCE)
+
+        async def renew_account(reservations: Sequence[Reservation]) -> None:
+            async with limiter:
+                for reservation in reservations:
+                    if not await self._renew(reservation):
+                        return  # its lock can't be had: the others of the account wait for it too
+
+        async with anyio.create_task_group() as group:
+            for reservations in by_account.values():
+                group.start_soon(renew_account, reservations)
+
+    async def _renew(self, reservation: Reservation) -> bool:
+        """Renew one hold, or forget it if it has ended; False if it has to be tried again."""
+        try:
+            if reservation.is_open:
+                await reservation.extend()
+                return True
+        except UnavailableError as error:
+            logger.warning("hold %s was not renewed yet: %s", reservation.id, error.code)
+            return False
+        except GatekeeperError as error:
+            logger.warning("hold %s can't be renewed: %s", reservation.id, error.code)
+        except Exception:
+            logger.exception("hold %s was not renewed yet", reservation.id)
+            return False
+        self.forget(reservation)
+        return True

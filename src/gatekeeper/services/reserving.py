@@ -1,6 +1,6 @@
 """What can be asked of a reserve, and what a repeated request means."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -75,8 +75,11 @@ def check_ttl(ttl: timedelta) -> timedelta:
     return ttl
 
 
-def earlier_hold(tx: Transaction, request: ReserveRequest) -> Hold | None:
-    """The hold of an earlier, equal request, under the account's lock."""
+def earlier_hold(tx: Transaction, request: ReserveRequest, now: datetime) -> Hold | None:
+    """The hold of an earlier, equal request, under the account's lock.
+
+    One that ended without a capture, or whose time is over, has done nothing: the request is new.
+    """
     if request.idempotency_key is None:
         return None
     receipt = tx.ledger.receipt(request.customer, request.idempotency_key)
@@ -84,13 +87,16 @@ def earlier_hold(tx: Transaction, request: ReserveRequest) -> Hold | None:
         return None
     hold_id = check_replay(receipt, request.fingerprint())
     hold = tx.ledger.find_hold(hold_id, customer=request.customer)
-    if hold is None or not request.once:
+    if hold is None:
+        return None
+    runs = hold.status is HoldStatus.OPEN and hold.expires_at > now
+    if not runs and hold.status is not HoldStatus.CAPTURED:
+        return None
+    if not request.once:
         return hold
-    if hold.status is HoldStatus.OPEN and hold.expires_at > tx.now():
+    if runs:
         raise ConflictError("A request with this Idempotency-Key is still running.")
-    if hold.status is HoldStatus.CAPTURED:
-        raise AlreadySettledError(
-            "The request with this Idempotency-Key has been carried out and charged. "
-            "Use a new key for a new request."
-        )
-    return None
+    raise AlreadySettledError(
+        "The request with this Idempotency-Key has been carried out and charged. "
+        "Use a new key for a new request."
+    )

@@ -1,6 +1,6 @@
 """kill -9 in the middle of a transaction."""
 
-import subprocess
+import asyncio
 import sys
 
 import pytest
@@ -15,17 +15,16 @@ pytestmark = pytest.mark.anyio
 async def test_a_killed_process_leaves_what_it_committed_and_nothing_of_the_rest(
     database_url: str,
 ) -> None:
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "tests.storage.sql.crash_worker", database_url],
-        stdout=subprocess.PIPE,
-        text=True,
+    worker = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.storage.sql.crash_worker", database_url),
+        stdout=asyncio.subprocess.PIPE,
     )
     try:
         assert worker.stdout is not None
-        assert worker.stdout.readline() == "in the middle\n"
+        assert await worker.stdout.readline() == b"in the middle\n"
     finally:
         worker.kill()
-        worker.communicate()
+        await worker.communicate()
 
     async with store_for(database_url) as store:
         account = await store.read(lambda tx: tx.ledger.account("ada", "credits", lock=False))

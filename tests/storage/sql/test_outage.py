@@ -1,7 +1,10 @@
 """A PostgreSQL that stops, dies, hangs and comes back."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import Connection, event, text
@@ -64,12 +67,32 @@ async def test_a_server_that_hangs_is_unavailable_in_time(
     outage_store: SqlStore, private_postgres: PrivatePostgres
 ) -> None:
     assert await insert(outage_store, "ada")
-    with private_postgres.process.paused():
+    with private_postgres.process.paused(), stopped(backends(private_postgres.server)):
         with pytest.raises(StoreUnavailableError):
             await insert(outage_store, "bob")
         with pytest.raises(StoreUnavailableError):
             await outage_store.read(lambda tx: tx.customers.get("ada"))
     assert await insert(outage_store, "cem")
+
+
+def backends(server: PostgresServer) -> list[int]:
+    """The processes that serve clients. (Stopping the postmaster stops none of them.)"""
+    pids = server.sql(
+        "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' "
+        "AND pid <> pg_backend_pid()"
+    )
+    return [int(pid) for pid in pids.split()]
+
+
+@contextmanager
+def stopped(pids: list[int]) -> Iterator[None]:
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 async def test_a_server_that_dies_in_mid_transaction_has_changed_nothing(
@@ -102,21 +125,23 @@ async def test_a_store_can_not_be_opened_without_its_server(
 
 
 async def test_a_pool_that_is_used_up_is_unavailable(outage_store: SqlStore) -> None:
-    loop, release = asyncio.get_running_loop(), asyncio.Event()
+    release = asyncio.Event()
 
     def hold_on(tx: SqlTransaction) -> None:
         while not release.is_set():
             tx.now()
 
     holders = [asyncio.create_task(outage_store.write(hold_on)) for _ in range(2)]
-    with pytest.raises(StoreUnavailableError):
-        await insert(outage_store, "ada")
-    loop.call_soon(release.set)
-    await asyncio.gather(*holders)
+    try:
+        with pytest.raises(StoreUnavailableError):
+            await insert(outage_store, "ada")
+    finally:
+        release.set()
+        await asyncio.gather(*holders)
     assert await insert(outage_store, "ada")
 
 
-# -- COMMIT: the one moment after which nobody knows ------------------------------------------------
+# -- COMMIT: the one moment after which nobody knows ----------------------------------------------
 
 
 def break_the_next_commit(store: SqlStore, server: PostgresServer) -> list[int]:
