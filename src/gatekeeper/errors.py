@@ -300,6 +300,12 @@ class StripeUnavailableError(UnavailableError):
     code = "stripe_unavailable"
 
 
+class ShuttingDownError(UnavailableError):
+    """The app is shutting down; try again."""
+
+    code = "shutting_down"
+
+
 class RateLimitedError(GatekeeperError):
     """Too many requests; try again later."""
 

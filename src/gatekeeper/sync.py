@@ -16,7 +16,7 @@ from typing import Self, TypeVar, Unpack
 from anyio.from_thread import start_blocking_portal
 
 from gatekeeper.entitlements import Entitlements, Explanation
-from gatekeeper.errors import NoGateError
+from gatekeeper.errors import ConfigurationError, NoGateError
 from gatekeeper.gate import Gatekeeper
 from gatekeeper.ledger import Balance, Grant, Hold, Overrun
 from gatekeeper.services.credits import (
@@ -185,6 +185,16 @@ class SyncGatekeeper:
         loop = self.gate.loop
         if loop is None:
             raise NoGateError("The gate is not open. Use 'with SyncGatekeeper(gate) as billing:'.")
+
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            running = None
+        if running is loop:
+            raise ConfigurationError(
+                "This would wait on the gate's own event loop for that loop. In async code, await "
+                "the methods of the gate itself."
+            )
 
         async def called() -> T:
             return await call()

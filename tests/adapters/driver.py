@@ -75,7 +75,7 @@ def http_scope(
         "method": method,
         "scheme": "http",
         "path": path,
-        "raw_path": quote(path).encode(),
+        "raw_path": quote(path, errors="replace").encode(),
         "query_string": query.encode(),
         "root_path": "",
         "headers": [

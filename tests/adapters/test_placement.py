@@ -1,5 +1,6 @@
 """Case 67 in every framework: a guard that never runs is found before anybody passes it."""
 
+import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +23,7 @@ from starlette.routing import Mount, Route
 
 from gatekeeper import Gatekeeper, asgi, requires_feature, requires_plan
 from gatekeeper.asgi import App
-from gatekeeper.errors import GuardPlacementError, UnknownNameError
+from gatekeeper.errors import GuardPlacementError
 from gatekeeper.testing.clock import ManualClock
 from tests.adapters.driver import LifespanError, client_of, lifespan
 from tests.adapters.hosts import django_host, django_urls
@@ -204,17 +205,13 @@ async def test_a_bare_name_is_checked_against_the_catalogue_when_the_app_starts(
     @requires_feature("teleportation")
     async def x() -> None: ...
 
-    with pytest.raises(LifespanError) as failed:
+    with pytest.raises(LifespanError, match="UnknownNameError.*'teleportation'"):
         async with lifespan(app):
             pytest.fail("the app has started")
-    assert isinstance(failed.value.__cause__, UnknownNameError)
-    assert "teleportation" in str(failed.value.__cause__)
 
 
 def test_the_suite_imports_no_framework_into_the_library() -> None:
     """Importing gatekeeper alone must not import a host's framework."""
-    import subprocess
-
     code = (
         "import gatekeeper, sys; "
         "found = {'fastapi', 'litestar', 'quart', 'django', 'stripe', 'redis'} & set(sys.modules); "

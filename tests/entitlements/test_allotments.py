@@ -6,6 +6,7 @@ import pytest
 
 from gatekeeper.catalog import Terms
 from gatekeeper.entitlements import Item, Override, PaidLine
+from gatekeeper.entitlements.windows import MAX_WINDOWS
 from gatekeeper.ledger import GrantKind, Target
 from gatekeeper.types import UNLIMITED
 from tests.entitlements.builders import (
@@ -772,8 +773,8 @@ def test_nothing_rolls_over_a_gap() -> None:
 def test_catching_up_is_bounded() -> None:
     hourly = terms("pro", grant(1, "hour", rollover=UNLIMITED))
     known = state(item(plan=hourly, lines=[line(START, NEXT_YEAR, hourly)]))
-    assert len(Wallet().due(known, MARCH).targets) == 24
-    assert Wallet().look(known, MARCH) == 24
+    assert len(Wallet().due(known, MARCH).targets) == MAX_WINDOWS
+    assert Wallet().look(known, MARCH) == MAX_WINDOWS
 
 
 def test_the_default_plan_rolls_over_too() -> None:

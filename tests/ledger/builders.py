@@ -51,9 +51,14 @@ class Book:
         """Carry out a command on a hold."""
         return self._take(settle(self.account, self.holds[hold_id], command, self.now))
 
-    def refresh(self, *targets: Target, ended: frozenset[str] = frozenset()) -> Change:
+    def refresh(
+        self,
+        *targets: Target,
+        ended: frozenset[str] = frozenset(),
+        suspended: frozenset[str] = frozenset(),
+    ) -> Change:
         """Bring the account up to date."""
-        return self._take(refresh(self.account, Allotment(targets, ended), self.now))
+        return self._take(refresh(self.account, Allotment(targets, ended, suspended), self.now))
 
     def grant(self, amount: int, grant_id: str = "g1", **fields: object) -> Change:
         """Add a grant."""

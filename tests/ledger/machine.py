@@ -24,12 +24,13 @@ from gatekeeper.ledger import (
 from tests.ledger.builders import check_book
 from tests.ledger.drivers import Driver, Step
 from tests.ledger.naive import NaiveLedger, Refused
-from tests.ledger.schedule import Schedule, allotment_of, instant, second_of
+from tests.ledger.schedule import WINDOW_SECONDS, Schedule, allotment_of, instant, second_of
 
 # Mostly what succeeds: a machine that is refused all the time sees little.
 AMOUNTS = st.sampled_from([3, 1, 2, 4, 5, 6, 8, 11, 15, 25, 0, -1])
 TTLS = st.sampled_from([30, 25, 20, 15, 12, 8, 4, 1, 0, -1])
-SECONDS = st.sampled_from([1, 2, 3, 5, 8, 10, 12, 21])
+WAITS = st.sampled_from([0, 0, 0, 0, 1, 2, 3, 5, 8, 10, 21])
+"""Seconds that pass before a command."""
 OVERAGE = st.sampled_from([0, 4, None])
 PLAN_AMOUNTS = st.sampled_from([3, 8, 20, None])
 
@@ -71,30 +72,30 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # -- the world moves --------------------------------------------------------------------------
 
-    @rule(seconds=SECONDS)
-    def time_passes(self, seconds: int) -> None:
-        self.now += seconds
+    @rule(ahead=st.integers(0, 5))
+    def windows_are_paid(self, ahead: int) -> None:
+        window = self.now // WINDOW_SECONDS
+        self.plan.paid |= set(range(window, window + ahead + 1))
 
-    @rule(ahead=st.integers(0, 3))
-    def a_window_is_paid(self, ahead: int) -> None:
-        self.plan.paid.add(self.now // 10 + ahead)
-
-    @rule(amount=PLAN_AMOUNTS)
-    def the_plan_changes(self, amount: int | None) -> None:
-        self.plan.amount = amount
-
-    @rule(overage=OVERAGE)
-    def the_overage_changes(self, overage: int | None) -> None:
-        self.plan.overage = overage
-
-    @rule(ended=st.booleans())
-    def the_subscription_ends_or_is_resumed(self, ended: bool) -> None:
+    @rule(
+        amount=PLAN_AMOUNTS | st.just("same"),
+        overage=OVERAGE | st.just("same"),
+        ended=st.sampled_from([False, False, True]),
+    )
+    def the_plan_changes(
+        self, amount: int | None | str, overage: int | None | str, ended: bool
+    ) -> None:
+        if not isinstance(amount, str):
+            self.plan.amount = amount
+        if not isinstance(overage, str):
+            self.plan.overage = overage
         self.plan.ended = ended
 
     # -- commands ---------------------------------------------------------------------------------
 
-    @rule()
-    def refresh_twice(self) -> None:
+    @rule(wait=WAITS)
+    def refresh_twice(self, wait: int) -> None:
+        self.now += wait
         self._step(lambda naive: None)
         before = self.driver.snapshot()
         changes = self._step(lambda naive: None)
@@ -108,8 +109,10 @@ class LedgerMachine(RuleBasedStateMachine):
         priority=st.integers(-1, 1),
         ttl=st.none() | TTLS,
         source=st.integers(0, 3),
+        wait=WAITS,
     )
-    def grant(self, amount: int, priority: int, ttl: int | None, source: int) -> None:
+    def grant(self, amount: int, priority: int, ttl: int | None, source: int, wait: int) -> None:
+        self.now += wait
         name = self._name("grant")
         expires = None if ttl is None else self.now + ttl
         customer = self.driver.snapshot().account.customer  # sources are unique among all
@@ -128,8 +131,9 @@ class LedgerMachine(RuleBasedStateMachine):
             command,
         )
 
-    @rule(amount=AMOUNTS, ttl=TTLS, partial=st.booleans())
-    def reserve(self, amount: int, ttl: int, partial: bool) -> None:
+    @rule(amount=AMOUNTS, ttl=TTLS, partial=st.booleans(), wait=WAITS)
+    def reserve(self, amount: int, ttl: int, partial: bool, wait: int) -> None:
+        self.now += wait
         name = self._name("hold")
         expires = self.now + ttl
         self._step(
@@ -137,8 +141,9 @@ class LedgerMachine(RuleBasedStateMachine):
             Reserve(name, amount, instant(expires), partial=partial),
         )
 
-    @rule(amount=AMOUNTS, grant=st.integers(0, 9))
-    def claw_back(self, amount: int, grant: int) -> None:
+    @rule(amount=AMOUNTS, grant=st.integers(0, 9), wait=WAITS)
+    def claw_back(self, amount: int, grant: int, wait: int) -> None:
+        self.now += wait
         shelves = self.naive.shelves
         name = shelves[grant % len(shelves)].name if shelves else None
         self._step(
@@ -146,8 +151,9 @@ class LedgerMachine(RuleBasedStateMachine):
         )
 
     @precondition(lambda self: self.naive.holds)
-    @rule(hold=st.integers(0, 99), amount=AMOUNTS | st.none(), cap=st.booleans())
-    def capture(self, hold: int, amount: int | None, cap: bool) -> None:
+    @rule(hold=st.integers(0, 99), amount=AMOUNTS | st.none(), cap=st.booleans(), wait=WAITS)
+    def capture(self, hold: int, amount: int | None, cap: bool, wait: int) -> None:
+        self.now += wait
         name = self._pick(hold)
         self._settle(
             lambda naive: naive.capture(name, amount, self.now, cap=cap),
@@ -156,14 +162,16 @@ class LedgerMachine(RuleBasedStateMachine):
         )
 
     @precondition(lambda self: self.naive.holds)
-    @rule(hold=st.integers(0, 99))
-    def release(self, hold: int) -> None:
+    @rule(hold=st.integers(0, 99), wait=WAITS)
+    def release(self, hold: int, wait: int) -> None:
+        self.now += wait
         name = self._pick(hold)
         self._settle(lambda naive: naive.release(name, self.now), name, Release())
 
     @precondition(lambda self: self.naive.holds)
-    @rule(hold=st.integers(0, 99), ttl=TTLS, more=st.integers(-1, 6))
-    def extend(self, hold: int, ttl: int, more: int) -> None:
+    @rule(hold=st.integers(0, 99), ttl=TTLS, more=st.integers(-1, 6), wait=WAITS)
+    def extend(self, hold: int, ttl: int, more: int, wait: int) -> None:
+        self.now += wait
         name = self._pick(hold)
         expires = self.now + ttl
         self._settle(
@@ -173,8 +181,9 @@ class LedgerMachine(RuleBasedStateMachine):
         )
 
     @precondition(lambda self: self.naive.holds)
-    @rule(hold=st.integers(0, 99))
-    def expire(self, hold: int) -> None:
+    @rule(hold=st.integers(0, 99), wait=WAITS)
+    def expire(self, hold: int, wait: int) -> None:
+        self.now += wait
         name = self._pick(hold)
         self._settle(lambda naive: naive.expire(name, self.now), name, Expire())
 

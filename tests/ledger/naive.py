@@ -85,6 +85,7 @@ class NaiveLedger:
     sources: set[str] = field(default_factory=set)
     billed: Counter[str] = field(default_factory=Counter)
     debt: int = 0
+    lapsed: list[tuple[str, int | None, int]] = field(default_factory=list)
 
     # -- what can be asked ------------------------------------------------------------------------
 
@@ -97,6 +98,8 @@ class NaiveLedger:
                 not shelf.keep or (shelf.end is not None and shelf.end <= now)
             )
             if shelf.is_over(now) or renewed_no_more:
+                if shelf.series is not None and shelf.series not in ended and not shelf.closed:
+                    self.lapsed.append((shelf.series, shelf.end, len(self._free(shelf))))
                 self._close(shelf)
 
     def grant(
@@ -211,6 +214,10 @@ class NaiveLedger:
     def _end_series(self, due: Due) -> int:
         """Close the shelves of earlier windows; returns how much is carried over."""
         left = 0
+        for series, end, count in tuple(self.lapsed):
+            if series == due.series:
+                left += count if end is None or due.start is None or end >= due.start else 0
+                self.lapsed.remove((series, end, count))
         for shelf in self.shelves:
             if shelf.series == due.series and not shelf.closed:
                 adjoins = shelf.end is None or due.start is None or shelf.end >= due.start

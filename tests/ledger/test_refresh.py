@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
+from gatekeeper.errors import CreditsRequiredError
 from gatekeeper.ledger import (
     Capture,
     Clawback,
@@ -264,7 +265,7 @@ def test_windows_that_are_over_are_forgotten_but_for_the_latest_of_each_series()
     book.at(9 * MONTH).refresh()
     assert set(book.account.received) == {"s@5", "t@5"}
     assert book.account.received["s@5"] == Received(
-        1_000, START + 6 * MONTH + GRACE, "s", START + 5 * MONTH
+        1_000, START + 6 * MONTH + GRACE, "s", START + 5 * MONTH, START + 6 * MONTH, left=1_000
     )
 
 
@@ -299,3 +300,33 @@ def test_a_window_that_became_unlimited_still_carries_over_what_was_left() -> No
     carried = book.live("s@1/rollover")
     assert (carried.remaining, carried.mints) == (50, False)
     assert book.reserve(60).allocations[0].grant_id in {"s@1/rollover", "s@1/0"}
+
+
+def test_a_window_that_is_paid_late_takes_over_the_same_however_often_one_looked() -> None:
+    looked, away = Book(), Book()
+    for book in (looked, away):
+        book.refresh(window(0, rollover=500))
+    for days in (31, 32, 33):
+        looked.at(days * DAY).refresh()
+    for book in (looked, away):
+        book.at(34 * DAY).refresh(window(1, rollover=500))
+        assert book.account.available == 1_500
+    assert looked.account.received.keys() == away.account.received.keys()
+
+
+def test_what_a_canceled_series_had_left_is_not_taken_over() -> None:
+    book = Book()
+    book.refresh(window(0, rollover=500))
+    book.at(HOUR).refresh(ended=frozenset({"s"}))
+    book.at(31 * DAY).refresh(window(1, rollover=500))
+    assert book.account.available == 1_000
+
+
+def test_a_suspended_series_makes_nothing_new_and_goes_on_afterwards() -> None:
+    book = Book()
+    book.refresh(Target("u", "u@1", None, mints=True))
+    book.refresh(suspended=frozenset({"u"}))
+    with pytest.raises(CreditsRequiredError):
+        book.reserve(1)
+    book.refresh()
+    assert book.reserve(1).amount == 1

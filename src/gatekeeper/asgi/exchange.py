@@ -52,7 +52,10 @@ class Exchange(ABC):
             await self.answer(error)
         except Exception as error:
             await self.settle()
-            if not self._is_expected(error):
+            alone = _alone_in_group(error)
+            if alone is not None:
+                await self.answer(alone)
+            elif not self._is_expected(error):
                 raise
         except BaseException:
             self.settle_soon()  # not awaited: this request has been cancelled
@@ -113,6 +116,15 @@ def _fit_to_show(error: Exception) -> GatekeeperError:
     if isinstance(error, UnavailableError | ConfigurationError):
         return error
     return UnavailableError("This could not be charged, so that it was not done. Try again.")
+
+
+def _alone_in_group(error: Exception) -> GatekeeperError | None:
+    """Our error, if it is all that a task group of the host's has failed with."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+        if isinstance(error, GatekeeperError):
+            return error
+    return None
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

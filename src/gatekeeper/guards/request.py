@@ -16,7 +16,13 @@ import anyio.to_thread
 from starlette.requests import HTTPConnection
 
 from gatekeeper.entitlements import Entitlements
-from gatekeeper.errors import GatekeeperError, InvalidIdError, NoGateError, UnauthenticatedError
+from gatekeeper.errors import (
+    ConfigurationError,
+    GatekeeperError,
+    InvalidIdError,
+    NoGateError,
+    UnauthenticatedError,
+)
 from gatekeeper.services.reservation import Reservation
 from gatekeeper.types import MAX_ID_CHARS, Identity, check_id
 
@@ -54,11 +60,19 @@ async def identify(gate: "Gatekeeper", connection: HTTPConnection) -> Identity:
     Raises:
         UnauthenticatedError: nobody is signed in.
         InvalidIdError: the host named a customer by an id that can't be one.
+        ConfigurationError: what the host's function returned is no identity at all.
     """
     found = await gate.identify_connection(connection)
     if found is None:
         raise UnauthenticatedError("Sign in to do this.")
-    return found if isinstance(found, Identity) else Identity(found)
+    if isinstance(found, Identity):
+        return found
+    if not isinstance(found, str):
+        raise ConfigurationError(
+            f"The function under gate.identify returned {type(found).__name__}; it has to return "
+            "an Identity, a customer id as a string, or None."
+        )
+    return Identity(found)
 
 
 class RequestState:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import msgspec
 
-from gatekeeper.ledger.draft import Draft
+from gatekeeper.ledger.draft import Draft, adjoins
 from gatekeeper.ledger.values import Account, Change, GrantKind, LiveGrant, Received
 
 
@@ -61,6 +61,8 @@ def refresh(account: Account, allotment: Allotment, now: datetime) -> Change:
         _materialise(draft, target)
     for grant in tuple(draft.grants.values()):
         if _has_ended(grant, allotment.ended, draft.now):
+            if grant.series not in allotment.ended:
+                draft.remember_left(grant)
             draft.expire_grant(grant.id)
         elif grant.mints:
             draft.pause(grant.id, paused=grant.series in allotment.suspended)
@@ -95,7 +97,12 @@ def _materialise(draft: Draft, target: Target) -> None:
             draft.add_grant(_live(target, draft, "rollover", carried), GrantKind.ROLLOVER, carried)
     forgotten_at = None if target.window_end is None else target.expires_at
     draft.received[target.key] = Received(
-        target.amount, forgotten_at, target.series, target.window_start
+        target.amount,
+        forgotten_at,
+        target.series,
+        target.window_start,
+        target.window_end,
+        0 if received is None else received.left,
     )
     amount = None if target.amount is None else target.amount - already
     if amount != 0:
@@ -111,18 +118,14 @@ def _close_earlier_windows(draft: Draft, target: Target) -> int:
     """End what earlier windows of the series have left; return how much of it is carried over.
 
     A window that ended before this one starts (there was none between, for want of coverage) has
-    nothing to hand over.
+    nothing to hand over. What had expired before this one was paid for is handed over all the same:
+    whether somebody looked at the account in between makes no difference.
     """
-    earlier = [grant for grant in draft.grants.values() if grant.series == target.series]
-    left = sum(
-        grant.remaining
-        for grant in earlier
-        if grant.window_end is None
-        or target.window_start is None
-        or grant.window_end >= target.window_start
-    )
-    for grant in earlier:
-        draft.expire_grant(grant.id)
+    left = draft.take_left(target.series, target.window_start)
+    for grant in tuple(draft.grants.values()):
+        if grant.series == target.series:
+            left += grant.remaining if adjoins(grant.window_end, target.window_start) else 0
+            draft.expire_grant(grant.id)
     return left if target.rollover is None else min(left, target.rollover)
 
 

@@ -22,6 +22,11 @@ from gatekeeper.ledger.values import (
 )
 
 
+def adjoins(end: datetime | None, start: datetime | None) -> bool:
+    """Whether a window that ends at `end` was still running when one began at `start`."""
+    return end is None or start is None or end >= start
+
+
 class Draft:
     """The working copy of one account, at one instant that is never before its last entry."""
 
@@ -186,6 +191,22 @@ class Draft:
         """Where the latest window of a series that was granted begins."""
         starts = (r.start for r in self.received.values() if r.series == series and r.start)
         return max(starts, default=None)
+
+    def remember_left(self, grant: LiveGrant) -> None:
+        """Note what is left of a window whose time is over, for the window that follows it."""
+        received = self.received.get(grant.window_key or "")
+        if grant.window_key is not None and received is not None and grant.remaining:
+            left = received.left + grant.remaining
+            self.received[grant.window_key] = replace(received, left=left)
+
+    def take_left(self, series: str, start: datetime | None) -> int:
+        """What earlier windows of a series have left to the one that begins at `start`."""
+        total = 0
+        for key, received in self.received.items():
+            if received.series == series and received.left:
+                total += received.left if adjoins(received.end, start) else 0
+                self.received[key] = replace(received, left=0)
+        return total
 
     def forget_received_until(self, now: datetime) -> None:
         """Drop the memory of windows that are over, but for the latest of each series."""

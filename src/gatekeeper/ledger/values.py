@@ -75,13 +75,16 @@ class Received(msgspec.Struct, frozen=True, array_like=True):
     """What one target has already been given, and where its window stands in its series.
 
     `until` None: remembered for ever. The latest window of a series is remembered beyond its
-    `until`, until a later one is granted.
+    `until`, until a later one is granted. `left` is what had not been used when its time was over:
+    a window that is paid for late takes over what it would have had in time.
     """
 
     amount: int | None
     until: datetime | None = None
     series: str | None = None
     start: datetime | None = None
+    end: datetime | None = None
+    left: int = 0
 
 
 class Account(msgspec.Struct, frozen=True):

@@ -62,7 +62,7 @@ class HoldKeeper:
 
     async def make(self, request: ReserveRequest, *, overrun: Overrun = "cap") -> Reservation:
         """Make a hold. If the caller is cancelled meanwhile, the hold is given back."""
-        made = self._tasks.spawn(self._credits.reserve(request))
+        made = self._tasks.spawn(self._credits.reserve(request), "gatekeeper reserve")
         try:
             hold = await asyncio.shield(made)
         except asyncio.CancelledError:
@@ -109,7 +109,7 @@ class HoldKeeper:
         It never raises: what could not be settled is logged, and tried again later if the database
         was away.
         """
-        return self._tasks.spawn(self._settle_each(tuple(held)))
+        return self._tasks.spawn(self._settle_each(tuple(held)), "gatekeeper settle")
 
     async def _settle_each(self, held: Sequence[tuple[Reservation, bool]]) -> None:
         for reservation, failed in held:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from gatekeeper.errors import GatekeeperError, NoGateError
+from gatekeeper.errors import GatekeeperError, NoGateError, ShuttingDownError
 
 logger = logging.getLogger("gatekeeper")
 
@@ -28,12 +28,12 @@ class OwnedTasks:
     """
 
     def __init__(self) -> None:
-        self._open = False
+        self._open = self._closed = False
         self._work: set[asyncio.Task[Any]] = set()
         self._loops: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._open = True
+        self._open, self._closed = True, False
         return self
 
     async def __aexit__(
@@ -48,7 +48,7 @@ class OwnedTasks:
         deadline = clock() + DRAIN_SECONDS
         while self._work and (left := deadline - clock()) > 0:
             await asyncio.wait(self._work, timeout=left)
-        self._open = False
+        self._open, self._closed = False, True
         await _cancel(self._work)
 
     def loop(self, run: Callable[[], Awaitable[None]], name: str) -> None:
@@ -58,29 +58,35 @@ class OwnedTasks:
         self._loops.add(task)
         task.add_done_callback(self._loops.discard)
 
-    def spawn(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+    def spawn(self, work: Coroutine[Any, Any, T], name: str | None = None) -> "asyncio.Task[T]":
         """Start `work` now, in a task that only closing the gate may cancel.
 
         Raises:
             NoGateError: the gate is not open.
+            ShuttingDownError: it has been closed.
         """
         try:
             self._check()
-        except NoGateError:
+        except GatekeeperError:
             work.close()
             raise
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(work, name=name)
         self._work.add(task)
         task.add_done_callback(self._done)
         return task
 
     def leave(self, work: Coroutine[Any, Any, object]) -> None:
         """As `spawn`, for work that nobody waits for."""
-        self.spawn(work).set_name("gatekeeper left work")
+        self.spawn(work).set_name("gatekeeper left alone")
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """As `spawn`, and wait for it. The waiting may be cancelled, the work is not."""
         return await asyncio.shield(self.spawn(work))
+
+    async def drained(self) -> None:
+        """Wait until nothing is under way: for a shutdown, and for tests."""
+        while self._work:
+            await asyncio.wait(self._work)
 
     def _done(self, task: "asyncio.Task[Any]") -> None:
         """A failure that nobody waits for any more is still seen."""
@@ -92,6 +98,8 @@ class OwnedTasks:
             logger.error("work owned by the gate failed", exc_info=error)
 
     def _check(self) -> None:
+        if self._closed:
+            raise ShuttingDownError()
         if not self._open:
             raise NoGateError(
                 "The gate is not open. Pass lifespan=gate.lifespan to the app, or use "

@@ -67,7 +67,8 @@ async def test_a_server_that_hangs_is_unavailable_in_time(
     outage_store: SqlStore, private_postgres: PrivatePostgres
 ) -> None:
     assert await insert(outage_store, "ada")
-    with private_postgres.process.paused(), stopped(backends(private_postgres.server)):
+    pids = backends(private_postgres.server)
+    with private_postgres.process.paused(), stopped(pids):
         with pytest.raises(StoreUnavailableError):
             await insert(outage_store, "bob")
         with pytest.raises(StoreUnavailableError):
@@ -125,13 +126,16 @@ async def test_a_store_can_not_be_opened_without_its_server(
 
 
 async def test_a_pool_that_is_used_up_is_unavailable(outage_store: SqlStore) -> None:
-    release = asyncio.Event()
+    release, both = asyncio.Event(), asyncio.Barrier(3)
+    arrivals: list[asyncio.Future[int]] = []
 
     def hold_on(tx: SqlTransaction) -> None:
+        arrivals.append(asyncio.ensure_future(both.wait()))
         while not release.is_set():
             tx.now()
 
     holders = [asyncio.create_task(outage_store.write(hold_on)) for _ in range(2)]
+    await both.wait()
     try:
         with pytest.raises(StoreUnavailableError):
             await insert(outage_store, "ada")

@@ -487,6 +487,7 @@ def _create_stamp() -> None:
         sa.Column("id", sa.Integer(), nullable=False, autoincrement=False),
         sa.Column("account", sa.Text(), nullable=False),
         sa.Column("livemode", sa.Boolean(), nullable=False),
+        sa.CheckConstraint("id = 1", name=op.f("ck_gatekeeper_stamp_single")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_gatekeeper_stamp")),
         comment="The one Stripe account and mode that this database belongs to.",
     )
@@ -509,6 +510,7 @@ def _create_schema() -> None:
             nullable=False,
             comment="Made at random once; tells databases apart.",
         ),
+        sa.CheckConstraint("id = 1", name=op.f("ck_gatekeeper_schema_single")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_gatekeeper_schema")),
         comment="What releases this schema is good for; each migration writes it.",
     )

@@ -8,16 +8,17 @@ from gatekeeper.storage.sql.tables.base import required, table
 
 stamp: Final = table(
     "stamp",
-    Column("id", Integer, CheckConstraint("id = 1", name="single"), autoincrement=False),
+    Column("id", Integer, autoincrement=False),
     required("account"),
     required("livemode", Boolean),
+    CheckConstraint("id = 1", name="single"),
     key=("id",),
     comment="The one Stripe account and mode that this database belongs to.",
 )
 
 schema: Final = table(
     "schema",
-    Column("id", Integer, CheckConstraint("id = 1", name="single"), autoincrement=False),
+    Column("id", Integer, autoincrement=False),
     Column("version", Integer, nullable=False, comment="The number of this schema."),
     Column(
         "readable_from",
@@ -28,6 +29,7 @@ schema: Final = table(
     Column(
         "database_id", Text, nullable=False, comment="Made at random once; tells databases apart."
     ),
+    CheckConstraint("id = 1", name="single"),
     key=("id",),
     comment="What releases this schema is good for; each migration writes it.",
 )
