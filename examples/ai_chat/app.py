@@ -41,7 +41,9 @@ class Answer(BaseModel):
 def create_app(gate: Gatekeeper, simulator: Simulator | None = None) -> FastAPI:
     """The host app on a gate. With a simulator, the page has a button that moves its clock."""
     app = FastAPI(title="AI chat", lifespan=gate.lifespan)
-    billing = gatekeeper_fastapi.install(app, gate, success_url="/?checkout={PURCHASE_ID}", cancel_url="/")
+    billing = gatekeeper_fastapi.install(
+        app, gate, success_url="/?checkout={PURCHASE_ID}", cancel_url="/"
+    )
     sessions: dict[str, str] = {}  # a real app keeps these in its own database
     conversations: dict[str, list[str]] = {}
 

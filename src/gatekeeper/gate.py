@@ -300,11 +300,23 @@ class Gatekeeper:
     # -- buying -----------------------------------------------------------------------------------
 
     async def checkout(
-        self, customer: str, price: str, *, success_url: str, cancel_url: str, quantity: int = 1
+        self,
+        customer: str,
+        price: str,
+        *,
+        success_url: str,
+        cancel_url: str,
+        quantity: int = 1,
+        idempotency_key: str | None = None,
     ) -> CheckoutLink:
         """Start a checkout at Stripe for a price of the catalogue, by its lookup key."""
         return await self._parts.checkouts.start(
-            customer, price, success_url=success_url, cancel_url=cancel_url, quantity=quantity
+            customer,
+            price,
+            success_url=success_url,
+            cancel_url=cancel_url,
+            quantity=quantity,
+            idempotency_key=idempotency_key,
         )
 
     async def checkout_status(self, purchase_id: str, customer: str) -> Purchase:

@@ -142,10 +142,23 @@ class SyncGatekeeper:
         return self._wait(partial(credits_.release, hold_id, customer=customer))
 
     def extend(
-        self, hold_id: str, ttl: timedelta | None = None, *, customer: str | None = None
+        self,
+        hold_id: str,
+        ttl: timedelta | None = None,
+        *,
+        add_amount: int = 0,
+        customer: str | None = None,
+        session: object = None,
     ) -> Hold:
         """As `gate.extend`."""
-        return self._wait(partial(self.gate.extend, hold_id, ttl, customer=customer))
+        credits_ = self.gate.credits
+        if session is not None:
+            return credits_.joined(session).extend(
+                hold_id, ttl, add_amount=add_amount, customer=customer
+            )
+        return self._wait(
+            partial(credits_.extend, hold_id, ttl, add_amount=add_amount, customer=customer)
+        )
 
     def grant(
         self,

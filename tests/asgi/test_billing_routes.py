@@ -150,7 +150,7 @@ async def test_a_client_that_leaves_before_its_body_is_complete_is_no_crash(
     assert sent[0]["status"] == 400
 
 
-@pytest.mark.parametrize("purchase", ["%00", "a%0D%0Ab", "x" * 300, "%20a"])
+@pytest.mark.parametrize("purchase", ["%00", "a%01b", "x" * 300, "%20a"])
 async def test_a_purchase_id_that_can_t_be_one_is_a_400(
     client: httpx.AsyncClient, purchase: str
 ) -> None:

@@ -77,19 +77,13 @@ class LedgerMachine(RuleBasedStateMachine):
         window = self.now // WINDOW_SECONDS
         self.plan.paid |= set(range(window, window + ahead + 1))
 
-    @rule(
-        amount=PLAN_AMOUNTS | st.just("same"),
-        overage=OVERAGE | st.just("same"),
-        ended=st.sampled_from([False, False, True]),
-    )
-    def the_plan_changes(
-        self, amount: int | None | str, overage: int | None | str, ended: bool
-    ) -> None:
-        if not isinstance(amount, str):
-            self.plan.amount = amount
-        if not isinstance(overage, str):
-            self.plan.overage = overage
-        self.plan.ended = ended
+    @rule(amount=PLAN_AMOUNTS, overage=OVERAGE)
+    def the_plan_changes(self, amount: int | None, overage: int | None) -> None:
+        self.plan.amount, self.plan.overage = amount, overage
+
+    @rule(state=st.sampled_from(["active", "active", "suspended", "ended"]))
+    def the_subscription_changes(self, state: str) -> None:
+        self.plan.suspended, self.plan.ended = state == "suspended", state == "ended"
 
     # -- commands ---------------------------------------------------------------------------------
 
@@ -134,13 +128,17 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(amount=AMOUNTS, ttl=TTLS, partial=st.booleans(), wait=WAITS)
     def reserve(self, amount: int, ttl: int, partial: bool, wait: int) -> None:
         self.now += wait
-        name = self._name("hold")
-        expires = self.now + ttl
-        self._step(
-            lambda naive: naive.reserve(name, amount, self.now, expires=expires, partial=partial),
-            Reserve(name, amount, instant(expires), partial=partial),
-        )
+        self._reserve(amount, ttl, partial=partial)
 
+    @rule(amounts=st.lists(st.integers(1, 9), min_size=1, max_size=3), spent=st.integers(0, 6))
+    def hold_and_capture_later(self, amounts: list[int], spent: int) -> None:
+        names = [self._reserve(amount, 40, partial=True) for amount in amounts]
+        for name in names:
+            self.now += 4
+            if name in self.naive.holds:
+                self._capture(name, spent, cap=True)
+
+    @precondition(lambda self: not self.naive.debt)
     @rule(amount=AMOUNTS, grant=st.integers(0, 9), wait=WAITS)
     def claw_back(self, amount: int, grant: int, wait: int) -> None:
         self.now += wait
@@ -154,12 +152,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(hold=st.integers(0, 99), amount=AMOUNTS | st.none(), cap=st.booleans(), wait=WAITS)
     def capture(self, hold: int, amount: int | None, cap: bool, wait: int) -> None:
         self.now += wait
-        name = self._pick(hold)
-        self._settle(
-            lambda naive: naive.capture(name, amount, self.now, cap=cap),
-            name,
-            Capture(amount, "cap" if cap else "refuse"),
-        )
+        self._capture(self._pick(hold), amount, cap=cap)
 
     @precondition(lambda self: self.naive.holds)
     @rule(hold=st.integers(0, 99), wait=WAITS)
@@ -223,7 +216,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def _name(self, kind: str) -> str:
         self.names += 1
-        return f"{kind} {self.names:03}"
+        return f"{kind} {999 - self.names}"  # the order of names is not that of creation
 
     def _pick(self, number: int) -> str:
         """Some hold; an open one, if there is one, four times out of five."""
@@ -231,6 +224,21 @@ class LedgerMachine(RuleBasedStateMachine):
         opened = [name for name in names if self.naive.holds[name].status == "open"]
         chosen = opened if opened and number % 5 else names
         return chosen[number // 5 % len(chosen)]
+
+    def _reserve(self, amount: int, ttl: int, *, partial: bool) -> str:
+        name, expires = self._name("hold"), self.now + ttl
+        self._step(
+            lambda naive: naive.reserve(name, amount, self.now, expires=expires, partial=partial),
+            Reserve(name, amount, instant(expires), partial=partial),
+        )
+        return name
+
+    def _capture(self, name: str, amount: int | None, *, cap: bool) -> None:
+        self._settle(
+            lambda naive: naive.capture(name, amount, self.now, cap=cap),
+            name,
+            Capture(amount, "cap" if cap else "refuse"),
+        )
 
     def _settle(
         self, naively: Callable[[NaiveLedger], None], hold_id: str, command: HoldCommand
@@ -249,17 +257,18 @@ class LedgerMachine(RuleBasedStateMachine):
         before = self.driver.snapshot()
         last = before.account.last_entry_at
         due = self.plan.due(-1 if last is None else second_of(last), self.now)
-        ended = self.plan.ended_series()
+        ended, suspended = self.plan.ended_series(), self.plan.suspended_series()
         tried = copy.deepcopy(self.naive)
         refused = None
         try:
-            tried.refresh(due, ended, self.now)
+            tried.refresh(due, ended, suspended, self.now)
             naively(tried)
         except Refused as refusal:
             refused = refusal.code
         else:
             self.naive = tried
-        step = Step(instant(self.now), allotment_of(due, ended), command, hold_id, hold_command)
+        allotment = allotment_of(due, ended, suspended)
+        step = Step(instant(self.now), allotment, command, hold_id, hold_command)
         answer = self._ask(step)
         if isinstance(answer, GatekeeperError):
             assert answer.code == refused

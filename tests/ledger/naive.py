@@ -47,6 +47,7 @@ class Shelf:
     mints: bool = False
     left: int | None = None
     meter: str | None = None
+    paused: bool = False
     closed: bool = False
 
     def is_over(self, now: int) -> bool:
@@ -89,7 +90,7 @@ class NaiveLedger:
 
     # -- what can be asked ------------------------------------------------------------------------
 
-    def refresh(self, due: list[Due], ended: set[str], now: int) -> None:
+    def refresh(self, due: list[Due], ended: set[str], suspended: set[str], now: int) -> None:
         """Give what is due and take away what is over."""
         for one in due:
             self._give_due(one, now)
@@ -101,6 +102,7 @@ class NaiveLedger:
                 if shelf.series is not None and shelf.series not in ended and not shelf.closed:
                     self.lapsed.append((shelf.series, shelf.end, len(self._free(shelf))))
                 self._close(shelf)
+            shelf.paused = shelf.series in suspended
 
     def grant(
         self, name: str, amount: int, now: int, *, priority: int, expires: int | None, source: str
@@ -247,7 +249,7 @@ class NaiveLedger:
             if shelf.is_over(now):
                 continue
             if shelf.mints:
-                wanted = amount - len(found)
+                wanted = 0 if shelf.paused else amount - len(found)
                 count = wanted if shelf.left is None else min(wanted, shelf.left)
                 found += [Credit(shelf) for _ in range(count)]
             else:

@@ -33,11 +33,12 @@ class Schedule:
     once: int = 0
     paid: set[int] = field(default_factory=set)
     ended: bool = False
+    suspended: bool = False
 
     def due(self, since: int, now: int) -> list[Due]:
         """What is due now; with a rollover, of every window since the last change as well."""
         found = [] if self.once == 0 else [Due("once", "once", self.once)]
-        if self.ended:
+        if self.ended or self.suspended:
             return found
         window = now // WINDOW_SECONDS
         in_grace = now % WINDOW_SECONDS < GRACE_SECONDS and since < window * WINDOW_SECONDS
@@ -55,6 +56,10 @@ class Schedule:
     def ended_series(self) -> set[str]:
         """The series that will not be renewed."""
         return {"plan", "overage"} if self.ended else set()
+
+    def suspended_series(self) -> set[str]:
+        """The series that make nothing new for now."""
+        return {"plan", "overage"} if self.suspended else set()
 
     def _window(self, number: int) -> Due:
         start = number * WINDOW_SECONDS
@@ -85,7 +90,7 @@ class Schedule:
         )
 
 
-def allotment_of(due: list[Due], ended: set[str]) -> Allotment:
+def allotment_of(due: list[Due], ended: set[str], suspended: set[str]) -> Allotment:
     """The same facts in the engine's words."""
     targets = [
         Target(
@@ -104,4 +109,4 @@ def allotment_of(due: list[Due], ended: set[str]) -> Allotment:
         )
         for one in due
     ]
-    return Allotment(tuple(targets), frozenset(ended))
+    return Allotment(tuple(targets), frozenset(ended), frozenset(suspended))

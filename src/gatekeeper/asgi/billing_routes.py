@@ -98,10 +98,12 @@ class _Pages:
         """Begin to buy; the answer says where to send the person."""
         who = await self._who(request)
         body = await _json(request, CheckoutBody)
+        key = request.headers.get("idempotency-key")
         link = await self._gate.checkout(
             who.customer,
             body.price,
             quantity=body.quantity,
+            idempotency_key=None if key is None else check_id(key, "idempotency key"),
             success_url=self._absolute(request, self._success_url),
             cancel_url=self._absolute(request, self._cancel_url),
         )

@@ -8,7 +8,7 @@ import anyio
 import typer
 
 from gatekeeper._version import __version__
-from gatekeeper.cli import db, stripe, worker
+from gatekeeper.cli import db, events, stripe, worker
 from gatekeeper.cli.loading import GateArgument, load_gate
 from gatekeeper.errors import GatekeeperError
 from gatekeeper.ledger import Balance
@@ -21,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(db.app, name="db")
+app.add_typer(events.app, name="events")
 app.add_typer(stripe.app, name="stripe")
 app.command(name="stripe-sim")(stripe.simulate)
 app.command(name="worker")(worker.work)

@@ -340,12 +340,19 @@ class JoinedCredits:
         )
 
     def extend(
-        self, hold_id: str, ttl: timedelta | None = None, *, customer: str | None = None
+        self,
+        hold_id: str,
+        ttl: timedelta | None = None,
+        *,
+        add_amount: int = 0,
+        customer: str | None = None,
     ) -> Hold:
         """See `accounts.extend`."""
         wanted = self._rules.hold_ttl if ttl is None else ttl
         return self._joined.run(
-            lambda tx: accounts.extend(tx, self._rules, hold_id, wanted, customer=customer)
+            lambda tx: accounts.extend(
+                tx, self._rules, hold_id, wanted, add_amount=add_amount, customer=customer
+            )
         )
 
     def grant(

@@ -76,6 +76,14 @@ def attach_session(
     return purchase
 
 
+def abandon(tx: Transaction, purchase_id: str) -> None:
+    """Note that a purchase has got no session, unless the same request has one by now; made once
+    more, the request brings it back."""
+    purchase = tx.purchases.get(purchase_id, lock=True)
+    if purchase is not None and purchase.checkout_session_id is None:
+        tx.purchases.save(replace(purchase, status=PurchaseStatus.EXPIRED, settled_at=tx.now()))
+
+
 def fulfil(
     tx: Transaction, rules: Rules, stamp: Stamp, session: Session, *, failed: bool = False
 ) -> Purchase | None:

@@ -190,13 +190,21 @@ class Purchases(ABC):
     def by_session(self, checkout_session_id: str, *, lock: bool = False) -> Purchase | None:
         """A purchase by Stripe's checkout session."""
 
+    @abstractmethod
+    def pending(self, customer: str) -> Sequence[Purchase]:
+        """The purchases of a customer of which nothing has come yet, the oldest first."""
+
 
 class Inbox(ABC):
     """Received events: the queue of the dispatcher."""
 
     @abstractmethod
     def insert(self, event: InboxEvent) -> bool:
-        """Store an event; False if its key is there already."""
+        """Store an event; False if its key is there already.
+
+        A pending event that is there as a dead letter is brought back: its body is taken, it is
+        due when the new one is, and its attempts begin afresh.
+        """
 
     @abstractmethod
     def get(self, key: str) -> InboxEvent | None:
@@ -219,8 +227,34 @@ class Inbox(ABC):
         *,
         due_at: datetime | None = None,
         error: str | None = None,
-    ) -> None:
-        """End a lease: done, dead, ignored, or pending again at `due_at`."""
+        lease: datetime | None = None,
+        counted: bool = True,
+    ) -> bool:
+        """End a lease: done, dead, ignored, or pending again at `due_at`.
+
+        Args:
+            lease: write only if the event's lease is still the one that ends at this instant, so
+                that nobody overwrites what the next claimer has made of the event.
+            counted: False takes the attempt back that was counted on claiming.
+
+        Returns:
+            Whether it was written.
+        """
+
+    @abstractmethod
+    def renew(self, object_key: str, lease: datetime, lease_until: datetime) -> bool:
+        """Prolong the lease of an object and of its unsettled events; False if it is not the one
+        that ends at `lease` any more: somebody else has the object, or nobody."""
+
+    @abstractmethod
+    def retry(self, at: datetime, *, key: str | None = None, forget: str | None = None) -> int:
+        """Make dead events pending again, due at an instant, with no attempts; returns how many.
+
+        Args:
+            key: this one alone, which may be done too; an ignored one stays ignored.
+            forget: the completion that is taken off the event of `key`, so that this part of the
+                work is done again.
+        """
 
     @abstractmethod
     def completed(self, key: str) -> frozenset[str]:

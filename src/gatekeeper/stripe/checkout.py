@@ -12,6 +12,7 @@ from gatekeeper.catalog import PriceEntry
 from gatekeeper.errors import (
     ConfigurationError,
     ConflictError,
+    GatekeeperError,
     InvalidAmountError,
     InvalidInputError,
     NotFoundError,
@@ -24,6 +25,7 @@ from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import PriceRecord, Purchase, PurchaseStatus
 from gatekeeper.stripe.client import Obj, StripeGateway
 from gatekeeper.stripe.identities import StripeIdentities
+from gatekeeper.stripe.open_checkouts import find_open, may_try, trial_days_of
 from gatekeeper.stripe.price_check import differences_of
 from gatekeeper.stripe.webhooks.handlers import Projections
 from gatekeeper.types import MAX_AMOUNT, check_amount, check_id
@@ -74,7 +76,8 @@ class Checkout:
         """Start a checkout for a price of the catalogue, by its lookup key.
 
         The same `idempotency_key` of the same customer gives the same session while it is open,
-        and another one once it has expired. `{PURCHASE_ID}` in `success_url` is replaced.
+        and another one once it has expired. So does, without a key, the same subscription with the
+        same URLs. `{PURCHASE_ID}` in `success_url` is replaced.
 
         Raises:
             UnknownNameError: the catalogue has no such price.
@@ -90,24 +93,31 @@ class Checkout:
         for url in (success_url, cancel_url):
             _check_url(url)
         price_id = await self._price_id(entry)
-        wanted = await self._opened(customer, entry, quantity, idempotency_key)
+        if entry.price.every is not None:
+            same = await self._same(customer, entry, quantity, success_url, cancel_url)
+            if same is not None and idempotency_key is None:
+                return same
+        wanted, trial_days = await self._opened(customer, entry, quantity, idempotency_key)
         running = await self._running(wanted)
         if running is not None:
             return running
 
         async def create(stripe_customer: str) -> Obj:
-            params = await self._params(wanted, entry, price_id, stripe_customer)
+            params = _params(wanted, price_id, stripe_customer, trial_days)
             urls = {
                 "success_url": success_url.replace(PURCHASE_ID, wanted.id),
                 "cancel_url": cancel_url,
             }
-            # Another Stripe customer or another try is another request; all else is the same.
-            key = (
-                f"gatekeeper-{wanted.id}-{stripe_customer}-{wanted.checkout_session_id or 'first'}"
-            )
+            # Another Stripe customer, trial or try is another request; all else is the same.
+            tried = wanted.checkout_session_id or "first"
+            key = f"gatekeeper-{wanted.id}-{trial_days or 0}-{stripe_customer}-{tried}"
             return await self._gateway.create_checkout_session({**params, **urls}, key[:255])
 
-        session = await self._with_customer(customer, create)
+        try:
+            session = await self._with_customer(customer, create)
+        except GatekeeperError:  # nobody has its link: it is in the way of no other's trial
+            await self._store.write(lambda tx: purchases.abandon(tx, wanted.id))
+            raise
 
         def attach(tx: Transaction) -> Purchase | None:
             replaces = wanted.checkout_session_id
@@ -180,8 +190,9 @@ class Checkout:
 
     async def _opened(
         self, customer: str, entry: PriceEntry, quantity: int, idempotency_key: str | None
-    ) -> Purchase:
-        """The purchase's row, written before anybody is sent anywhere."""
+    ) -> tuple[Purchase, int | None]:
+        """The purchase's row, written before anybody is sent anywhere, and the days of its trial,
+        decided under the lock of the customer's row."""
         purchase_id = f"pur_{uuid7().hex}"
         if idempotency_key is not None:
             check_id(idempotency_key, "idempotency key")
@@ -189,9 +200,9 @@ class Checkout:
             purchase_id = f"pur_{hashlib.sha256(scoped).hexdigest()[:32]}"
         await self._identities.ensure(customer)
 
-        def work(tx: Transaction) -> Purchase:
+        def work(tx: Transaction) -> tuple[Purchase, int | None]:
             tx.customers.get(customer, lock=True)  # the same request, twice at once: one by one
-            return purchases.open_purchase(
+            opened = purchases.open_purchase(
                 tx,
                 Purchase(
                     id=purchase_id,
@@ -203,8 +214,28 @@ class Checkout:
                     created_at=tx.now(),
                 ),
             )
+            trial_days = trial_days_of(entry)
+            if trial_days is not None and not may_try(tx, self._rules, opened):
+                trial_days = None
+            return opened, trial_days
 
         return await self._store.write(work)
+
+    async def _same(
+        self, customer: str, entry: PriceEntry, quantity: int, success_url: str, cancel_url: str
+    ) -> CheckoutLink | None:
+        """The link to the customer's open checkout of this subscription, if there is one."""
+        check_id(customer, "customer")
+        open_ones = await find_open(self._gateway, self._store, self._sessions, customer)
+        for purchase, session in open_ones:
+            asked = (entry.price.lookup_key, quantity)
+            urls = (success_url.replace(PURCHASE_ID, purchase.id), cancel_url)
+            if (purchase.price_lookup_key, purchase.quantity) == asked and urls == (
+                session.get("success_url"),
+                session.get("cancel_url"),
+            ):
+                return CheckoutLink(purchase.id, session["id"], session["url"])
+        return None
 
     async def _running(self, purchase: Purchase) -> CheckoutLink | None:
         """The link to the session that the purchase has already, if it is still open."""
@@ -219,30 +250,6 @@ class Checkout:
                 "The checkout of this idempotency key has been completed.", purchase=purchase.id
             )
         return None
-
-    async def _params(
-        self, purchase: Purchase, entry: PriceEntry, price_id: str, stripe_customer: str
-    ) -> Mapping[str, Any]:
-        noted = {"gatekeeper_purchase": purchase.id}  # for people; nothing is read from it
-        params: dict[str, Any] = {
-            "mode": purchase.mode,
-            "customer": stripe_customer,
-            "client_reference_id": purchase.id,
-            "line_items": [{"price": price_id, "quantity": purchase.quantity}],
-            "metadata": noted,
-        }
-        if purchase.mode == "payment":
-            return {**params, "payment_intent_data": {"metadata": noted}}
-        data: dict[str, Any] = {"metadata": noted}
-        trial_days = None if entry.plan is None else entry.plan.trial_days
-        if trial_days is not None and await self._is_new(purchase.customer):
-            data["trial_period_days"] = trial_days
-        return {**params, "subscription_data": data}
-
-    async def _is_new(self, customer: str) -> bool:
-        """Whether the customer never had a subscription: a trial is for those alone."""
-        state = await self._store.read(lambda tx: tx.customers.state(customer))
-        return state is None or not state.items
 
     async def _with_customer(self, customer: str, ask: Callable[[str], Awaitable[T]]) -> T:
         """Ask Stripe something about the customer, whom it may have deleted since."""
@@ -260,6 +267,25 @@ class Checkout:
         if purchase is None or purchase.customer != customer:
             raise NotFoundError("There is no such purchase.")
         return purchase
+
+
+def _params(
+    purchase: Purchase, price_id: str, stripe_customer: str, trial_days: int | None
+) -> Mapping[str, Any]:
+    noted = {"gatekeeper_purchase": purchase.id}  # for people; nothing is read from it
+    params: dict[str, Any] = {
+        "mode": purchase.mode,
+        "customer": stripe_customer,
+        "client_reference_id": purchase.id,
+        "line_items": [{"price": price_id, "quantity": purchase.quantity}],
+        "metadata": noted,
+    }
+    if purchase.mode == "payment":
+        return {**params, "payment_intent_data": {"metadata": noted}}
+    data: dict[str, Any] = {"metadata": noted}
+    if trial_days is not None:
+        data["trial_period_days"] = trial_days
+    return {**params, "subscription_data": data}
 
 
 def _check_quantity(entry: PriceEntry, quantity: int) -> None:

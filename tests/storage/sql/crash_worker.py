@@ -4,12 +4,12 @@ import asyncio
 import sys
 import time
 
+from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.sql.store import store_for
-from gatekeeper.storage.sql.transaction import SqlTransaction
 from gatekeeper.testing.conformance.storage import samples
 
 
-def half(tx: SqlTransaction) -> None:
+def half(tx: Transaction) -> None:
     """Write a little of everything, and never come to the end."""
     samples.fund(tx, 100, grant_id="grant_2")
     samples.hold(tx, "hold_2")

@@ -6,10 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from gatekeeper.storage.port import MAX_EVENTS_PER_OBJECT
+from gatekeeper.storage.port import MAX_EVENTS_PER_OBJECT, Transaction
 from gatekeeper.storage.records import EventStatus, InboxEvent
 from gatekeeper.storage.sql.store import SqlStore, store_for
-from gatekeeper.storage.sql.transaction import SqlTransaction
 from gatekeeper.testing.conformance.storage import samples
 from gatekeeper.testing.conformance.storage.samples import NOW, SECOND
 from tests.storage.sql.two import two_transactions
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.anyio
 LEASE = timedelta(minutes=5)
 
 
-def claim(tx: SqlTransaction, limit: int = 10) -> list[str]:
+def claim(tx: Transaction, limit: int = 10) -> list[str]:
     return [event.key for event in tx.inbox.claim(NOW, NOW + LEASE, limit)]
 
 
@@ -27,12 +26,8 @@ async def test_what_is_being_claimed_is_skipped_without_waiting(
     migrated_postgres_url: str,
 ) -> None:
     async with two_transactions(migrated_postgres_url) as (first, second, _):
-        for number in (1, 2):
-            await first.do(
-                lambda tx, number=number: tx.inbox.insert(
-                    samples.event(f"evt_{number}", about=f"sub_{number}", age=9 - number)
-                )
-            )
+        await first.do(lambda tx: tx.inbox.insert(samples.event("evt_1", about="sub_1", age=2)))
+        await first.do(lambda tx: tx.inbox.insert(samples.event("evt_2", about="sub_2", age=1)))
         await first.commit()
         assert await first.do(lambda tx: claim(tx, limit=1)) == ["evt_1"]
         assert await second.do(claim) == ["evt_2"]
@@ -60,8 +55,8 @@ async def test_an_event_that_comes_while_its_object_is_claimed_is_nobody_elses(
 
 async def test_two_events_settled_at_once_free_their_object(migrated_postgres_url: str) -> None:
     async with two_transactions(migrated_postgres_url) as (first, second, observer):
-        for key in ("evt_1", "evt_2"):
-            await first.do(lambda tx, key=key: tx.inbox.insert(samples.event(key)))
+        await first.do(lambda tx: tx.inbox.insert(samples.event("evt_1")))
+        await first.do(lambda tx: tx.inbox.insert(samples.event("evt_2")))
         await first.do(claim)
         await first.commit()
         await first.do(lambda tx: tx.inbox.settle("evt_1", EventStatus.DONE))
@@ -113,7 +108,7 @@ async def test_a_message_that_is_being_claimed_is_skipped_and_what_follows_it_wa
         await first.do(lambda tx: tx.outbox.add(messages))
         await first.commit()
 
-        def claim_one(tx: SqlTransaction) -> list[str]:
+        def claim_one(tx: Transaction) -> list[str]:
             return [message.id for message in tx.outbox.claim(NOW, NOW + LEASE, 1)]
 
         assert await first.do(claim_one) == ["msg_1"]
@@ -129,7 +124,7 @@ async def test_a_message_that_is_being_claimed_is_skipped_and_what_follows_it_wa
 async def test_many_claimers_share_the_events_and_no_object(database_url: str) -> None:
     async with store_for(database_url) as store:
 
-        def fill(tx: SqlTransaction) -> None:
+        def fill(tx: Transaction) -> None:
             for number in range(120):
                 about = f"sub_{number % 30}"
                 tx.inbox.insert(samples.event(f"evt_{number}", about=about, age=200 - number))
@@ -157,7 +152,7 @@ async def test_a_claim_brings_a_bounded_part_of_a_flood_and_the_rest_later(
 ) -> None:
     total = MAX_EVENTS_PER_OBJECT + 5
 
-    def fill(tx: SqlTransaction) -> None:
+    def fill(tx: Transaction) -> None:
         for number in range(total):
             tx.inbox.insert(samples.event(f"evt_{number:03}", age=total - number))
 
@@ -166,7 +161,7 @@ async def test_a_claim_brings_a_bounded_part_of_a_flood_and_the_rest_later(
     assert first == [f"evt_{number:03}" for number in range(MAX_EVENTS_PER_OBJECT)]
     assert await store.write(claim) == []
 
-    def settle_all(tx: SqlTransaction) -> None:
+    def settle_all(tx: Transaction) -> None:
         for key in first:
             tx.inbox.settle(key, EventStatus.DONE)
 
@@ -180,7 +175,7 @@ async def test_a_lapsed_lease_does_not_keep_its_object_when_its_successor_is_set
     """The first claimer died with events that the second one's claim did not bring."""
     total = MAX_EVENTS_PER_OBJECT + 1
 
-    def fill(tx: SqlTransaction) -> None:
+    def fill(tx: Transaction) -> None:
         for number in range(1, total):
             tx.inbox.insert(samples.event(f"evt_{number:03}", age=total - number))
 
@@ -191,7 +186,7 @@ async def test_a_lapsed_lease_does_not_keep_its_object_when_its_successor_is_set
     second = await store.write(lambda tx: tx.inbox.claim(later, later + LEASE, 1))
     assert [second[0].key, second[-1].key] == ["evt_000", "evt_099"]
 
-    def settle_all(tx: SqlTransaction) -> None:
+    def settle_all(tx: Transaction) -> None:
         for event in second:
             tx.inbox.settle(event.key, EventStatus.DONE)
 

@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session, scoped_session
 
 from gatekeeper.errors import HostTransactionError, TransactionConflictError
 from gatekeeper.storage.joined import refuse_joined
+from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.sql.sqlite_runner import SqliteOptions
 from gatekeeper.storage.sql.store import SqlStore, store_for
-from gatekeeper.storage.sql.transaction import SqlTransaction
 from gatekeeper.testing.conformance.storage import samples
 from tests.storage.sql.hosts import Order, SyncHost, async_host, sqlite_host
 
@@ -41,7 +41,7 @@ async def posted(store: SqlStore) -> int:
 async def test_both_are_committed_together(store: SqlStore, host: SyncHost) -> None:
     called: list[str] = []
 
-    def work(tx: SqlTransaction) -> None:
+    def work(tx: Transaction) -> None:
         samples.fund(tx, 100)
         tx.after_commit(lambda: called.append("committed"))
 

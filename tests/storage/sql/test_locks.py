@@ -1,13 +1,14 @@
 """What two PostgreSQL transactions at once see of each other."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
 from gatekeeper.errors import TransactionConflictError
 from gatekeeper.ledger import Reserve, apply
+from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.sql.store import store_for
-from gatekeeper.storage.sql.transaction import SqlTransaction
 from gatekeeper.testing.conformance.storage import samples
 from gatekeeper.testing.conformance.storage.samples import HOUR, NOW
 from tests.storage.sql.two import two_transactions
@@ -89,11 +90,11 @@ async def test_the_clock_moves_on_inside_a_transaction(migrated_postgres_url: st
 async def test_a_deadlock_is_run_again_until_both_are_done(migrated_postgres_url: str) -> None:
     async with store_for(migrated_postgres_url) as store:
         for one in ("ada", "bob"):
-            await store.write(lambda tx, one=one: samples.fund(tx, 100, one))
+            await store.write(partial(samples.fund, amount=100, customer_id=one))
         runs: list[str] = []
         locked: set[str] = set()
 
-        def lock_both(tx: SqlTransaction, first: str, second: str) -> None:
+        def lock_both(tx: Transaction, first: str, second: str) -> None:
             runs.append(first)
             tx.ledger.account(first, "credits", lock=True)
             locked.add(first)
@@ -101,7 +102,7 @@ async def test_a_deadlock_is_run_again_until_both_are_done(migrated_postgres_url
             samples.fund(tx, 1, first, grant_id=f"from_{first}")
             samples.fund(tx, 1, second, grant_id=f"from_{first}")
 
-        def wait_for_both(tx: SqlTransaction) -> None:
+        def wait_for_both(tx: Transaction) -> None:
             """Until each transaction has its first lock (the database is asked, since the
             greenlets of one loop can't wait for each other)."""
             while len(locked) < 2:
@@ -112,11 +113,10 @@ async def test_a_deadlock_is_run_again_until_both_are_done(migrated_postgres_url
             store.write(lambda tx: lock_both(tx, "bob", "ada")),
         )
         assert len(runs) > 2, "they never met"
-        for one in ("ada", "bob"):
-            account = await store.read(
-                lambda tx, one=one: tx.ledger.account(one, "credits", lock=False)
-            )
-            assert account.posted == 102
+        accounts = await store.read(
+            lambda tx: [tx.ledger.account(one, "credits", lock=False) for one in ("ada", "bob")]
+        )
+        assert [account.posted for account in accounts] == [102, 102]
 
 
 async def test_a_read_sees_one_moment_only(database_url: str) -> None:
@@ -125,7 +125,7 @@ async def test_a_read_sees_one_moment_only(database_url: str) -> None:
         await store.write(lambda tx: tx.customers.insert(samples.customer()))
         loop = asyncio.get_running_loop()
 
-        def look_twice(tx: SqlTransaction) -> tuple[object, object]:
+        def look_twice(tx: Transaction) -> tuple[object, object]:
             before = tx.customers.get("ada")
             done = asyncio.run_coroutine_threadsafe(change(), loop)
             while not done.done():

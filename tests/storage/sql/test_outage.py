@@ -11,11 +11,12 @@ from sqlalchemy import Connection, event, text
 
 from gatekeeper.errors import StoreUnavailableError, TransactionConflictError
 from gatekeeper.storage.migrations import upgrade
+from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.sql.postgresql_runner import PostgresqlOptions, PostgresqlRunner
 from gatekeeper.storage.sql.store import SqlStore, store_for
-from gatekeeper.storage.sql.transaction import SqlTransaction
 from gatekeeper.testing.conformance.storage import samples
 from tests.services.postgres import PostgresServer, PrivatePostgres
+from tests.storage.sql.two import connection_of
 
 pytestmark = pytest.mark.anyio
 
@@ -99,7 +100,7 @@ def stopped(pids: list[int]) -> Iterator[None]:
 async def test_a_server_that_dies_in_mid_transaction_has_changed_nothing(
     outage_store: SqlStore, private_postgres: PrivatePostgres
 ) -> None:
-    def work(tx: SqlTransaction) -> None:
+    def work(tx: Transaction) -> None:
         tx.customers.insert(samples.customer())
         private_postgres.kill()
         tx.customers.touch("ada")
@@ -129,7 +130,7 @@ async def test_a_pool_that_is_used_up_is_unavailable(outage_store: SqlStore) -> 
     release, both = asyncio.Event(), asyncio.Barrier(3)
     arrivals: list[asyncio.Future[int]] = []
 
-    def hold_on(tx: SqlTransaction) -> None:
+    def hold_on(tx: Transaction) -> None:
         arrivals.append(asyncio.ensure_future(both.wait()))
         while not release.is_set():
             tx.now()
@@ -171,7 +172,7 @@ async def test_a_connection_lost_at_commit_leaves_the_outcome_open_and_runs_noth
     ended = break_the_next_commit(outage_store, private_postgres.server)
     runs: list[int] = []
 
-    def work(tx: SqlTransaction) -> bool:
+    def work(tx: Transaction) -> bool:
         runs.append(1)
         return tx.customers.insert(samples.customer())
 
@@ -202,7 +203,7 @@ async def test_a_conflict_at_commit_is_certain_and_run_again(
         private_postgres.server.sql(statement)
     runs: list[int] = []
 
-    def work(tx: SqlTransaction) -> bool:
+    def work(tx: Transaction) -> bool:
         runs.append(1)
         return tx.customers.insert(samples.customer())
 
@@ -225,9 +226,9 @@ async def test_a_standby_takes_no_writes(
 async def test_a_statement_that_the_server_cancels_gives_way(
     outage_store: SqlStore, private_postgres: PrivatePostgres
 ) -> None:
-    def work(tx: SqlTransaction) -> None:
-        tx._connection.execute(text("SET LOCAL statement_timeout = 50"))
-        tx._connection.execute(text("SELECT pg_sleep(10)"))
+    def work(tx: Transaction) -> None:
+        connection_of(tx).execute(text("SET LOCAL statement_timeout = 50"))
+        connection_of(tx).execute(text("SELECT pg_sleep(10)"))
 
     with pytest.raises(TransactionConflictError):
         await outage_store.write(work)

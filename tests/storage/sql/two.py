@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.sql.dialects import POSTGRESQL
 from gatekeeper.storage.sql.transaction import SqlTransaction
 
@@ -22,7 +23,7 @@ class Stepper:
         self.connection = connection
         self.pid = pid
 
-    async def do(self, work: Callable[[SqlTransaction], T]) -> T:
+    async def do(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in the open transaction."""
         return await self.connection.run_sync(
             lambda connection: work(SqlTransaction(connection, POSTGRESQL))
@@ -70,3 +71,9 @@ async def two_transactions(url: str) -> AsyncIterator[tuple[Stepper, Stepper, Ob
             yield Stepper(first, pids[0]), Stepper(second, pids[1]), Observer(engine)
     finally:
         await engine.dispose()
+
+
+def connection_of(tx: Transaction) -> Connection:
+    """The connection under a transaction, for statements that the port has no word for."""
+    assert isinstance(tx, SqlTransaction)
+    return tx._connection

@@ -29,10 +29,13 @@ class MemoryInbox(Inbox):
         self._tickets: Table[str, _Tickets] = Table(journal)
 
     def insert(self, event: InboxEvent) -> bool:
-        if event.key in self._events:
-            return False
-        self._put(event)
-        return True
+        stored = self._events.get(event.key)
+        if stored is None:
+            self._put(event)
+            return True
+        if stored.status is EventStatus.DEAD and event.status is EventStatus.PENDING:
+            self._put(replace(_afresh(stored, event.due_at), payload=event.payload))
+        return False
 
     def get(self, key: str) -> InboxEvent | None:
         return self._events.get(key)
@@ -64,18 +67,49 @@ class MemoryInbox(Inbox):
         *,
         due_at: datetime | None = None,
         error: str | None = None,
-    ) -> None:
+        lease: datetime | None = None,
+        counted: bool = True,
+    ) -> bool:
         event = self._events.get(key)
-        if event is not None:
-            self._put(
-                replace(
-                    event,
-                    status=status,
-                    due_at=due_at or event.due_at,
-                    leased_until=None,
-                    last_error=error,
-                )
+        if event is None or lease not in (None, event.leased_until):
+            return False
+        self._put(
+            replace(
+                event,
+                status=status,
+                due_at=due_at or event.due_at,
+                leased_until=None,
+                last_error=error,
+                attempts=event.attempts if counted else event.attempts - 1,
             )
+        )
+        return True
+
+    def renew(self, object_key: str, lease: datetime, lease_until: datetime) -> bool:
+        held = [
+            event
+            for key, _ in self._pending.items()
+            if (event := self._events.get(key)) is not None
+            and (event.object_key, event.leased_until) == (object_key, lease)
+        ]
+        for event in held:
+            self._put(replace(event, leased_until=lease_until))
+        return bool(held)
+
+    def retry(self, at: datetime, *, key: str | None = None, forget: str | None = None) -> int:
+        if key is None:
+            again = [one for one in self._events.values() if one.status is EventStatus.DEAD]
+        else:
+            found = self._events.get(key)
+            ended = {EventStatus.DEAD, EventStatus.DONE}
+            again = [] if found is None or found.status not in ended else [found]
+        for event in again:
+            self._put(_afresh(event, at))
+            if key is not None:
+                kept = dict(self._completions.get(key) or {})
+                kept.pop(forget or "", None)
+                self._completions.put(key, kept)
+        return len(again)
 
     def completed(self, key: str) -> frozenset[str]:
         return frozenset(self._completions.get(key) or ())
@@ -130,6 +164,17 @@ class MemoryInbox(Inbox):
             self._pending.put(event.key, None)
         else:
             self._pending.delete(event.key)
+
+
+def _afresh(event: InboxEvent, due_at: datetime) -> InboxEvent:
+    return replace(
+        event,
+        status=EventStatus.PENDING,
+        attempts=0,
+        due_at=due_at,
+        leased_until=None,
+        last_error=None,
+    )
 
 
 def _is_leased(event: InboxEvent, now: datetime) -> bool:

@@ -1,9 +1,11 @@
 """Purchases, in memory."""
 
+from collections.abc import Sequence
+
 from gatekeeper.errors import ConflictError
 from gatekeeper.storage.memory.tables import Journal, Table
 from gatekeeper.storage.port import Purchases
-from gatekeeper.storage.records import Purchase
+from gatekeeper.storage.records import Purchase, PurchaseStatus
 
 
 class MemoryPurchases(Purchases):
@@ -33,6 +35,14 @@ class MemoryPurchases(Purchases):
     def by_session(self, checkout_session_id: str, *, lock: bool = False) -> Purchase | None:
         purchase_id = self._by_session.get(checkout_session_id)
         return None if purchase_id is None else self._purchases.get(purchase_id)
+
+    def pending(self, customer: str) -> Sequence[Purchase]:
+        found = (
+            one
+            for one in self._purchases.values()
+            if one.customer == customer and one.status is PurchaseStatus.PENDING
+        )
+        return tuple(sorted(found, key=lambda one: (one.created_at, one.id)))
 
     def _claim_session(self, purchase: Purchase) -> None:
         session = purchase.checkout_session_id

@@ -20,8 +20,8 @@ from gatekeeper.storage.migrations.check import (
     check_schema,
     schema_status,
 )
+from gatekeeper.storage.migrations.environment import VERSION_TABLE
 from gatekeeper.storage.migrations.upgrade import (
-    VERSION_TABLE,
     Upgrade,
     current,
     head,

@@ -1,26 +1,6 @@
-"""Run by Alembic for every command; `upgrade.py` gives it what it needs."""
+"""Alembic loads this file by its path, for every command."""
 
-from typing import Any
+# Loaded so, it is no part of the package to those who measure coverage.
+from gatekeeper.storage.migrations.environment import run_environment  # pragma: no cover - above
 
-from alembic import context
-
-from gatekeeper.errors import ConfigurationError
-from gatekeeper.storage.migrations.upgrade import VERSION_TABLE
-from gatekeeper.storage.sql.tables import metadata
-
-attributes = context.config.attributes
-options: dict[str, Any] = {
-    "target_metadata": metadata,
-    "version_table": VERSION_TABLE,
-    "transactional_ddl": True,
-}
-
-if context.is_offline_mode():
-    context.configure(dialect_name=attributes["dialect_name"], literal_binds=True, **options)
-elif "connection" in attributes:
-    context.configure(connection=attributes["connection"], **options)
-else:
-    raise ConfigurationError("Run `gatekeeper db upgrade`: it knows the database.")
-
-with context.begin_transaction():
-    context.run_migrations()
+run_environment()  # pragma: no cover - above

@@ -20,6 +20,7 @@ from sqlalchemy.pool import NullPool
 from gatekeeper.errors import ConfigurationError
 from gatekeeper.storage.migrations.alone import alone_with_alembic
 from gatekeeper.storage.migrations.check import SCHEMA_VERSION, schema_status
+from gatekeeper.storage.migrations.environment import VERSION_TABLE
 from gatekeeper.storage.sql.dialects import POSTGRESQL, SQLITE
 from gatekeeper.storage.sql.errors import raise_named
 from gatekeeper.storage.sql.postgresql_runner import (
@@ -28,15 +29,11 @@ from gatekeeper.storage.sql.postgresql_runner import (
     split_url,
 )
 from gatekeeper.storage.sql.sqlite_runner import SqliteOptions, write_engine
-from gatekeeper.storage.sql.tables import TABLE_PREFIX
 
 T = TypeVar("T")
 
 Target = str | URL | Engine
 """A database: its URL, or a synchronous engine of the host's."""
-
-VERSION_TABLE: Final = TABLE_PREFIX + "alembic_version"
-"""Where Alembic keeps our revision, apart from the host's."""
 
 # The key is "gatekeep" in ASCII.
 _LOCK: Final = select(func.pg_advisory_xact_lock(0x6761_7465_6B65_6570))

@@ -7,9 +7,9 @@ through an event that arrives while the first one is being claimed.
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Boolean, and_, bindparam, exists, func, or_, select, update
+from sqlalchemy import Boolean, and_, bindparam, delete, exists, func, or_, select, update
 
 from gatekeeper.storage.port import MAX_EVENTS_PER_OBJECT, Inbox
 from gatekeeper.storage.records import EventStatus, InboxEvent
@@ -93,6 +93,8 @@ _SETTLE: Final = (
     .values(status=bindparam("to"), leased_until=None, last_error=bindparam("error"))
 )
 _SETTLE_UNTIL: Final = _SETTLE.values(due_at=bindparam("due"))
+_UNCOUNTED: Final = {"attempts": inbox.c.attempts - 1}
+_LEASE_IS: Final = inbox.c.leased_until == bindparam("lease")
 _FREE_OBJECT: Final = (
     update(inbox_objects)
     .where(
@@ -104,6 +106,41 @@ _FREE_OBJECT: Final = (
         ),
     )
     .values(leased_until=None)
+)
+
+_RENEW_OBJECT: Final = (
+    update(inbox_objects)
+    .where(
+        inbox_objects.c.object_key == bindparam("of_object"),
+        inbox_objects.c.leased_until == bindparam("lease"),
+    )
+    .values(leased_until=bindparam("until"))
+)
+_RENEW_EVENTS: Final = (
+    update(inbox)
+    .where(inbox.c.object_key == bindparam("of_object"), inbox.c.status == PENDING, _LEASE_IS)
+    .values(leased_until=bindparam("until"))
+)
+
+# -- trying again ---------------------------------------------------------------------------------
+
+_RETRY: Final = update(inbox).values(
+    status=EventStatus.PENDING,
+    attempts=0,
+    due_at=bindparam("due"),
+    leased_until=None,
+    last_error=None,
+)
+_RETRY_DEAD: Final = _RETRY.where(inbox.c.status == EventStatus.DEAD)
+_RETRY_ONE: Final = _RETRY.where(
+    inbox.c.key == bindparam("of_key"),
+    inbox.c.status.in_((EventStatus.DEAD, EventStatus.DONE)),
+)
+_BRING_BACK: Final = _RETRY_DEAD.where(inbox.c.key == bindparam("of_key")).values(
+    payload=bindparam("body")
+)
+_FORGET: Final = delete(completions).where(
+    completions.c.event_key == bindparam("of_key"), completions.c.handler == bindparam("name")
 )
 
 # -- the rest -------------------------------------------------------------------------------------
@@ -161,10 +198,13 @@ class SqlInbox(Aggregate, Inbox):
     """`Inbox` over the tables `inbox`, `inbox_objects` and `inbox_completions`."""
 
     def insert(self, event: InboxEvent) -> bool:
-        if not self._changed(self._dialect.insert_new(inbox), columns_of(event)):
-            return False
-        self._add_object(event.object_key)
-        return True
+        if self._changed(self._dialect.insert_new(inbox), columns_of(event)):
+            self._add_object(event.object_key)
+            return True
+        if event.status is EventStatus.PENDING:
+            which = {"of_key": event.key, "due": event.due_at, "body": event.payload}
+            self._connection.execute(_BRING_BACK, which)
+        return False
 
     def get(self, key: str) -> InboxEvent | None:
         rows = self._connection.execute(_GET, {"of_key": key})
@@ -190,17 +230,40 @@ class SqlInbox(Aggregate, Inbox):
         *,
         due_at: datetime | None = None,
         error: str | None = None,
-    ) -> None:
+        lease: datetime | None = None,
+        counted: bool = True,
+    ) -> bool:
         # Two events of one object may be settled at the same moment: without the lock, each would
         # see the other's lease and leave the object to both.
         of_object = self._connection.execute(_LOCK_OBJECT_OF, {"of_key": key}).scalar_one_or_none()
         kept = None if error is None else storable(error, max_chars=MAX_ERROR_CHARS)
-        which = {"of_key": key, "to": status, "error": kept}
-        if due_at is None:
-            self._connection.execute(_SETTLE, which)
-        else:
-            self._connection.execute(_SETTLE_UNTIL, {**which, "due": due_at})
+        which: dict[str, Any] = {"of_key": key, "to": status, "error": kept}
+        statement = _SETTLE if due_at is None else _SETTLE_UNTIL
+        if due_at is not None:
+            which["due"] = due_at
+        if lease is not None:
+            statement, which["lease"] = statement.where(_LEASE_IS), lease
+        if not counted:
+            statement = statement.values(_UNCOUNTED)
+        if not self._changed(statement, which):
+            return False
         self._connection.execute(_FREE_OBJECT, {"of_object": of_object})
+        return True
+
+    def renew(self, object_key: str, lease: datetime, lease_until: datetime) -> bool:
+        which = {"of_object": object_key, "lease": lease, "until": lease_until}
+        if not self._changed(_RENEW_OBJECT, which):
+            return False
+        self._connection.execute(_RENEW_EVENTS, which)
+        return True
+
+    def retry(self, at: datetime, *, key: str | None = None, forget: str | None = None) -> int:
+        if key is None:
+            return self._changed(_RETRY_DEAD, {"due": at})
+        again = self._changed(_RETRY_ONE, {"due": at, "of_key": key})
+        if again and forget is not None:
+            self._connection.execute(_FORGET, {"of_key": key, "name": forget})
+        return again
 
     def completed(self, key: str) -> frozenset[str]:
         return frozenset(self._connection.execute(_COMPLETED, {"of_key": key}).scalars())

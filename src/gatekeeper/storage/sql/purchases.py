@@ -1,12 +1,13 @@
 """Checkouts that we started."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import bindparam, insert, update
 
 from gatekeeper.errors import NotFoundError
 from gatekeeper.storage.port import Purchases
-from gatekeeper.storage.records import Purchase
+from gatekeeper.storage.records import Purchase, PurchaseStatus
 from gatekeeper.storage.sql.aggregate import Aggregate, columns_of, select_of, struct_of
 from gatekeeper.storage.sql.tables import purchases
 
@@ -22,6 +23,14 @@ _BY_SESSION: Final = select_of(purchases, Purchase).where(
     purchases.c.checkout_session_id == bindparam("session_id")
 )
 _BY_SESSION_LOCKED: Final = _BY_SESSION.with_for_update()
+_PENDING: Final = (
+    select_of(purchases, Purchase)
+    .where(
+        purchases.c.customer == bindparam("of_customer"),
+        purchases.c.status == PurchaseStatus.PENDING,
+    )
+    .order_by(purchases.c.created_at, purchases.c.id)
+)
 
 
 class SqlPurchases(Aggregate, Purchases):
@@ -45,3 +54,7 @@ class SqlPurchases(Aggregate, Purchases):
         statement = _BY_SESSION_LOCKED if lock else _BY_SESSION
         rows = self._connection.execute(statement, {"session_id": checkout_session_id})
         return struct_of(rows.mappings().one_or_none(), Purchase)
+
+    def pending(self, customer: str) -> Sequence[Purchase]:
+        rows = self._connection.execute(_PENDING, {"of_customer": customer})
+        return [Purchase(**row) for row in rows.mappings()]

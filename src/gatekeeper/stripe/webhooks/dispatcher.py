@@ -6,16 +6,19 @@ same state: what is complete is not done again, the rest is. Stripe does not kee
 of one object are never worked on by two at once.
 """
 
+import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import timedelta
 from itertools import groupby
 
 import anyio
 
+from gatekeeper.errors import UnavailableError
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import EventStatus, InboxEvent
 from gatekeeper.stripe.webhooks.event import WebhookEvent, stripe_customer_of
+from gatekeeper.stripe.webhooks.leases import Lease, LeaseLostError
 from gatekeeper.stripe.webhooks.policy import DispatchPolicy
 from gatekeeper.stripe.webhooks.projecting import Projector
 from gatekeeper.stripe.webhooks.registry import Registered, WebhookRegistry
@@ -52,42 +55,48 @@ class Dispatcher:
         self._wake.set()
 
     async def run(self) -> None:
-        """Dispatch for ever. An outage of the database is waited out."""
-        while True:
-            self._wake = anyio.Event()
+        """Dispatch for ever. An outage of the database is waited out.
+
+        No more is claimed than is begun at once, and more as soon as one object is finished: a slow
+        handler holds up none but the events of its own object.
+        """
+        busy = 0
+
+        async def work(lease: Lease) -> None:
+            nonlocal busy
             try:
-                found = await self.run_once()
-            except Exception:
-                logger.exception("dispatch was interrupted; it goes on")
-                found = 0
-            if not found:
-                with anyio.move_on_after(self.policy.poll_seconds):
-                    await self._wake.wait()
+                await self._dispatch_object(lease)
+            finally:
+                busy -= 1
+                self.nudge()
+
+        async with anyio.create_task_group() as group:
+            while True:
+                self._wake = anyio.Event()
+                leases: Sequence[Lease] = ()
+                try:
+                    leases = await self._claim(self.policy.concurrency - busy)
+                except Exception:
+                    logger.exception("dispatch was interrupted; it goes on")
+                for lease in leases:
+                    busy += 1
+                    group.start_soon(work, lease)
+                if not leases:
+                    with anyio.move_on_after(self.policy.poll_seconds):
+                        await self._wake.wait()
 
     async def run_once(self) -> int:
-        """Claim what is due, carry it out, and return how many events were claimed.
+        """Claim what is due, as many objects as are worked on at once, carry it out, and return
+        how many events were claimed.
 
         Raises:
             StoreUnavailableError: nothing was claimed.
         """
-        self._registry.freeze()
-        events = await self._store.write(self._claim)
-        limiter = anyio.CapacityLimiter(self.policy.concurrency)
-
-        async def limited(of_object: Sequence[InboxEvent]) -> None:
-            async with limiter:
-                await self._dispatch_object(of_object)
-
-        try:
-            async with anyio.create_task_group() as group:
-                ordered = sorted(events, key=lambda event: event.object_key)  # stable
-                for _, of_object in groupby(ordered, key=lambda event: event.object_key):
-                    group.start_soon(limited, tuple(of_object))
-        except anyio.get_cancelled_exc_class():
-            with anyio.move_on_after(_RETURN_SECONDS, shield=True):
-                await self._give_back(events)
-            raise
-        return len(events)
+        leases = await self._claim(self.policy.concurrency)
+        async with anyio.create_task_group() as group:
+            for lease in leases:
+                group.start_soon(self._dispatch_object, lease)
+        return sum(len(lease.events) for lease in leases)
 
     async def drain(self) -> int:
         """Dispatch until nothing is due; returns how many events were claimed."""
@@ -96,42 +105,47 @@ class Dispatcher:
             total += claimed
         return total
 
-    def _claim(self, tx: Transaction) -> Sequence[InboxEvent]:
-        now = tx.now()
-        lease_until = now + timedelta(seconds=self.policy.lease_seconds)
-        return tx.inbox.claim(now, lease_until, self.policy.batch)
+    async def _claim(self, limit: int) -> Sequence[Lease]:
+        self._registry.freeze()
+        if limit <= 0:
+            return ()
+        begun = anyio.current_time()
 
-    async def _give_back(self, events: Sequence[InboxEvent]) -> None:
-        """End the leases of what was not finished, so that the next process need not wait."""
+        def work(tx: Transaction) -> Sequence[InboxEvent]:
+            now = tx.now()
+            return tx.inbox.claim(now, now + timedelta(seconds=self.policy.lease_seconds), limit)
 
-        def work(tx: Transaction) -> None:
-            for event in events:
-                stored = tx.inbox.get(event.key)
-                if stored is not None and stored.leased_until == event.leased_until:
-                    tx.inbox.settle(event.key, EventStatus.PENDING, due_at=tx.now())
+        events = sorted(await self._store.write(work), key=lambda one: one.object_key)  # stable
+        return [
+            Lease(self._store, self.policy, tuple(of_object), begun)
+            for _, of_object in groupby(events, key=lambda one: one.object_key)
+        ]
 
-        await self._store.write(work)
-
-    async def _dispatch_object(self, events: Sequence[InboxEvent]) -> None:
+    async def _dispatch_object(self, lease: Lease) -> None:
         """Carry out the events of one object. What can't even be noted is left to its lease."""
         try:
             done = await self._store.read(
-                lambda tx: {event.key: tx.inbox.completed(event.key) for event in events}
+                lambda tx: {event.key: tx.inbox.completed(event.key) for event in lease.events}
             )
-            ready = await self._project(events, done)
-            for event in ready:
-                await self._handle(event, done[event.key])
+            for event in await self._project(lease, done):
+                await self._handle(lease, event, done[event.key])
+        except LeaseLostError as error:
+            logger.warning("%s: its events are left to whoever has it now", error)
         except Exception:
             logger.exception(
                 "events of %s are left to be tried again when their lease is over",
-                events[0].object_key,
+                lease.object_key,
             )
+        except anyio.get_cancelled_exc_class():
+            with anyio.move_on_after(_RETURN_SECONDS, shield=True):
+                await lease.give_back()
+            raise
 
     async def _project(
-        self, events: Sequence[InboxEvent], done: Mapping[str, frozenset[str]]
+        self, lease: Lease, done: Mapping[str, frozenset[str]]
     ) -> Sequence[InboxEvent]:
         """Bring our copy of the object up to date; returns the events that handlers may have."""
-        first = events[0]
+        events, first = lease.events, lease.events[0]
         projector = self._projectors.get(first.object_type or "")
         if projector is None or first.account is not None or first.object_id is None:
             return events
@@ -143,17 +157,19 @@ class Dispatcher:
             for event in fresh:
                 tx.inbox.complete(event.key, PROJECTION, tx.now())
 
+        await lease.ensure()
         try:
-            with anyio.fail_after(self.policy.handler_timeout_seconds):
-                await projector.project(fresh, complete)
+            await self._bounded(projector.project(fresh, complete))
         except Exception as error:  # noqa: BLE001 -- whatever it is, it is noted and tried again
-            delay = self.policy.delay(max(event.attempts for event in fresh))
-            for event in fresh:  # they wait together, so that one fetch will serve them all
-                await self._note_failure(event, [error], delay)
+            # They wait together, so that one fetch will serve them all.
+            slowest = max(fresh, key=lambda event: event.attempts)
+            delay = await self._delay(slowest, [error])
+            for event in fresh:
+                await self._note_failure(lease, event, [error], delay)
             return [event for event in events if PROJECTION in done[event.key]]
         return events
 
-    async def _handle(self, event: InboxEvent, done: frozenset[str]) -> None:
+    async def _handle(self, lease: Lease, event: InboxEvent, done: frozenset[str]) -> None:
         """Run the host's handlers that have not completed this event, each whatever the others
         do; then settle it."""
         failures: list[Exception] = []
@@ -169,19 +185,19 @@ class Dispatcher:
                 customer = await self._store.read(lambda tx: tx.customers.by_stripe_id(stripe_id))
             seen = WebhookEvent(event, customer=None if customer is None else customer.id)
             for handler in wanted:
+                await lease.ensure()
                 try:
                     await self._run_handler(handler, seen, event.key)
                 except Exception as error:  # noqa: BLE001 -- noted below, and tried again
                     failures.append(error)
         if failures:
-            await self._note_failure(event, failures, self.policy.delay(event.attempts))
+            await self._note_failure(lease, event, failures, await self._delay(event, failures))
         else:
-            await self._store.write(lambda tx: tx.inbox.settle(event.key, EventStatus.DONE))
+            await lease.settle(event, EventStatus.DONE)
 
     async def _run_handler(self, registered: Registered, event: WebhookEvent, key: str) -> None:
         event.take_writes()  # what an earlier handler left behind when it failed is not this one's
-        with anyio.fail_after(self.policy.handler_timeout_seconds):
-            await registered.handler(event)
+        await self._bounded(registered.handler(event))
         writes = event.take_writes()
 
         def complete(tx: Transaction) -> None:
@@ -191,14 +207,39 @@ class Dispatcher:
 
         await self._store.write(complete)
 
+    async def _bounded(self, work: Awaitable[None]) -> None:
+        """Await a handler or a projection for as long as it may take.
+
+        Raises:
+            TimeoutError: it took longer.
+            RuntimeError: it awaited something that had been cancelled, which is its failure; that
+                we are being cancelled ourselves is told apart by what was asked of our task.
+        """
+        with anyio.fail_after(self.policy.handler_timeout_seconds):
+            try:
+                await work
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                raise RuntimeError("it awaited something that had been cancelled") from error
+
+    async def _delay(self, event: InboxEvent, failures: Sequence[Exception]) -> timedelta:
+        """How long an event waits. An outage counts no attempts, so that its wait grows with the
+        event's age instead."""
+        if not _is_outage(failures):
+            return self.policy.delay(event.attempts)
+        now = await self._store.read(lambda tx: tx.now())
+        return self.policy.outage_delay(now - event.received_at)
+
     async def _note_failure(
-        self, event: InboxEvent, failures: Sequence[Exception], delay: timedelta
+        self, lease: Lease, event: InboxEvent, failures: Sequence[Exception], delay: timedelta
     ) -> None:
-        """Put the event back with a delay, or give it up."""
+        """Put the event back with a delay, or give it up; nothing is given up for an outage."""
         reason = "; ".join(f"{type(error).__name__}: {error}" for error in failures)
         reason = reason[:MAX_ERROR_CHARS]
-        dead = event.attempts >= self.policy.max_attempts
-        if dead:
+        outage = _is_outage(failures)
+        if event.attempts >= self.policy.max_attempts and not outage:
             logger.error(
                 "event %s (%s) is a dead letter after %d attempts: %s",
                 event.event_id,
@@ -207,22 +248,21 @@ class Dispatcher:
                 reason,
                 exc_info=failures[0],
             )
-        else:
-            logger.warning(
-                "event %s (%s) failed, attempt %d, again in %.0f s: %s",
-                event.event_id,
-                event.type,
-                event.attempts,
-                delay.total_seconds(),
-                reason,
-                exc_info=failures[0],
-            )
+            await lease.settle(event, EventStatus.DEAD, error=reason)
+            return
+        logger.warning(
+            "event %s (%s) failed, attempt %d, again in %.0f s: %s",
+            event.event_id,
+            event.type,
+            event.attempts,
+            delay.total_seconds(),
+            reason,
+            exc_info=failures[0],
+        )
+        await lease.settle(
+            event, EventStatus.PENDING, delay=delay, error=reason, counted=not outage
+        )
 
-        def work(tx: Transaction) -> None:
-            if dead:
-                tx.inbox.settle(event.key, EventStatus.DEAD, error=reason)
-            else:
-                due_at = tx.now() + delay
-                tx.inbox.settle(event.key, EventStatus.PENDING, due_at=due_at, error=reason)
 
-        await self._store.write(work)
+def _is_outage(failures: Sequence[Exception]) -> bool:
+    return all(isinstance(error, UnavailableError) for error in failures)

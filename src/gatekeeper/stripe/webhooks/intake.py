@@ -76,7 +76,7 @@ class Intake:
             return tx.inbox.insert(_row(envelope, body, tx.now(), ignored=foreign))
 
         new = await self._store.write(insert)
-        if new and not foreign:
+        if not foreign:  # one that was there may have been brought back from the dead
             self._stored()
         return new
 

@@ -10,16 +10,17 @@ class DispatchPolicy:
     """The bounds of the dispatcher.
 
     Attributes:
-        max_attempts: after so many an event is a dead letter. With the waits below 25 attempts
-            reach over half a day, so that an outage of Stripe's or of a host's service is outlived.
+        max_attempts: after so many an event is a dead letter; those that failed only because
+            Stripe or the database could not be reached don't count. With the waits below 25
+            attempts reach over half a day: an outage of a host's service is outlived.
         backoff_seconds: the wait after the first failure; it doubles with each further one, with
             jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
         max_backoff_seconds: the longest wait.
         handler_timeout_seconds: for one handler, and for one projection with its fetches.
-        lease_seconds: after a crash the events at hand are taken up again when this is over.
+        lease_seconds: after a crash the events at hand are taken up again when this is over. It is
+            renewed where it would end within a handler's time, and must be longer than that.
         poll_seconds: how often to look for what another process stored, or what is due again.
-        batch: how many objects are claimed at once.
-        concurrency: how many of them are worked on at once.
+        concurrency: how many objects are claimed, and worked on, at once.
     """
 
     max_attempts: int = 25
@@ -28,10 +29,19 @@ class DispatchPolicy:
     handler_timeout_seconds: float = 30.0
     lease_seconds: float = 120.0
     poll_seconds: float = 1.0
-    batch: int = 50
     concurrency: int = 8
 
     def delay(self, attempts: int) -> timedelta:
         """How long to wait after `attempts` failures: half of it is certain, half is chance."""
         ceiling = min(self.max_backoff_seconds, self.backoff_seconds * 2 ** min(attempts - 1, 30))
-        return timedelta(seconds=ceiling * (0.5 + random.random() / 2))  # noqa: S311 -- jitter
+        return _jittered(ceiling)
+
+    def outage_delay(self, age: timedelta) -> timedelta:
+        """How long an event of this age waits for the end of an outage: about as long as it has
+        waited already, within the same bounds."""
+        waited = max(self.backoff_seconds, age.total_seconds())
+        return _jittered(min(self.max_backoff_seconds, waited))
+
+
+def _jittered(ceiling: float) -> timedelta:
+    return timedelta(seconds=ceiling * (0.5 + random.random() / 2))  # noqa: S311 -- jitter

@@ -8,9 +8,9 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from gatekeeper.errors import ConfigurationError
-from gatekeeper.storage.port import Store
+from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.stripe.signature import DEFAULT_TOLERANCE_SECONDS
-from gatekeeper.stripe.webhooks.dispatcher import Dispatcher
+from gatekeeper.stripe.webhooks.dispatcher import PROJECTION, Dispatcher
 from gatekeeper.stripe.webhooks.envelope import MAX_BODY_BYTES
 from gatekeeper.stripe.webhooks.intake import Intake
 from gatekeeper.stripe.webhooks.policy import DispatchPolicy
@@ -61,6 +61,7 @@ class WebhookReceiver:
         self.dispatcher = Dispatcher(store, registry, projectors, policy)
         self.max_body_bytes = max_body_bytes
         self._inline = inline
+        self._store = store
         self._intake = Intake(
             store,
             secrets,
@@ -86,6 +87,23 @@ class WebhookReceiver:
                 # The event is stored, which is what the answer to Stripe is about.
                 logger.exception("dispatch was interrupted; the event waits for the next one")
         return new
+
+    async def retry(self, event_id: str | None = None) -> int:
+        """Make dead letters pending again, with no attempts; returns how many there were.
+
+        With `event_id` this one alone (ACCOUNT/EVENT_ID for one of a Connect account), which may
+        be done too, and is projected once more; handlers that have completed it don't run again.
+        """
+        key = None if event_id is None else event_id if "/" in event_id else f"/{event_id}"
+        forget = None if key is None else PROJECTION
+
+        def work(tx: Transaction) -> int:
+            return tx.inbox.retry(tx.now(), key=key, forget=forget)
+
+        found = await self._store.write(work)
+        if found:
+            self.dispatcher.nudge()
+        return found
 
     async def run(self) -> None:
         """Dispatch for ever."""

@@ -5,9 +5,11 @@ the same name is an error, and at the first dispatch the registry is frozen, so 
 slip past a handler that comes late.
 """
 
+import functools
+import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gatekeeper.errors import RegistrationError
 from gatekeeper.stripe.webhooks.event import WebhookEvent
@@ -43,7 +45,8 @@ class WebhookRegistry:
         after the projection has been committed.
 
         Raises:
-            RegistrationError: no type is given, the name is taken, or dispatch has begun.
+            RegistrationError: no type is given, the name is taken, the handler is no coroutine
+                function, or dispatch has begun.
         """
         if not types:
             raise RegistrationError("on() needs at least one event type.")
@@ -63,7 +66,8 @@ class WebhookRegistry:
         """Register the one handler for events that have no other.
 
         Raises:
-            RegistrationError: there is one already, or dispatch has begun.
+            RegistrationError: there is one already, it is no coroutine function, or dispatch has
+                begun.
         """
         if self._fallback is not None:
             raise RegistrationError(f"{self._fallback.name} is the fallback already.")
@@ -87,8 +91,11 @@ class WebhookRegistry:
         return frozenset(self._handlers)
 
     def _add(self, handler: WebhookHandler, name: str | None) -> Registered:
+        named, called = _unwrapped(handler)
         if name is None:
-            name = f"{handler.__module__}.{handler.__qualname__}"
+            name = f"{named.__module__}.{named.__qualname__}"
+        if not inspect.iscoroutinefunction(called):
+            raise RegistrationError(f"{name} is no coroutine function: write `async def`.")
         if self._frozen:
             raise RegistrationError(
                 f"{name} comes too late: events are being dispatched. Register every handler "
@@ -102,3 +109,13 @@ class WebhookRegistry:
             )
         self._names.add(name)
         return Registered(name, handler)
+
+
+def _unwrapped(handler: Any) -> tuple[Any, Any]:
+    """What a handler is named by, and the function that is called: a partial stands for what it
+    wraps, and an object that can be called for its class."""
+    while isinstance(handler, functools.partial):
+        handler = handler.func
+    if hasattr(handler, "__qualname__"):
+        return handler, handler
+    return type(handler), type(handler).__call__

@@ -51,7 +51,9 @@ class CheckoutProjector(Projector):
             if session is not None:
                 facts = session.facts
                 final = facts.status == "expired" or facts.is_settled
-                if fetched.may_write(tx, terminal=final):
+                # That the payment failed is true whatever was fetched when, and the return page's
+                # newer fetch of an unpaid session could not know it.
+                if fetched.may_write(tx, terminal=final) or (failed and not final):
                     fulfil(tx, context.rules, stamp, session, failed=failed)
             return None
 
