@@ -73,7 +73,10 @@ class Books:
         self._clock = clock
 
     async def entries(self, unit: str = "credits", customer: str = CUSTOMER) -> list[Entry]:
-        return await self._read(lambda tx: list(tx.ledger.entries(customer, unit, 0, 10_000)))
+        found: list[Entry] = await self._read(
+            lambda tx: list(tx.ledger.entries(customer, unit, 0, 10_000))
+        )
+        return found
 
     async def hold(self, hold_id: str) -> Hold:
         found = await self._read(lambda tx: tx.ledger.find_hold(hold_id, customer=None))

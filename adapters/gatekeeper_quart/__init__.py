@@ -52,9 +52,8 @@ def install(
     @app.route(f"{prefix}/<path:_>", methods=["GET", "POST"], endpoint="gatekeeper_billing")
     async def serve_billing(_: str) -> Response:
         scope: Any = request.scope
-        return _response(
-            *await answer_inline(billing, scope, await request.get_data(as_text=False))
-        )
+        body: Any = await request.get_data()
+        return _response(*await answer_inline(billing, scope, body))
 
     @app.errorhandler(GatekeeperError)
     async def answer(error: GatekeeperError) -> Response:

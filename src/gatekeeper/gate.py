@@ -1,7 +1,6 @@
 """The gate: everything wired together for one host app. It has no logic of its own."""
 
 import asyncio
-import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -37,7 +36,8 @@ from gatekeeper.types import Clock, Identity
 from gatekeeper.wiring import Parts, assemble, loops_of
 
 H = TypeVar("H", bound=Callable[..., Any])
-Identify = Callable[[HTTPConnection], Awaitable[Identity | str | None]]
+Who = Identity | str | None
+Identify = Callable[[HTTPConnection], Awaitable[Who] | Who]
 I = TypeVar("I", bound=Identify)  # noqa: E741 -- the decorator gives back what it was given
 
 
@@ -89,7 +89,8 @@ class Gatekeeper:
             self.credits, self.tasks, every_seconds=self.settings.hold_ttl_seconds / 3
         )
         self.peek = self._parts.resolver.peek
-        self._identify: Identify | None = None
+        self.ask_who: Identify = _nobody_has_said
+        """The host's function that tells who makes a request."""
         self._endpoints: list[placement.Endpoints] = []
         self._stack: AsyncExitStack | None = None
         self._is_connected = False
@@ -184,21 +185,8 @@ class Gatekeeper:
 
         It returns an `Identity`, a customer id, or None for nobody (which is a 401).
         """
-        self._identify = function
+        self.ask_who = function
         return function
-
-    async def identify_connection(self, connection: HTTPConnection) -> Identity | str | None:
-        """Ask the host who makes this request.
-
-        Raises:
-            NoGateError: the host has not said how to tell.
-        """
-        if self._identify is None:
-            raise NoGateError(
-                "Tell the gate who is asking: decorate a function with gate.identify."
-            )
-        found = self._identify(connection)
-        return await found if inspect.isawaitable(found) else found
 
     # -- what a customer may use ------------------------------------------------------------------
 
@@ -208,6 +196,9 @@ class Gatekeeper:
 
     async def allows(self, customer: str, feature: str) -> bool:
         """Whether the customer has a feature; in an outage, what the feature declares."""
+        held = self.peek(customer)
+        if held is not None and feature in held.features:
+            return True
         return bool(await self.decide(customer, feature))
 
     async def decide(self, customer: str, feature: str) -> Decision:
@@ -368,3 +359,7 @@ class Gatekeeper:
     def _guard(self, check: checks.Check) -> Callable[[H], H]:
         check.validate(self.catalog)
         return decorators.guard_with(check)
+
+
+def _nobody_has_said(connection: HTTPConnection) -> Who:
+    raise NoGateError("Tell the gate who is asking: decorate a function with gate.identify.")

@@ -1,4 +1,4 @@
-"""Driving an ASGI app without a server: the lifespan, requests that end in the middle, websockets."""
+"""Driving an ASGI app without a server: lifespans, clients that leave, websockets."""
 
 import asyncio
 from collections.abc import AsyncIterator

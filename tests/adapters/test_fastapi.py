@@ -2,11 +2,11 @@
 
 from typing import Annotated, Any
 
-import gatekeeper_fastapi
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
 from pydantic import BaseModel
 
+import gatekeeper_fastapi
 from gatekeeper import Gatekeeper, requires_plan
 from gatekeeper.testing.clock import ManualClock
 from tests.adapters.driver import client_of
@@ -28,6 +28,9 @@ class Image(BaseModel):
     """An answer."""
 
     url: str
+
+
+IMAGE = Image(url="https://images.test/1")
 
 
 @pytest.fixture
@@ -58,26 +61,33 @@ def test_401_and_402_are_in_the_openapi_of_guarded_routes_alone(
 
     @app.post("/decorated")
     @closed_gate.consumes_credits("image")
-    async def decorated(prompt: Prompt) -> Image: ...
+    async def decorated(prompt: Prompt) -> Image:
+        return IMAGE
 
     @app.post("/dependent", dependencies=[billing.consumes("exports", 1)])
-    async def dependent(prompt: Prompt) -> Image: ...
+    async def dependent(prompt: Prompt) -> Image:
+        return IMAGE
 
     @app.post("/deeper")
-    async def deeper(_: Annotated[None, Depends(subscriber)]) -> Image: ...
+    async def deeper(_: Annotated[None, Depends(subscriber)]) -> Image:
+        return IMAGE
 
     @inner.post("/routed/{name}")
-    async def routed(name: str) -> Image: ...
+    async def routed(name: str) -> Image:
+        return IMAGE
 
     @outer.post("/included")
     @requires_plan("pro")
-    async def included() -> Image: ...
+    async def included() -> Image:
+        return IMAGE
 
     @app.post("/free")
-    async def free(prompt: Prompt) -> Image: ...
+    async def free(prompt: Prompt) -> Image:
+        return IMAGE
 
     @app.get("/decorated")
-    async def other_method() -> Image: ...
+    async def other_method() -> Image:
+        return IMAGE
 
     outer.include_router(inner)
     app.include_router(outer, prefix="/v1")
@@ -105,6 +115,7 @@ def test_a_guarded_handler_keeps_its_signature(app: FastAPI, closed_gate: Gateke
     @closed_gate.consumes_credits(4)
     def image(prompt: Prompt, size: int = 512) -> Image:
         """Paint."""
+        return IMAGE
 
     operation = app.openapi()["paths"]["/image"]["post"]
     assert operation["description"] == "Paint."
@@ -139,10 +150,12 @@ async def test_a_request_that_fails_validation_is_not_charged(
 
     @app.post("/image")
     @closed_gate.consumes_credits("image")
-    async def image(prompt: Prompt) -> Image: ...
+    async def image(prompt: Prompt) -> Image:
+        return IMAGE
 
     @app.post("/paid-first", dependencies=[billing.consumes_credits("image")])
-    async def paid_first(prompt: Prompt) -> Image: ...
+    async def paid_first(prompt: Prompt) -> Image:
+        return IMAGE
 
     async with client_of(app) as client:
         for path in ("/image", "/paid-first"):

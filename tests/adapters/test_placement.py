@@ -5,15 +5,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import gatekeeper_django
-import gatekeeper_fastapi
-import gatekeeper_quart
-import gatekeeper_starlette
 import pytest
 from django.core.asgi import get_asgi_application
 from django.urls import clear_url_caches, path
 from fastapi import Depends, FastAPI
-from gatekeeper_litestar import GatekeeperPlugin
 from litestar import Litestar, get
 from quart import Quart
 from starlette.applications import Starlette
@@ -21,10 +16,15 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
+import gatekeeper_django
+import gatekeeper_fastapi
+import gatekeeper_quart
+import gatekeeper_starlette
 from gatekeeper import Gatekeeper, asgi, requires_feature, requires_plan
-from gatekeeper.asgi import App
+from gatekeeper.asgi import App, Receive, Scope, Send
 from gatekeeper.errors import GuardPlacementError
 from gatekeeper.testing.clock import ManualClock
+from gatekeeper_litestar import GatekeeperPlugin
 from tests.adapters.driver import LifespanError, client_of, lifespan
 from tests.adapters.hosts import django_host, django_urls
 from tests.gates import new_gate
@@ -37,9 +37,8 @@ def closed_gate(sqlite_gate_url: str, clock: ManualClock) -> Gatekeeper:
     return new_gate(sqlite_gate_url, clock=clock)
 
 
-async def handler(request: Any) -> Any:
-    """A handler that is copied for each test."""
-    return PlainTextResponse("")
+async def app_of_the_host(scope: Scope, receive: Receive, send: Send) -> None:
+    """No request is sent to it."""
 
 
 def fresh() -> Callable[..., Any]:
@@ -118,7 +117,7 @@ def django_original(gate: Gatekeeper) -> App:
 def asgi_original(gate: Gatekeeper) -> App:
     view = fresh()
     gate.requires_plan("pro")(view)
-    return asgi.install(handler, gate, endpoints=lambda: [("/masters", view)])
+    return asgi.install(app_of_the_host, gate, endpoints=lambda: [("/masters", view)])
 
 
 BUILDS = [
@@ -205,7 +204,7 @@ async def test_a_bare_name_is_checked_against_the_catalogue_when_the_app_starts(
     @requires_feature("teleportation")
     async def x() -> None: ...
 
-    with pytest.raises(LifespanError, match="UnknownNameError.*'teleportation'"):
+    with pytest.raises(LifespanError, match=r"UnknownNameError.*'teleportation'"):
         async with lifespan(app):
             pytest.fail("the app has started")
 

@@ -181,7 +181,11 @@ async def test_checkout_and_portal_send_people_back_to_this_origin(
 
     monkeypatch.setattr(closed_gate, "checkout", checkout)
     monkeypatch.setattr(closed_gate, "portal", portal)
-    started = await client.post("/billing/checkout", json={"price": "pro_monthly", "quantity": 2})
+    started = await client.post(
+        "/billing/checkout",
+        json={"price": "pro_monthly", "quantity": 2},
+        headers={"idempotency-key": "button-1"},
+    )
     assert started.json() == {"checkout": "pur_1", "url": "https://checkout.test/cs_1"}
     assert (await client.post("/billing/portal", json={})).json() == {
         "url": "https://portal.test/1"
@@ -189,6 +193,7 @@ async def test_checkout_and_portal_send_people_back_to_this_origin(
     assert (await client.post("/billing/portal", json={"customer": "cus_2"})).status_code == 400
     assert asked[0][:2] == (CUSTOMER, "pro_monthly")
     assert asked[0][2]["quantity"] == 2
+    assert asked[0][2]["idempotency_key"] == "button-1"
     assert asked[0][2]["cancel_url"] == "http://host.test/back"
     assert asked[0][2]["success_url"].startswith("http://host.test/thanks?from=stripe")
     assert asked[1] == (CUSTOMER, {"return_url": "http://host.test/back"})

@@ -83,7 +83,7 @@ async def test_a_hold_names_the_actor_and_the_request(gate: Gatekeeper, books: B
     async def handler() -> None: ...
 
     await ask(app_of(gate, handler), "/a b/\x00\ud800é")
-    capture = [entry for entry in await books.entries() if entry.kind == "capture"][0]
+    capture = next(entry for entry in await books.entries() if entry.kind == "capture")
     assert (capture.actor, capture.feature) == ("user_7", "image")
     assert capture.reference == "POST /a%20b/%00%3F%C3%A9"
 
@@ -145,7 +145,7 @@ async def test_a_failed_capture_is_no_crash_if_the_app_wraps_the_error(
         await guarded()
         try:
             await send({"type": "http.response.start", "status": 200, "headers": []})
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a framework that wraps every error
             raise ExceptionGroup("wrapped", [ValueError("wrapped again"), error]) from None
 
     answer = await ask(GatekeeperMiddleware(app, gate))
@@ -188,7 +188,7 @@ async def test_a_second_guard_that_refuses_frees_what_the_first_held(gate: Gatek
     assert (await available(gate), await held(gate)) == (5, 0)
 
 
-# -- idempotency ------------------------------------------------------------------------------------
+# -- idempotency ----------------------------------------------------------------------------------
 
 
 async def test_case_66_while_the_first_runs_the_second_is_a_409(gate: Gatekeeper) -> None:
@@ -278,7 +278,7 @@ async def test_two_idempotency_keys_are_a_400(gate: Gatekeeper) -> None:
     assert (answer.status, answer.problem["code"]) == (400, "invalid_id")
 
 
-# -- metered holds ----------------------------------------------------------------------------------
+# -- metered holds --------------------------------------------------------------------------------
 
 
 async def test_a_metered_hold_is_settled_before_the_last_message_is_sent(gate: Gatekeeper) -> None:
@@ -336,6 +336,11 @@ async def test_a_hold_made_in_mid_stream_is_settled_too(gate: Gatekeeper) -> Non
 
 
 async def test_a_block_settles_at_its_end(gate: Gatekeeper) -> None:
+    async def record_then_fail() -> None:
+        async with reserve("credits", 2) as hold:
+            hold.record(1)
+            raise ValueError("no")
+
     async def handler() -> None:
         async with reserve("credits", 2):
             pass
@@ -348,9 +353,7 @@ async def test_a_block_settles_at_its_end(gate: Gatekeeper) -> None:
                 raise ValueError("no")
         assert (await available(gate), await held(gate)) == (2, 0)
         with pytest.raises(ValueError, match="no"):
-            async with reserve("credits", 2) as hold:
-                hold.record(1)
-                raise ValueError("no")
+            await record_then_fail()
         assert (await available(gate), await held(gate)) == (1, 0)
 
     assert (await ask(app_of(gate, handler))).status == 200
@@ -425,7 +428,7 @@ async def test_use_beyond_the_hold_is_capped_and_logged(
     assert "5 credits were used beyond the 2 held" in caplog.text
 
 
-# -- cancellation -----------------------------------------------------------------------------------
+# -- cancellation ---------------------------------------------------------------------------------
 
 
 async def test_a_cancelled_request_is_settled_in_the_gates_own_tasks(gate: Gatekeeper) -> None:
@@ -514,7 +517,7 @@ async def test_outside_of_a_request_there_is_no_current_gate() -> None:
     with pytest.raises(NoGateError, match="Install the middleware"):
         current()
     with pytest.raises(NoGateError):
-        reserve("credits")
+        await reserve("credits")
 
 
 async def _nothing() -> None: ...

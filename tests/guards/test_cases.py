@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
@@ -143,7 +144,7 @@ async def test_case_60_credits_granted_beside_a_stale_cache_stay(
     gate_url: str, redis_url: str, clock: ManualClock
 ) -> None:
     """Balances are never decided from a cache, and entitlements follow the customer's version."""
-    settings = {"redis_url": redis_url}
+    settings: dict[str, Any] = {"redis_url": redis_url}
     async with (
         new_gate(gate_url, clock=clock, **settings) as one,
         new_gate(gate_url, clock=clock, **settings) as other,

@@ -2,6 +2,8 @@
 
 import functools
 import inspect
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -32,18 +34,19 @@ from tests.gates import CUSTOMER, available
 pytestmark = pytest.mark.anyio
 
 
-# -- case 59 and bad amounts: refused at decoration -------------------------------------------------
+# -- case 59 and bad amounts: refused at decoration -----------------------------------------------
 
 
 async def test_case_59_unknown_names_are_refused_when_they_decorate(gate: Gatekeeper) -> None:
-    for make in (
+    unknown: list[Callable[[], object]] = [
         lambda: gate.requires_plan("platinum"),
         lambda: gate.requires_feature("teleportation"),
         lambda: gate.consumes("teleports"),
         lambda: gate.consumes_credits("teleport"),
         lambda: gate.consumes("downloads"),  # a feature is no unit
         lambda: gate.requires_plan("downloads"),
-    ):
+    ]
+    for make in unknown:
         with pytest.raises(UnknownNameError):
             make()
 
@@ -95,7 +98,7 @@ async def test_case_57_an_action_of_unknown_cost_is_refused_not_free(gate: Gatek
     assert await available(gate) == 5
 
 
-# -- what can be guarded ----------------------------------------------------------------------------
+# -- what can be guarded --------------------------------------------------------------------------
 
 
 async def test_a_guard_keeps_name_documentation_and_signature(gate: Gatekeeper) -> None:
@@ -168,16 +171,13 @@ async def test_partials_methods_and_functions_that_return_awaitables_work(
     seen: list[int] = []
 
     async def handler() -> None:
-        for each in handlers:
-            seen.append(await each(5))
+        seen.extend([await each(5) for each in handlers])
 
     await ask(app_of(gate, handler))
     assert seen == [5, 6, 6, 6, 5]
 
 
 async def test_a_synchronous_handler_runs_beside_the_event_loop(gate: Gatekeeper) -> None:
-    import threading
-
     by_header(gate)
     threads: list[int] = []
 
@@ -201,7 +201,7 @@ async def test_a_guarded_handler_outside_of_a_request_says_what_is_missing(
         await handler()
 
 
-# -- who asks ---------------------------------------------------------------------------------------
+# -- who asks -------------------------------------------------------------------------------------
 
 
 async def test_the_host_is_asked_once_for_each_request(gate: Gatekeeper) -> None:
@@ -224,7 +224,7 @@ async def test_the_host_is_asked_once_for_each_request(gate: Gatekeeper) -> None
 
 
 async def test_identify_may_be_synchronous_and_return_an_id(gate: Gatekeeper) -> None:
-    @gate.identify  # type: ignore[type-var]  # types promise an async one; this is what is tested
+    @gate.identify
     def who(connection: HTTPConnection) -> str:
         return CUSTOMER
 
@@ -302,7 +302,7 @@ async def test_an_identity_is_checked_when_it_is_made() -> None:
         Identity(CUSTOMER, "a\nb")
 
 
-# -- websockets, where they differ ------------------------------------------------------------------
+# -- websockets, where they differ ----------------------------------------------------------------
 
 
 async def _websocket(gate: Gatekeeper, app: Any, incoming: list[Any]) -> list[Any]:
@@ -314,7 +314,7 @@ async def _websocket(gate: Gatekeeper, app: Any, incoming: list[Any]) -> list[An
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "websocket", "path": "/ws", "headers": [], "extensions": None}
+    scope: dict[str, Any] = {"type": "websocket", "path": "/ws", "headers": [], "extensions": None}
     await GatekeeperMiddleware(app, gate)(scope, receive, send)
     return sent
 

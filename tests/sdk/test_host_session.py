@@ -165,7 +165,7 @@ async def test_the_store_in_memory_joins_nothing(sqlite_gate_url: str) -> None:
         assert await available(gate) == 5
 
 
-# -- synchronous hosts ------------------------------------------------------------------------------
+# -- synchronous hosts ----------------------------------------------------------------------------
 
 
 def test_a_synchronous_session_is_rolled_back_and_committed_with_us(

@@ -352,6 +352,59 @@ async def test_a_trial_is_for_those_who_never_had_a_subscription(shop: Shop) -> 
     assert await shop.available() == 1_005
 
 
+async def trials(shop: Shop) -> int:
+    """Pay every open checkout; how many of the subscriptions began with a trial."""
+    await shop.settle()
+    made = shop.sim.events("customer.subscription.created")
+    return sum(event["data"]["object"]["status"] == "trialing" for event in made)
+
+
+async def test_five_tabs_are_one_trial(durable_shop: Shop) -> None:
+    shop = durable_shop
+    links: list[CheckoutLink] = []
+
+    async def tab() -> None:
+        links.append(await shop.start("pro_monthly"))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(5):
+            group.start_soon(tab)
+    for session_id in {link.session_id for link in links}:
+        shop.sim.pay_checkout(session_id)
+    assert await trials(shop) == 1
+
+
+async def test_the_open_checkout_of_a_subscription_is_used_again(shop: Shop) -> None:
+    first = await shop.start("pro_monthly")
+    assert await shop.start("pro_monthly") == first
+    others = [
+        await shop.start("pro_yearly"),
+        await shop.start("pro_monthly", cancel_url="https://app.test/else"),
+        await shop.start("pro_monthly", idempotency_key="button-1"),
+    ]
+    assert len({link.session_id for link in [first, *others]}) == 4
+    for link in [first, *others]:
+        shop.sim.pay_checkout(link.session_id)
+    assert await trials(shop) == 1
+
+
+async def test_a_checkout_that_expired_or_never_began_leaves_the_trial(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(params: object, key: str) -> Any:
+        raise StripeUnavailableError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(shop.gateway, "create_checkout_session", fail)
+        with pytest.raises(StripeUnavailableError):
+            await shop.start("pro_monthly")
+    await shop.start("pro_monthly")
+    shop.sim.advance(days=2)  # and its event has not come yet
+    link = await shop.start("pro_yearly")
+    shop.sim.pay_checkout(link.session_id)
+    assert await trials(shop) == 1
+
+
 @pytest.mark.parametrize(
     ("wrong", "error"),
     [

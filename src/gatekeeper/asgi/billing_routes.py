@@ -16,7 +16,7 @@ from gatekeeper.asgi.problem import problem_answer
 from gatekeeper.asgi.webhook_route import webhook_route
 from gatekeeper.errors import GatekeeperError, InvalidInputError
 from gatekeeper.gate import Gatekeeper
-from gatekeeper.guards.request import identify
+from gatekeeper.guards.request import RequestState
 from gatekeeper.types import Identity, Unlimited, check_id
 
 B = TypeVar("B", bound=msgspec.Struct)
@@ -124,7 +124,7 @@ class _Pages:
         return {"url": await self._gate.portal(who.customer, return_url=back)}
 
     async def _who(self, request: Request) -> Identity:
-        return await identify(self._gate, request)
+        return await RequestState(self._gate, request.scope).identity()
 
     @staticmethod
     def _absolute(request: Request, url: str) -> str:

@@ -4,7 +4,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Iterator
 
-from gatekeeper.asgi.types import App, Message, Receive, Scope, Send
+from gatekeeper.asgi.types import Message, Receive, Scope, Send
 from gatekeeper.errors import (
     ConfigurationError,
     GatekeeperError,
@@ -17,8 +17,10 @@ from gatekeeper.guards.request import RequestState
 logger = logging.getLogger("gatekeeper")
 
 
-class Exchange(ABC):
-    """One request or connection, and how far its answer has come.
+class Exchange(RequestState, ABC):
+    """The state of one request or connection, and how far its answer has come.
+
+    One object for both: one is made for every request.
 
     Attributes:
         started: an answer has begun; it can't be replaced by an error any more.
@@ -28,40 +30,27 @@ class Exchange(ABC):
         refusal: the error that took the place of the app's own answer.
     """
 
-    __slots__ = ("_receive", "_send", "gone", "refusal", "started", "state", "succeeded")
+    # Defaults of the class, as those of the state.
+    started = False
+    succeeded = False
+    gone = False
 
     def __init__(self, gate: Gatekeeper, scope: Scope, receive: Receive, send: Send) -> None:
-        self.state = RequestState(gate, scope)
-        self.started = False
-        self.succeeded = False
-        self.gone = False
+        self.gate = gate  # not by super().__init__: that call costs as much as all of this
+        self.scope = scope
+        self.holds = False
         self.refusal: GatekeeperError | None = None
         self._receive = receive
         self._send = send
 
-    async def run(self, app: App) -> None:
-        """Serve it, and settle in the end whatever became of it."""
-        state = self.state
-        token = state.bind()
-        try:
-            await app(state.scope, self.receive, self.send)
-            if state.holds:
-                await self.settle()
-        except GatekeeperError as error:
-            await self.settle()
-            await self.answer(error)
-        except Exception as error:
-            await self.settle()
-            alone = _alone_in_group(error)
-            if alone is not None:
-                await self.answer(alone)
-            elif not self._is_expected(error):
-                raise
-        except BaseException:
-            self.settle_soon()  # not awaited: this request has been cancelled
-            raise
-        finally:
-            state.unbind(token)
+    async def failed(self, error: Exception) -> None:
+        """The app has raised: settle, and answer if the error is one of ours; else raise it on."""
+        await self.conclude()
+        ours = _ours(error)
+        if ours is not None:
+            await self.answer(ours)
+        elif not self._is_expected(error):
+            raise error
 
     @abstractmethod
     async def receive(self) -> Message:
@@ -79,13 +68,13 @@ class Exchange(ABC):
     async def refuse(self, error: GatekeeperError) -> None:
         """Send an error as the answer."""
 
-    async def settle(self) -> None:
-        """Settle all that is held."""
-        await self.state.settle(failed=not self.succeeded)
+    async def conclude(self) -> None:
+        """Settle all that is held, by what has become of the answer."""
+        await self.settle(failed=not self.succeeded)
 
-    def settle_soon(self) -> None:
-        """As `settle`, without waiting."""
-        self.state.settle_soon(failed=not self.succeeded)
+    def conclude_soon(self) -> None:
+        """As `conclude`, without waiting."""
+        self.settle_soon(failed=not self.succeeded)
 
     def _is_expected(self, error: Exception) -> bool:
         """Whether an app only passes on what we have told it: that it was refused, or that the
@@ -102,9 +91,9 @@ class Exchange(ABC):
         and whatever it sends afterwards is dropped.
         """
         try:
-            await self.state.settle_fixed(succeeded=True)
+            await self.settle_fixed(succeeded=True)
         except Exception as error:
-            logger.exception("%s was refused: it could not be charged", self.state.route)
+            logger.exception("%s was refused: it could not be charged", self.route)
             self.refusal = _fit_to_show(error)
             await self.refuse(self.refusal)
             raise self.refusal from error
@@ -118,13 +107,11 @@ def _fit_to_show(error: Exception) -> GatekeeperError:
     return UnavailableError("This could not be charged, so that it was not done. Try again.")
 
 
-def _alone_in_group(error: Exception) -> GatekeeperError | None:
-    """Our error, if it is all that a task group of the host's has failed with."""
+def _ours(error: Exception) -> GatekeeperError | None:
+    """An error of ours, be it all that a task group of the host's has failed with."""
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
-        if isinstance(error, GatekeeperError):
-            return error
-    return None
+    return error if isinstance(error, GatekeeperError) else None
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

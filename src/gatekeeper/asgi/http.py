@@ -5,9 +5,8 @@ from typing import Final
 
 from gatekeeper.asgi.exchange import Exchange
 from gatekeeper.asgi.problem import problem_response
-from gatekeeper.asgi.types import Message, Receive, Scope, Send
+from gatekeeper.asgi.types import Message
 from gatekeeper.errors import GatekeeperError
-from gatekeeper.gate import Gatekeeper
 
 SUCCESS_BELOW: Final = 400
 """A response with a lower status has done what was paid for."""
@@ -26,29 +25,25 @@ class HttpExchange(Exchange):
     before it is sent, or at the disconnect.
     """
 
-    __slots__ = ("_status",)
-
-    def __init__(self, gate: Gatekeeper, scope: Scope, receive: Receive, send: Send) -> None:
-        super().__init__(gate, scope, receive, send)
-        self._status = 500
+    _status = 500
 
     async def receive(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.disconnect":
             self.gone = True
             if self.started:  # else somebody looks ahead, and the app may not know yet
-                await self.settle()
+                await self.conclude()
         return message
 
     def send(self, message: Message) -> Awaitable[None]:
-        # No coroutine of ours for a request that holds nothing: this is the path of them all.
-        if self.state.holds or self.refusal is not None:
+        if self.holds or self.refusal is not None:
             return self._send_settling(message)
+        # No coroutine of ours for a request that holds nothing: this is the path of them all.
         kind = message["type"]
         if kind == "http.response.start":
             self._status = message["status"]
             self.started = True
-        elif kind in _BODIES and not message.get("more_body", False):
+        elif kind in _BODIES and not message.get("more_body"):
             self.succeeded = self._status < SUCCESS_BELOW
         return self._send(message)
 
@@ -61,16 +56,16 @@ class HttpExchange(Exchange):
             if self._status < SUCCESS_BELOW:
                 await self.charge()
             else:
-                await self.state.settle_fixed(succeeded=False)
+                await self.settle_fixed(succeeded=False)
             self.started = True
         elif kind in _BODIES and not message.get("more_body", False):
             self.succeeded = self._status < SUCCESS_BELOW
-            await self.settle()
+            await self.conclude()
         try:
             await self._send(message)
         except OSError:  # how a server of ASGI 2.4 reports that the client is gone
             self.gone = True
-            await self.settle()
+            await self.conclude()
             raise
 
     async def answer(self, error: GatekeeperError) -> None:
@@ -80,7 +75,7 @@ class HttpExchange(Exchange):
             raise error
 
     async def refuse(self, error: GatekeeperError) -> None:
-        url = self.state.gate.upgrade_url
+        url = self.gate.upgrade_url
         status, headers, body = problem_response(error, upgrade_url=url)
         self.started = True
         await self._send({"type": "http.response.start", "status": status, "headers": headers})

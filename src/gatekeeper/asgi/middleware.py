@@ -9,6 +9,7 @@ from gatekeeper.asgi.http import HttpExchange
 from gatekeeper.asgi.types import App, Receive, Scope, Send
 from gatekeeper.asgi.websocket import WebsocketExchange
 from gatekeeper.gate import Gatekeeper
+from gatekeeper.guards.request import running
 
 _EXCHANGES: dict[str, type[Exchange]] = {"http": HttpExchange, "websocket": WebsocketExchange}
 
@@ -22,8 +23,21 @@ class GatekeeperMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or connection; anything else (the lifespan) is passed on."""
-        exchange = _EXCHANGES.get(scope["type"])
-        if exchange is None:
+        kind = _EXCHANGES.get(scope["type"])
+        if kind is None:
             await self.app(scope, receive, send)
-        else:
-            await exchange(self.gate, scope, receive, send).run(self.app)
+            return
+        exchange = kind(self.gate, scope, receive, send)
+        token = running.set(exchange)
+        try:
+            await self.app(scope, exchange.receive, exchange.send)
+            if exchange.holds:
+                await exchange.conclude()
+        except Exception as error:  # noqa: BLE001 - raised on, unless it is ours to answer
+            await exchange.failed(error)
+        except BaseException:
+            exchange.conclude_soon()  # not awaited: this request has been cancelled
+            raise
+        finally:
+            exchange.ended = True
+            running.reset(token)

@@ -5,9 +5,8 @@ from typing import Final
 
 from gatekeeper.asgi.exchange import Exchange
 from gatekeeper.asgi.problem import problem_response
-from gatekeeper.asgi.types import Message, Receive, Scope, Send
+from gatekeeper.asgi.types import Message
 from gatekeeper.errors import GatekeeperError
-from gatekeeper.gate import Gatekeeper
 
 DENIED: Final = 1008
 """The close code of a refused connection: policy violation (RFC 6455, 7.4.1)."""
@@ -26,17 +25,13 @@ class WebsocketExchange(Exchange):
     what it had accepted.
     """
 
-    __slots__ = ("_closed",)
-
-    def __init__(self, gate: Gatekeeper, scope: Scope, receive: Receive, send: Send) -> None:
-        super().__init__(gate, scope, receive, send)
-        self._closed = False
+    _closed = False
 
     async def receive(self) -> Message:
         message = await self._receive()
         if message["type"] == "websocket.disconnect":
             self.gone = True
-            await self.settle()
+            await self.conclude()
         return message
 
     def send(self, message: Message) -> Awaitable[None]:
@@ -51,18 +46,18 @@ class WebsocketExchange(Exchange):
             case "websocket.accept":
                 await self.charge()
                 self.started = True
-            case "websocket.close" if self.state.denial is not None and not self.started:
+            case "websocket.close" if self.denial is not None and not self.started:
                 # A framework has turned a guard's error into a close: say what it was.
-                await self.settle()
-                await self.answer(self.state.denial)
+                await self.conclude()
+                await self.answer(self.denial)
                 return
             case "websocket.close":
                 self.succeeded = self.started and not self.gone
                 self._closed = True
-                await self.settle()
+                await self.conclude()
             case "websocket.http.response.start":  # the app itself denies the handshake
                 self._closed = True
-                await self.settle()
+                await self.conclude()
         await self._send(message)
 
     async def answer(self, error: GatekeeperError) -> None:
@@ -74,12 +69,12 @@ class WebsocketExchange(Exchange):
     async def refuse(self, error: GatekeeperError) -> None:
         """Deny the handshake with the problem where the server can, else by closing (a 403)."""
         self._closed = True
-        extensions = self.state.scope.get("extensions") or {}
+        extensions = self.scope.get("extensions") or {}
         if self.started or "websocket.http.response" not in extensions:
             close = {"type": "websocket.close", "code": _close_code(error), "reason": error.code}
             await self._send(close)
             return
-        url = self.state.gate.upgrade_url
+        url = self.gate.upgrade_url
         status, headers, body = problem_response(error, upgrade_url=url)
         start = {"type": "websocket.http.response.start", "status": status, "headers": headers}
         await self._send(start)

@@ -4,6 +4,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from starlette.requests import HTTPConnection
 
@@ -16,6 +17,9 @@ from gatekeeper.errors import (
 from gatekeeper.guards.request import RequestState
 from gatekeeper.services.credits import reserve_request
 from gatekeeper.types import check_amount
+
+if TYPE_CHECKING:
+    from gatekeeper.gate import Gatekeeper
 
 Quantity = int | Callable[[HTTPConnection], int | Awaitable[int]]
 """How much: a whole number, or a function of the request."""
@@ -33,6 +37,13 @@ class Check(ABC):
     def validate(self, catalog: Catalog) -> None:
         """Raise UnknownNameError or InvalidAmountError if the catalogue can't meet the demand."""
 
+    def passes(self, gate: "Gatekeeper", customer: str) -> bool:
+        """Whether the customer may pass by what this process knows, without I/O.
+
+        This is the path of every request. False decides nothing: `enforce` does.
+        """
+        return False
+
     @abstractmethod
     async def enforce(self, request: RequestState) -> None:
         """Let the request pass, or raise the error that says what it lacks."""
@@ -46,6 +57,10 @@ class PlanCheck(Check):
 
     def validate(self, catalog: Catalog) -> None:
         catalog.plan(self.plan)
+
+    def passes(self, gate: "Gatekeeper", customer: str) -> bool:
+        held = gate.peek(customer)
+        return held is not None and self.plan in held.plans
 
     async def enforce(self, request: RequestState) -> None:
         entitlements = await request.entitlements()
@@ -68,11 +83,12 @@ class FeatureCheck(Check):
     def validate(self, catalog: Catalog) -> None:
         catalog.feature(self.feature)
 
+    def passes(self, gate: "Gatekeeper", customer: str) -> bool:
+        held = gate.peek(customer)
+        return held is not None and self.feature in held.features
+
     async def enforce(self, request: RequestState) -> None:
         customer = (await request.identity()).customer
-        held = request.gate.peek(customer)
-        if held is not None and self.feature in held.features:
-            return
         decision = await request.gate.decide(customer, self.feature)
         if decision:
             return

@@ -7,8 +7,8 @@ it by a context variable, so that no handler needs a `request` parameter.
 import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from contextvars import ContextVar, Token
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -21,6 +21,7 @@ from gatekeeper.errors import (
     GatekeeperError,
     InvalidIdError,
     NoGateError,
+    ShuttingDownError,
     UnauthenticatedError,
 )
 from gatekeeper.services.reservation import Reservation
@@ -31,12 +32,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("gatekeeper")
 
-Scope = dict[str, Any]
+Scope = MutableMapping[str, Any]
 
 RunSync = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Runs a synchronous handler beside the event loop."""
 
-_running: ContextVar["RequestState"] = ContextVar("gatekeeper_request")
+running: ContextVar["RequestState"] = ContextVar("gatekeeper_request")
+"""The running request; the middleware sets it."""
 
 
 def current() -> "RequestState":
@@ -46,7 +48,7 @@ def current() -> "RequestState":
         NoGateError: there is none: the middleware is not installed, or this is not a request.
     """
     try:
-        return _running.get()
+        return running.get()
     except LookupError:
         raise NoGateError(
             "No gate is bound to the running request. Install the middleware (for FastAPI: "
@@ -54,19 +56,16 @@ def current() -> "RequestState":
         ) from None
 
 
-async def identify(gate: "Gatekeeper", connection: HTTPConnection) -> Identity:
-    """Who is asking, by the host's own authentication.
+def identity_of(found: object) -> Identity:
+    """What the host's function under `gate.identify` has returned, made an identity.
 
     Raises:
         UnauthenticatedError: nobody is signed in.
         InvalidIdError: the host named a customer by an id that can't be one.
-        ConfigurationError: what the host's function returned is no identity at all.
+        ConfigurationError: what it returned is no identity at all.
     """
-    found = await gate.identify_connection(connection)
     if found is None:
         raise UnauthenticatedError("Sign in to do this.")
-    if isinstance(found, Identity):
-        return found
     if not isinstance(found, str):
         raise ConfigurationError(
             f"The function under gate.identify returned {type(found).__name__}; it has to return "
@@ -83,40 +82,24 @@ class RequestState:
         scope: the ASGI scope (https://asgi.readthedocs.io/en/latest/specs/www.html).
         denial: the error by which a guard has refused the request.
         run_sync: how this framework runs synchronous handlers; an adapter may set it.
+        ended: the request is over; what it held has been given to the gate to settle.
+        holds: whether anything is held for this request, or is still being settled. An attribute
+            and no property: it is looked at for each message that is sent.
     """
 
-    __slots__ = (
-        "_ended",
-        "_fixed",
-        "_identity",
-        "_metered",
-        "_settling",
-        "denial",
-        "gate",
-        "run_sync",
-        "scope",
-    )
+    # Defaults of the class, so that making one for each request sets only what differs.
+    run_sync: RunSync = staticmethod(anyio.to_thread.run_sync)
+    denial: GatekeeperError | None = None
+    _identity: Identity | None = None
+    _fixed: tuple[Reservation, ...] = ()
+    _metered: tuple[tuple[Reservation, bool], ...] = ()
+    _settling: "tuple[asyncio.Task[None], ...]" = ()
+    ended: bool = False
 
     def __init__(self, gate: "Gatekeeper", scope: Scope) -> None:
         self.gate = gate
         self.scope = scope
-        self.run_sync: RunSync = anyio.to_thread.run_sync
-        self._identity: Identity | None = None
-        # Most requests hold nothing: these are shared by all of them.
-        self._fixed: tuple[Reservation, ...] = ()
-        self._metered: tuple[tuple[Reservation, bool], ...] = ()
-        self._settling: tuple[asyncio.Task[None], ...] = ()
-        self._ended = False
-        self.denial: GatekeeperError | None = None
-
-    def bind(self) -> Token["RequestState"]:
-        """Make this the running request, until `unbind`."""
-        return _running.set(self)
-
-    def unbind(self, token: Token["RequestState"]) -> None:
-        """The request is over. What it still holds has been given to the gate to settle."""
-        self._ended = True
-        _running.reset(token)
+        self.holds = False
 
     # -- who asks ---------------------------------------------------------------------------------
 
@@ -124,17 +107,23 @@ class RequestState:
         """Who is asking, by the host's own authentication, asked once.
 
         Raises:
-            UnauthenticatedError: nobody is signed in.
-            InvalidIdError: the host named a customer by an id that can't be one.
+            UnauthenticatedError, InvalidIdError, ConfigurationError: see `identity_of`.
+            NoGateError: the host has not said how to tell.
         """
-        if self._identity is None:
-            self._identity = await identify(self.gate, HTTPConnection(self.scope))
-        return self._identity
+        known = self._identity
+        if known is None:
+            found: Any = self.gate.ask_who(HTTPConnection(self.scope))
+            if hasattr(found, "__await__"):  # far quicker than inspect.isawaitable
+                found = await found
+            known = found if isinstance(found, Identity) else identity_of(found)
+            self._identity = known
+        return known
 
     async def entitlements(self) -> Entitlements:
         """What the customer may use."""
-        customer = (self._identity or await self.identity()).customer
-        return self.gate.peek(customer) or await self.gate.entitlements(customer)
+        customer = (await self.identity()).customer
+        held = self.gate.peek(customer)
+        return await self.gate.entitlements(customer) if held is None else held
 
     @property
     def route(self) -> str:
@@ -166,11 +155,6 @@ class RequestState:
 
     # -- what is held -----------------------------------------------------------------------------
 
-    @property
-    def holds(self) -> bool:
-        """Whether anything is held for this request, or is still being settled."""
-        return bool(self._fixed or self._metered or self._settling)
-
     def hold_fixed(self, reservation: Reservation) -> None:
         """A cost known beforehand: settled when the response starts, by its status."""
         self._keep(reservation)
@@ -188,13 +172,14 @@ class RequestState:
         self._metered += ((reservation, True),)
 
     def _keep(self, reservation: Reservation) -> None:
-        if self._ended:
+        if self.ended:
             _ = self.gate.keeper.settle_soon([(reservation, True)])
             raise NoGateError(
                 "The request is over, and with it what could settle this hold. Work that outlives "
                 "its request reserves by the gate: async with gate.reserve(customer, ...)."
             )
         self.gate.keeper.keep(reservation)
+        self.holds = True
 
     async def settle_fixed(self, *, succeeded: bool) -> None:
         """Settle the fixed costs: capture them after success, else release them.
@@ -209,7 +194,7 @@ class RequestState:
             await self.gate.keeper.capture_together(fixed)
         else:
             self._settle_soon([(held, True) for held in fixed])
-            await self._settled()
+        await self._settled()
 
     def settle_soon(self, *, failed: bool) -> None:
         """Begin to settle all that is left, without waiting: the request may be cancelled.
@@ -234,10 +219,11 @@ class RequestState:
     def _settle_soon(self, held: Sequence[tuple[Reservation, bool]]) -> None:
         try:
             self._settling += (self.gate.keeper.settle_soon(held),)
-        except NoGateError:
+        except (NoGateError, ShuttingDownError):
             logger.exception("the holds of %s are left to expire", self.route)
 
     async def _settled(self) -> None:
         if self._settling:
             await asyncio.wait(self._settling)  # which leaves them alone when this is cancelled
             self._settling = tuple(task for task in self._settling if not task.done())
+        self.holds = bool(self._fixed or self._metered or self._settling)

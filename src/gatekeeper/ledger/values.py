@@ -52,7 +52,8 @@ class LiveGrant(msgspec.Struct, frozen=True, array_like=True):
 
     `remaining` can be spent, `held` belongs to open holds. A minting grant (an unlimited unit, or
     overage) has nothing remaining: it makes exactly what a hold asks of it, at most `mint_left`
-    (None: no bound), and nothing while it is `paused`. `meter` names the meter that bills what a minting grant has made.
+    (None: no bound), and nothing while it is `paused`. `meter` names the meter that bills what a
+    minting grant has made.
     """
 
     id: str

@@ -6,7 +6,8 @@ The routes, whatever the framework:
 - `GET /pro`, `GET /downloads`: behind a plan, behind a feature
 - `POST /image`, `POST /image-sync`: cost 4 credits; answered as the header `x-outcome` says
 - `POST /exports?n=`: costs as many exports as the query says
-- `POST /chat?chunks=&pause=`: holds a million tokens (1,000 credits) and streams, 1,000 tokens a chunk
+- `POST /chat?chunks=&pause=`: holds a million tokens (1,000 credits) and streams, 1,000 tokens
+  a chunk
 - `POST /summary`: the same hold, with nothing recorded and no stream
 - `POST /notify`: as `/summary`, and looks at the account in a background task
 - `WS /echo`: behind the plan `pro`; `WS /talk`: holds tokens and records 1,000 for each message

@@ -37,12 +37,13 @@ def build(gate: Gatekeeper) -> Host:
     @gate.identify
     async def who(connection: HTTPConnection) -> str | None:
         request: HttpRequest = connection.scope["django.request"]
-        return request.headers.get(CUSTOMER_HEADER)
+        customer: str | None = request.headers.get(CUSTOMER_HEADER)
+        return customer
 
     async def free(request: HttpRequest) -> HttpResponse:
         return HttpResponse("free")
 
-    class Pro(View):
+    class Pro(View):  # type: ignore[misc]  # Django ships no types
         @requires_plan("pro")
         async def get(self, request: HttpRequest) -> HttpResponse:
             seen.ran.append("pro")

@@ -16,7 +16,7 @@ from tests.adapters.hosts.base import CHAT_TOKENS, CHUNK_TOKENS, Host, Seen
 Outcome = Annotated[str | None, HeaderParameter(name=base.OUTCOME_HEADER)]
 
 
-def build(gate: Gatekeeper) -> Host:
+def build(gate: Gatekeeper) -> Host:  # noqa: C901 - a list of routes, not a decision
     seen = Seen()
     base.by_header(gate)
 
@@ -72,13 +72,13 @@ def build(gate: Gatekeeper) -> Host:
 
     @websocket("/echo")
     @requires_plan("pro")
-    async def echo(socket: WebSocket) -> None:
+    async def echo(socket: WebSocket[Any, Any, Any]) -> None:
         await socket.accept()
         await socket.send_text(await socket.receive_text())
         await socket.close()
 
     @websocket("/talk")
-    async def talk(socket: WebSocket) -> None:
+    async def talk(socket: WebSocket[Any, Any, Any]) -> None:
         hold = await reserve("chat", CHAT_TOKENS)
         await socket.accept()
         try:
@@ -89,6 +89,18 @@ def build(gate: Gatekeeper) -> Host:
         except WebSocketDisconnect:
             pass
 
-    handlers = [free, Pro, downloads, image, image_sync, exports, chat, summary, notify, echo, talk]
-    app = Litestar(handlers, plugins=[GatekeeperPlugin(gate)])
+    handlers: list[Any] = [
+        free,
+        Pro,
+        downloads,
+        image,
+        image_sync,
+        exports,
+        chat,
+        summary,
+        notify,
+        echo,
+        talk,
+    ]
+    app: Any = Litestar(handlers, plugins=[GatekeeperPlugin(gate)])  # it types ASGI by its own
     return Host(app, gate, seen)

@@ -1,6 +1,8 @@
 """The suite's app in Quart."""
 
-from quart import Quart, request, websocket
+from typing import Any
+
+from quart import Quart, Response, request, websocket
 from quart.typing import ResponseReturnValue
 
 import gatekeeper_quart
@@ -49,7 +51,7 @@ def build(gate: Gatekeeper) -> Host:
     async def chat() -> ResponseReturnValue:
         hold = await reserve("chat", CHAT_TOKENS)
         chunks, pause = int(request.args["chunks"]), float(request.args["pause"])
-        return seen.stream(hold, chunks, pause), 200
+        return Response(seen.stream(hold, chunks, pause))
 
     @app.post("/summary")
     async def summary() -> ResponseReturnValue:
@@ -73,4 +75,5 @@ def build(gate: Gatekeeper) -> Host:
             await websocket.send(text)
 
     # Quart's background tasks begin beside the response, not after it.
-    return Host(app, gate, seen, has_background=False)
+    served: Any = app  # Quart types ASGI by hypercorn's
+    return Host(served, gate, seen, has_background=False)

@@ -1,14 +1,22 @@
 """The dispatcher, the registry and the receiver by themselves."""
 
+import asyncio
+import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any
 
 import anyio
 import pytest
 from msgspec.structs import replace
 
-from gatekeeper.errors import ConfigurationError, RegistrationError, StoreUnavailableError
+from gatekeeper.errors import (
+    ConfigurationError,
+    RegistrationError,
+    StoreUnavailableError,
+    StripeUnavailableError,
+)
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import Customer, EventStatus, InboxEvent
 from gatekeeper.stripe.webhooks import (
@@ -59,6 +67,38 @@ async def test_what_is_no_event_type_is_an_error(types: tuple[str, ...]) -> None
 async def test_a_name_has_bounds(name: str) -> None:
     with pytest.raises(RegistrationError, match="characters"):
         WebhookRegistry().on("invoice.paid", name=name)(nothing)
+
+
+async def test_a_handler_that_is_no_coroutine_function_is_refused() -> None:
+    class Silent:
+        def __call__(self, event: WebhookEvent) -> None:
+            """Nothing."""
+
+    def silent(event: WebhookEvent) -> None:
+        """Nothing."""
+
+    handlers: list[Any] = [silent, functools.partial(silent), Silent()]
+    for handler in handlers:
+        with pytest.raises(RegistrationError, match="write `async def`"):
+            WebhookRegistry().on("invoice.paid")(handler)
+        with pytest.raises(RegistrationError, match="write `async def`"):
+            WebhookRegistry().fallback(handler)
+
+
+async def test_partials_and_objects_that_are_called_are_handlers_too() -> None:
+    class Called:
+        async def __call__(self, event: WebhookEvent) -> None:
+            """Nothing."""
+
+        async def method(self, event: WebhookEvent) -> None:
+            """Nothing."""
+
+    registry = WebhookRegistry()
+    partial = functools.partial(nothing)
+    for handler in (functools.partial(partial), Called(), Called().method):
+        registry.on("invoice.paid")(handler)
+    names = [handler.name.rpartition(".")[2] for handler in registry.handlers_of("invoice.paid")]
+    assert names == ["nothing", "Called", "method"]
 
 
 async def test_there_is_one_fallback() -> None:
@@ -221,16 +261,16 @@ async def test_run_is_woken_by_intake_and_outlives_an_outage(
 
     receiver = memory_world.receiver
     broken = anyio.Event()
-    claims = receiver.dispatcher.run_once
+    write = memory_world.store.write
 
-    async def fail_once() -> int:
+    async def fail_once(work: Callable[[Transaction], Any]) -> Any:
         if not broken.is_set():
             broken.set()
             receiver.dispatcher.nudge()
             raise StoreUnavailableError()
-        return await claims()
+        return await write(work)
 
-    monkeypatch.setattr(receiver.dispatcher, "run_once", fail_once)
+    monkeypatch.setattr(memory_world.store, "write", fail_once)
     async with anyio.create_task_group() as group:
         group.start_soon(receiver.run)
         await broken.wait()
@@ -240,6 +280,184 @@ async def test_run_is_woken_by_intake_and_outlives_an_outage(
                 await memory_world.send(make_event("charge.succeeded", charge))
                 await done.wait()
         group.cancel_scope.cancel()
+
+
+def charge(number: int) -> dict[str, Any]:
+    return make_event("charge.succeeded", {"id": f"ch_{number}", "object": "charge"})
+
+
+async def test_a_slow_handler_holds_up_no_other_object(world: World) -> None:
+    world.policy = DispatchPolicy(concurrency=2, poll_seconds=60)
+    release, others = anyio.Event(), anyio.Event()
+    seen: list[str] = []
+
+    @world.registry.on("charge.succeeded")
+    async def handler(event: WebhookEvent) -> None:
+        seen.append(str(event.object_id))
+        if event.object_id == "ch_0":
+            await release.wait()
+        elif len(seen) == 6:
+            others.set()
+
+    await world.send(*(charge(number) for number in range(6)))
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.receiver.run)
+            await others.wait()
+            release.set()
+            group.cancel_scope.cancel()
+    assert sorted(seen) == [f"ch_{number}" for number in range(6)]
+
+
+async def test_no_more_is_claimed_than_is_begun(world: World) -> None:
+    world.policy = DispatchPolicy(concurrency=2)
+    await world.send(*(charge(number) for number in range(3)))
+    assert [await world.receiver.run_once() for _ in range(3)] == [2, 1, 0]
+
+
+async def test_a_stale_dispatcher_overwrites_nothing_of_the_next_one(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = world.new_receiver()
+    ran: list[int] = []
+
+    @world.registry.on("charge.succeeded")
+    async def handler(event: WebhookEvent) -> None:
+        ran.append(event.attempt)
+        if event.attempt == 1:
+            world.clock.advance(hours=1)  # the lease is over, and somebody else takes the event
+            assert await other.run_once() == 1
+            raise ValueError("too late")
+
+    event = charge(1)
+    await world.send(event)
+    await world.receiver.run_once()
+    stored = await world.stored(event)
+    assert (ran, stored.status, stored.last_error) == ([1, 2], EventStatus.DONE, None)
+    assert "left to whoever has it now" in caplog.text
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_a_lease_is_renewed_before_each_handler_or_it_does_not_run(
+    world: World, lost: bool
+) -> None:
+    """A lease that is shorter than a handler may take has to be renewed every time."""
+    world.policy = DispatchPolicy(lease_seconds=10, handler_timeout_seconds=30)
+    other = world.new_receiver()
+    ran: list[str] = []
+
+    @world.registry.on("charge.succeeded", name="first")
+    async def first(event: WebhookEvent) -> None:
+        ran.append(f"first {event.attempt}")
+        world.clock.advance(seconds=8)
+        if lost and event.attempt == 1:
+            world.clock.advance(seconds=8)
+            await other.run_once()
+
+    @world.registry.on("charge.succeeded", name="second")
+    async def second(event: WebhookEvent) -> None:
+        ran.append(f"second {event.attempt}")
+        world.clock.advance(seconds=8)
+        assert await other.run_once() == 0  # 16 s after the claim it is still ours
+
+    event = charge(1)
+    await world.send(event)
+    await world.receiver.run_once()
+    assert ran == (["first 1", "first 2", "second 2"] if lost else ["first 1", "second 1"])
+    assert await world.status_of(event) is EventStatus.DONE
+
+
+async def test_a_handler_that_awaited_what_was_cancelled_has_failed_and_others_run(
+    memory_world: World,
+) -> None:
+    ran: list[str] = []
+
+    @memory_world.registry.on("charge.succeeded")
+    async def unlucky(event: WebhookEvent) -> None:
+        task = asyncio.create_task(asyncio.sleep(60))
+        task.cancel()
+        await task
+
+    @memory_world.registry.on("charge.succeeded")
+    async def next_one(event: WebhookEvent) -> None:
+        ran.append(event.id)
+
+    event = charge(1)
+    await memory_world.deliver(event)
+    stored = await memory_world.stored(event)
+    assert ran == [event["id"]]
+    assert (stored.status, stored.attempts, stored.leased_until) == (EventStatus.PENDING, 1, None)
+    assert stored.last_error == "RuntimeError: it awaited something that had been cancelled"
+    assert stored.due_at > memory_world.clock.now
+
+
+async def test_an_outage_makes_no_dead_letter_and_the_waits_still_grow(world: World) -> None:
+    world.policy = DispatchPolicy(max_attempts=2, max_backoff_seconds=600)
+
+    @world.registry.on("charge.succeeded")
+    async def handler(event: WebhookEvent) -> None:
+        if event.body["data"]["object"]["id"] == "ch_2":
+            raise ValueError
+        raise StripeUnavailableError
+
+    event, bad = charge(1), charge(2)
+    await world.send(event, bad)
+    waits = []
+    for _ in range(12):
+        await world.receiver.drain()
+        waits.append((await world.stored(event)).due_at - world.clock.now)
+        world.clock.advance(hours=1)
+    stored = await world.stored(event)
+    assert (stored.status, stored.attempts) == (EventStatus.PENDING, 0)
+    assert waits[0] <= timedelta(seconds=2)
+    assert timedelta(seconds=300) <= waits[-1] <= timedelta(seconds=600)
+    assert await world.status_of(bad) is EventStatus.DEAD
+
+
+async def test_a_dead_letter_that_is_delivered_again_is_tried_again(world: World) -> None:
+    world.policy = DispatchPolicy(max_attempts=1)
+    mended: list[str] = []
+
+    @world.registry.on("charge.succeeded")
+    async def handler(event: WebhookEvent) -> None:
+        if not mended:
+            raise ValueError
+
+    event = charge(1)
+    await world.deliver(event)
+    assert await world.status_of(event) is EventStatus.DEAD
+    mended.append("yes")
+    nudged = world.receiver.dispatcher._wake = anyio.Event()
+    assert await world.send(event) == [False]
+    assert nudged.is_set()
+    assert await world.status_of(event) is EventStatus.PENDING
+    await world.receiver.drain()
+    assert await world.status_of(event) is EventStatus.DONE
+
+
+async def test_retry_brings_back_the_dead_or_one_event_with_its_projection(world: World) -> None:
+    await world.customer()
+    world.policy = DispatchPolicy(max_attempts=1)
+    paid = invoice(of_subscription=None, lines=[])
+    world.stripe.put(paid)
+    done, dead = make_event("invoice.paid", paid), charge(1)
+    mended: list[str] = []
+
+    @world.registry.on("charge.succeeded")
+    async def handler(event: WebhookEvent) -> None:
+        if not mended:
+            raise ValueError
+
+    await world.deliver(done, dead)
+    mended.append("yes")
+    fetches = len(world.stripe.fetches)
+    assert await world.receiver.retry("evt_nothing") == 0
+    assert await world.receiver.retry() == 1
+    assert await world.receiver.retry(f"/{done['id']}") == 1
+    assert await world.counts() == {EventStatus.PENDING: 2}
+    await world.receiver.drain()
+    assert await world.counts() == {EventStatus.DONE: 2}
+    assert len(world.stripe.fetches) > fetches
 
 
 async def test_what_cannot_even_be_noted_is_left_to_its_lease(

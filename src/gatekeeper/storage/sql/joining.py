@@ -83,7 +83,7 @@ class Joiner:
                 f"The host's transaction is on {connection.dialect.name}, Gatekeeper's tables are "
                 f"on {self._dialect.name}."
             )
-        if _commits_by_itself(connection):
+        if commits_by_itself(connection):
             raise HostTransactionError(
                 "The host's connection is in AUTOCOMMIT: each statement would be committed by "
                 "itself. Join a transaction."
@@ -95,7 +95,8 @@ class Joiner:
         self._dialect.prepare_host(connection)
 
 
-def _commits_by_itself(connection: Connection) -> bool:
+def commits_by_itself(connection: Connection) -> bool:
+    """Whether a connection is in AUTOCOMMIT, as far as its driver can tell."""
     if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
         return True
     if connection.dialect.name == SQLITE.name:

@@ -1,7 +1,6 @@
 """The SQL store: transactions of its own on a runner, and joined ones on a host's."""
 
 import asyncio
-import itertools
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -100,14 +99,15 @@ class SqlStore(Store):
     async def _rerun(self, attempt: Callable[[], Awaitable[T]], *, reading: bool = False) -> T:
         """Run a transaction until it succeeds, or fails for good: then with an error of ours."""
         dialect = self._runner.dialect
-        for run in itertools.count(1):
+        run = 1
+        while True:
             try:
                 return await attempt()
             except Exception as error:  # noqa: BLE001 - raised on, by its name where it has one
                 if not may_rerun(error, dialect, run=run):
                     raise_named(error, dialect, reading=reading)
             await _pause(run)
-        raise AssertionError
+            run += 1
 
     def _transaction(self, connection: Connection) -> SqlTransaction:
         return SqlTransaction(connection, self._runner.dialect, clock=self._clock)

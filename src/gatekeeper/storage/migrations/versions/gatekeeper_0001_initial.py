@@ -398,14 +398,10 @@ def _create_inbox() -> None:
         ["received_at"],
         "payload IS NOT NULL AND status <> 'pending'",
     )
-    _partial_index(
-        "ix_gatekeeper_inbox_pending",
-        "gatekeeper_inbox",
-        ["received_at", "key"],
-        "status = 'pending'",
-    )
     op.create_index(
-        "ix_gatekeeper_inbox_status_received_at", "gatekeeper_inbox", ["status", "received_at"]
+        "ix_gatekeeper_inbox_status_received_at_key",
+        "gatekeeper_inbox",
+        ["status", "received_at", "key"],
     )
 
 

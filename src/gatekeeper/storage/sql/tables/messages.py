@@ -30,14 +30,13 @@ inbox: Final = table(
     required("due_at", UtcDateTime),
     Column("leased_until", UtcDateTime),
     Column("last_error", Text),
-    partial_index("ix_gatekeeper_inbox_pending", "received_at", "key", where="status = 'pending'"),
     partial_index("ix_gatekeeper_inbox_object", "object_key", where="status = 'pending'"),
     partial_index(
         "ix_gatekeeper_inbox_payload",
         "received_at",
         where="payload IS NOT NULL AND status <> 'pending'",
     ),
-    Index(None, "status", "received_at"),
+    Index(None, "status", "received_at", "key"),
     key=("key",),
 )
 

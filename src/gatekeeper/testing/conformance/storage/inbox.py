@@ -3,6 +3,8 @@
 import asyncio
 from collections import Counter
 from datetime import datetime
+from functools import partial
+from typing import Any, Final
 
 import pytest
 from msgspec.structs import replace
@@ -13,6 +15,13 @@ from gatekeeper.testing.conformance.storage import samples
 from gatekeeper.testing.conformance.storage.samples import DAY, HOUR, NOW, SECOND
 
 LEASE = NOW + HOUR
+
+_AFRESH: Final[dict[str, Any]] = {
+    "status": EventStatus.PENDING,
+    "attempts": 0,
+    "last_error": None,
+    "leased_until": None,
+}
 
 
 class InboxConformance:
@@ -192,6 +201,88 @@ class InboxConformance:
         assert stored is not None
         assert stored.last_error is None
 
+    async def test_a_duplicate_brings_a_dead_event_back_and_takes_its_body(
+        self, store: Store
+    ) -> None:
+        dead = samples.event(
+            status=EventStatus.DEAD, attempts=25, last_error="it failed", payload=None
+        )
+        await _insert(store, dead)
+        again = samples.event(due_at=NOW + SECOND)
+        ignored = replace(again, status=EventStatus.IGNORED)
+        assert not await store.write(lambda tx: tx.inbox.insert(ignored))
+        assert await store.read(lambda tx: tx.inbox.get("evt_1")) == dead
+        assert not await store.write(lambda tx: tx.inbox.insert(again))
+        expected = replace(dead, **_AFRESH, due_at=NOW + SECOND, payload=again.payload)
+        assert await store.read(lambda tx: tx.inbox.get("evt_1")) == expected
+        assert await _claim(store, now=NOW + SECOND) == ["evt_1"]
+        assert not await store.write(lambda tx: tx.inbox.insert(again))  # leased, it stays so
+        assert await _claim(store, now=NOW + SECOND) == []
+
+    async def test_a_lease_that_is_over_settles_and_renews_nothing(self, store: Store) -> None:
+        await _insert(store, samples.event("evt_1", age=2), samples.event("evt_2", age=1))
+        await _claim(store, until=LEASE)
+        about, later = samples.event().object_key, LEASE + HOUR
+        assert await _claim(store, now=LEASE, until=later) == ["evt_1", "evt_2"]
+
+        def settle(tx: Transaction, lease: datetime, key: str = "evt_1") -> bool:
+            return tx.inbox.settle(key, EventStatus.DONE, lease=lease)
+
+        assert not await store.write(lambda tx: settle(tx, LEASE))
+        assert not await store.write(lambda tx: settle(tx, LEASE, "evt_unknown"))
+        assert not await store.write(lambda tx: tx.inbox.renew(about, LEASE, later + DAY))
+        assert not await store.write(lambda tx: tx.inbox.renew("unknown", LEASE, later))
+        stored = await store.read(lambda tx: tx.inbox.get("evt_1"))
+        assert stored is not None
+        assert (stored.status, stored.leased_until) == (EventStatus.PENDING, later)
+        assert await store.write(lambda tx: settle(tx, later))
+        assert await store.write(lambda tx: tx.inbox.renew(about, later, later + DAY))
+        assert await _claim(store, now=later + HOUR) == []
+        assert await store.write(lambda tx: settle(tx, later + DAY, "evt_2"))
+        assert not await store.write(lambda tx: tx.inbox.renew(about, later + DAY, later + 2 * DAY))
+
+    async def test_an_attempt_can_be_taken_back(self, store: Store) -> None:
+        await _insert(store, samples.event())
+        for counted, attempts in ((True, 1), (False, 1), (True, 2)):
+            await _claim(store)
+            await store.write(
+                lambda tx, counted=counted: tx.inbox.settle(
+                    "evt_1", EventStatus.PENDING, due_at=NOW, counted=counted
+                )
+            )
+            stored = await store.read(lambda tx: tx.inbox.get("evt_1"))
+            assert stored is not None
+            assert stored.attempts == attempts
+
+    async def test_the_dead_are_retried_or_one_event_that_is_over(self, store: Store) -> None:
+        ended = {
+            "evt_1": EventStatus.DEAD,
+            "evt_2": EventStatus.DEAD,
+            "evt_3": EventStatus.DONE,
+            "evt_4": EventStatus.IGNORED,
+            "evt_5": EventStatus.PENDING,
+        }
+        events = {
+            key: samples.event(key, f"sub_{key}", status=status, attempts=7, last_error="why")
+            for key, status in ended.items()
+        }
+        await _insert(store, *events.values())
+        for name in ("ours", "theirs"):
+            await store.write(lambda tx, name=name: tx.inbox.complete("evt_3", name, NOW))
+        assert await store.write(lambda tx: tx.inbox.retry(NOW + SECOND)) == 2
+        assert await store.write(lambda tx: tx.inbox.retry(NOW)) == 0
+        for key, found in (("evt_3", 1), ("evt_4", 0), ("evt_5", 0), ("evt_6", 0)):
+            retried = await store.write(partial(_retry, key=key))
+            assert retried == found
+        for key, event in events.items():
+            again = key in {"evt_1", "evt_2", "evt_3"}
+            expected = replace(event, **_AFRESH, due_at=NOW + SECOND) if again else event
+            assert await store.read(partial(_get, key=key)) == expected
+        assert await store.read(lambda tx: tx.inbox.completed("evt_3")) == {"theirs"}
+        await store.write(lambda tx: tx.inbox.settle("evt_3", EventStatus.DONE))
+        assert await store.write(lambda tx: tx.inbox.retry(NOW, key="evt_3")) == 1
+        assert await store.read(lambda tx: tx.inbox.completed("evt_3")) == {"theirs"}
+
     async def test_case_14_a_completion_is_recorded_once(self, store: Store) -> None:
         await _insert(store, samples.event(), samples.event("evt_2"))
         assert await store.read(lambda tx: tx.inbox.completed("evt_1")) == frozenset()
@@ -263,3 +354,11 @@ async def _claim(
 
 async def _insert_one(store: Store, event: InboxEvent) -> bool:
     return await store.write(lambda tx: tx.inbox.insert(event))
+
+
+def _retry(tx: Transaction, key: str) -> int:
+    return tx.inbox.retry(NOW + SECOND, key=key, forget="ours")
+
+
+def _get(tx: Transaction, key: str) -> InboxEvent | None:
+    return tx.inbox.get(key)

@@ -40,6 +40,22 @@ class PurchaseConformance:
         assert await store.read(lambda tx: tx.purchases.get("pur_1")) is None
         assert await store.write(lambda tx: tx.purchases.by_session("cs_1", lock=True)) is None
 
+    async def test_what_is_pending_is_listed_for_its_customer(self, store: Store) -> None:
+        rows = [
+            samples.purchase("pur_1", created_at=NOW + DAY),
+            samples.purchase("pur_2"),
+            samples.purchase("pur_3", status=PurchaseStatus.PAID),
+            samples.purchase("pur_4", customer="somebody_else"),
+        ]
+
+        def insert(tx: Transaction) -> None:
+            for row in rows:
+                tx.purchases.insert(row)
+
+        await store.write(insert)
+        found = await store.read(lambda tx: list(tx.purchases.pending(rows[0].customer)))
+        assert found == [rows[1], rows[0]]
+
     async def test_save_writes_the_fields(self, store: Store) -> None:
         await store.write(lambda tx: tx.purchases.insert(samples.purchase()))
         with_session = samples.purchase(checkout_session_id="cs_1")
