@@ -101,7 +101,7 @@ class NaiveLedger:
             if shelf.is_over(now) or renewed_no_more:
                 if shelf.series is not None and shelf.series not in ended and not shelf.closed:
                     self.lapsed.append((shelf.series, shelf.end, len(self._free(shelf))))
-                self._close(shelf)
+                self._close(shelf, now)
             shelf.paused = shelf.series in suspended
 
     def grant(
@@ -191,7 +191,7 @@ class NaiveLedger:
         else:
             if self._is_late(due):
                 return
-            carried = self._end_series(due)
+            carried = self._end_series(due, now)
             self._put(self._shelf(due, f"{due.key}/rollover", now), carried)
         self.given[due.key] = (due, due.amount)
         shelf = self._shelf(due, f"{due.key}/{before}", now)
@@ -213,7 +213,7 @@ class NaiveLedger:
             for known, _ in self.given.values()
         )
 
-    def _end_series(self, due: Due) -> int:
+    def _end_series(self, due: Due, now: int) -> int:
         """Close the shelves of earlier windows; returns how much is carried over."""
         left = 0
         for series, end, count in tuple(self.lapsed):
@@ -224,7 +224,7 @@ class NaiveLedger:
             if shelf.series == due.series and not shelf.closed:
                 adjoins = shelf.end is None or due.start is None or shelf.end >= due.start
                 left += len(self._free(shelf)) if adjoins else 0
-                self._close(shelf)
+                self._close(shelf, now)
         return left if due.rollover is None else min(left, due.rollover)
 
     def _shelf(self, due: Due, name: str, now: int) -> Shelf:
@@ -236,8 +236,9 @@ class NaiveLedger:
         self.shelves.append(shelf)
         self.credits += [Credit(shelf) for _ in range(amount - repaid)]
 
-    def _close(self, shelf: Shelf) -> None:
+    def _close(self, shelf: Shelf, now: int) -> None:
         shelf.closed = True
+        shelf.expires = now if shelf.expires is None else min(shelf.expires, now)
         for credit in self._free(shelf):
             self.credits.remove(credit)
 

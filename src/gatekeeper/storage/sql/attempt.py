@@ -11,6 +11,10 @@ T = TypeVar("T")
 _logger: Final = logging.getLogger(__name__)
 
 
+DRAIN_SECONDS: Final = 30.0
+"""How long closing a store waits for transactions that are under way."""
+
+
 class AbandonedError(Exception):
     """Whoever asked for this work was cancelled before it began."""
 
@@ -67,9 +71,14 @@ class Attempts:
             raise
 
     async def drain(self) -> None:
-        """Wait until everything that is under way has ended."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        """Wait until everything that is under way has ended, but not for ever."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + DRAIN_SECONDS
+        while self._tasks and (left := deadline - clock()) > 0:
+            await asyncio.wait(self._tasks, timeout=left)
+        for task in tuple(self._tasks):
+            _logger.error("A transaction did not end in %.0f s and is left.", DRAIN_SECONDS)
+            task.cancel()
 
 
 def _log_failure(task: asyncio.Task[Any]) -> None:

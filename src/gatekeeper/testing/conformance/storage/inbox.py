@@ -245,11 +245,7 @@ class InboxConformance:
         await _insert(store, samples.event())
         for counted, attempts in ((True, 1), (False, 1), (True, 2)):
             await _claim(store)
-            await store.write(
-                lambda tx, counted=counted: tx.inbox.settle(
-                    "evt_1", EventStatus.PENDING, due_at=NOW, counted=counted
-                )
-            )
+            await store.write(partial(_put_back, counted=counted))
             stored = await store.read(lambda tx: tx.inbox.get("evt_1"))
             assert stored is not None
             assert stored.attempts == attempts
@@ -268,7 +264,7 @@ class InboxConformance:
         }
         await _insert(store, *events.values())
         for name in ("ours", "theirs"):
-            await store.write(lambda tx, name=name: tx.inbox.complete("evt_3", name, NOW))
+            await store.write(partial(_complete, name=name))
         assert await store.write(lambda tx: tx.inbox.retry(NOW + SECOND)) == 2
         assert await store.write(lambda tx: tx.inbox.retry(NOW)) == 0
         for key, found in (("evt_3", 1), ("evt_4", 0), ("evt_5", 0), ("evt_6", 0)):
@@ -362,3 +358,11 @@ def _retry(tx: Transaction, key: str) -> int:
 
 def _get(tx: Transaction, key: str) -> InboxEvent | None:
     return tx.inbox.get(key)
+
+
+def _put_back(tx: Transaction, *, counted: bool) -> bool:
+    return tx.inbox.settle("evt_1", EventStatus.PENDING, due_at=NOW, counted=counted)
+
+
+def _complete(tx: Transaction, name: str) -> bool:
+    return tx.inbox.complete("evt_3", name, NOW)
