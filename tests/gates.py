@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from gatekeeper import Balance, Catalog, Feature, Gatekeeper, Plan, Settings, Unit
+from gatekeeper import Balance, Catalog, Feature, Gatekeeper, Limit, Plan, Settings, Unit
 from gatekeeper.ledger import Entry, Hold
 from gatekeeper.storage.migrations import upgrade
 from gatekeeper.storage.port import Store, Transaction
@@ -34,7 +34,7 @@ CATALOG = Catalog(
         Plan("team", includes="pro", features=[Feature("support", on_outage="last_known")]),
     ],
     costs={"image": credits(4), "chat": credits.per(1_000)},
-    declares=[exports, Feature("beta", on_outage="allow")],
+    declares=[exports, Feature("beta", on_outage="allow"), Limit("seats")],
 )
 """Everybody begins with 5 credits."""
 

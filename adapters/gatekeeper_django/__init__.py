@@ -15,14 +15,18 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
-from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
-from django.urls import URLPattern, URLResolver, get_resolver
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from gatekeeper import Gatekeeper, GatekeeperError, RequestState, asgi, current
+from gatekeeper import Gatekeeper, GatekeeperError, RequestState, asgi, current, errors
+
+try:
+    from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+    from django.http import HttpRequest, HttpResponse
+    from django.http.response import HttpResponseBase
+    from django.urls import URLPattern, URLResolver, get_resolver
+except ImportError as error:
+    raise errors.MissingExtraError("django", extra="django") from error
 
 __all__ = ["install", "middleware"]
 

@@ -11,14 +11,18 @@ async def master(mix: Mix) -> Master: ...
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
-import fastapi.routing
-from fastapi import Depends, FastAPI
-from fastapi.params import Depends as Dependency
 from starlette.requests import HTTPConnection
 
 import gatekeeper_starlette
-from gatekeeper import Gatekeeper, checks_of
+from gatekeeper import Gatekeeper, checks_of, errors
 from gatekeeper.asgi import PROBLEM_MEDIA_TYPE, GatekeeperMiddleware
+
+try:
+    import fastapi.routing
+    from fastapi import Depends, FastAPI
+    from fastapi.params import Depends as Dependency
+except ImportError as error:
+    raise errors.MissingExtraError("fastapi", extra="fastapi") from error
 
 __all__ = ["Billing", "install"]
 

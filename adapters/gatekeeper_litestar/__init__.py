@@ -6,13 +6,10 @@ app = Litestar([...], plugins=[GatekeeperPlugin(gate)])
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from litestar import Litestar, Request, Response, asgi
-from litestar.config.app import AppConfig
-from litestar.plugins import InitPlugin
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from gatekeeper import Gatekeeper, GatekeeperError
+from gatekeeper import Gatekeeper, GatekeeperError, errors
 from gatekeeper.asgi import (
     PROBLEM_MEDIA_TYPE,
     GatekeeperMiddleware,
@@ -20,6 +17,13 @@ from gatekeeper.asgi import (
     problem_body,
     problem_headers,
 )
+
+try:
+    from litestar import Litestar, Request, Response, asgi
+    from litestar.config.app import AppConfig
+    from litestar.plugins import InitPlugin
+except ImportError as error:
+    raise errors.MissingExtraError("litestar", extra="litestar") from error
 
 __all__ = ["GatekeeperPlugin"]
 

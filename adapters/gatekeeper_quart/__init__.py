@@ -7,11 +7,10 @@ gatekeeper_quart.install(app, gate)
 from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
-from quart import Quart, Response, request
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from gatekeeper import Gatekeeper, GatekeeperError
+from gatekeeper import Gatekeeper, GatekeeperError, errors
 from gatekeeper.asgi import (
     GatekeeperMiddleware,
     answer_inline,
@@ -19,6 +18,11 @@ from gatekeeper.asgi import (
     mount_webhooks,
     problem_response,
 )
+
+try:
+    from quart import Quart, Response, request
+except ImportError as error:
+    raise errors.MissingExtraError("quart", extra="quart") from error
 
 __all__ = ["install"]
 

@@ -86,7 +86,7 @@ class RegistrationError(ConfigurationError):
     code = "registration_invalid"
 
 
-class MissingExtraError(ConfigurationError):
+class MissingExtraError(ConfigurationError, ImportError):
     """An optional dependency is not installed."""
 
     code = "extra_missing"
