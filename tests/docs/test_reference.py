@@ -32,7 +32,7 @@ def test_the_page_of_errors_lists_exactly_the_classes_as_they_are() -> None:
     ]
     wanted = {
         found.__name__: [
-            found.__base__.__name__ if found.__base__ is not None else "",
+            found.__bases__[0].__name__,
             found.code,
             str(found.status),
             PROBLEM_TYPE_PREFIX + found.code.replace("_", "-"),
