@@ -18,7 +18,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from gatekeeper import Gatekeeper, GatekeeperError, RequestState, asgi, current, errors
+from gatekeeper import Gatekeeper, GatekeeperError, MissingExtraError, RequestState, asgi, current
 
 try:
     from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
@@ -26,7 +26,7 @@ try:
     from django.http.response import HttpResponseBase
     from django.urls import URLPattern, URLResolver, get_resolver
 except ImportError as error:
-    raise errors.MissingExtraError("django", extra="django") from error
+    raise MissingExtraError("django", extra="django") from error
 
 __all__ = ["install", "middleware"]
 

@@ -14,7 +14,7 @@ from typing import Any
 from starlette.requests import HTTPConnection
 
 import gatekeeper_starlette
-from gatekeeper import Gatekeeper, checks_of, errors
+from gatekeeper import Gatekeeper, MissingExtraError, checks_of
 from gatekeeper.asgi import PROBLEM_MEDIA_TYPE, GatekeeperMiddleware
 
 try:
@@ -22,7 +22,7 @@ try:
     from fastapi import Depends, FastAPI
     from fastapi.params import Depends as Dependency
 except ImportError as error:
-    raise errors.MissingExtraError("fastapi", extra="fastapi") from error
+    raise MissingExtraError("fastapi", extra="fastapi") from error
 
 __all__ = ["Billing", "install"]
 

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from gatekeeper import Gatekeeper, GatekeeperError, errors
+from gatekeeper import Gatekeeper, GatekeeperError, MissingExtraError
 from gatekeeper.asgi import (
     PROBLEM_MEDIA_TYPE,
     GatekeeperMiddleware,
@@ -23,7 +23,7 @@ try:
     from litestar.config.app import AppConfig
     from litestar.plugins import InitPlugin
 except ImportError as error:
-    raise errors.MissingExtraError("litestar", extra="litestar") from error
+    raise MissingExtraError("litestar", extra="litestar") from error
 
 __all__ = ["GatekeeperPlugin"]
 

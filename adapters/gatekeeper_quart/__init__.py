@@ -10,7 +10,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from gatekeeper import Gatekeeper, GatekeeperError, errors
+from gatekeeper import Gatekeeper, GatekeeperError, MissingExtraError
 from gatekeeper.asgi import (
     GatekeeperMiddleware,
     answer_inline,
@@ -22,7 +22,7 @@ from gatekeeper.asgi import (
 try:
     from quart import Quart, Response, request
 except ImportError as error:
-    raise errors.MissingExtraError("quart", extra="quart") from error
+    raise MissingExtraError("quart", extra="quart") from error
 
 __all__ = ["install"]
 

@@ -13,7 +13,7 @@ from gatekeeper.catalog import (
     Unit,
 )
 from gatekeeper.entitlements import Entitlements
-from gatekeeper.errors import GatekeeperError
+from gatekeeper.errors import GatekeeperError, MissingExtraError
 from gatekeeper.gate import Gatekeeper
 from gatekeeper.guards import (
     RequestState,
@@ -45,6 +45,7 @@ __all__ = [
     "Identity",
     "Limit",
     "Meter",
+    "MissingExtraError",
     "Pack",
     "Plan",
     "Price",
