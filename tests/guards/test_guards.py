@@ -27,7 +27,7 @@ from gatekeeper.errors import (
     NoGateError,
     UnknownNameError,
 )
-from gatekeeper.guards import ConsumeCheck, PlanCheck
+from gatekeeper.guards import ConsumeCheck, PlanCheck, check_placement
 from tests.asgi.apps import app_of, ask, by_header
 from tests.gates import CUSTOMER, available
 
@@ -136,8 +136,32 @@ async def test_what_is_no_function_is_refused(gate: Gatekeeper) -> None:
             gate.requires_plan("pro")(thing)  # type: ignore[type-var]  # what is tested
 
 
-def test_a_thing_that_can_t_be_referred_to_weakly_has_no_checks() -> None:
+async def test_a_hosts_own_decorator_hides_neither_a_check_nor_a_missing_guard(
+    gate: Gatekeeper,
+) -> None:
+    def logged(handler: Any) -> Any:
+        @functools.wraps(handler)
+        async def wrapper(*args: Any) -> Any:
+            return await handler(*args)
+
+        return wrapper
+
+    async def original() -> None: ...
+
+    guarded = gate.requires_plan("pro")(original)
+    other = gate.requires_feature("beta")(original)
+    for fine in (guarded, other, logged(guarded), gate.requires_plan("team")(logged(guarded))):
+        check_placement([("/x", fine)])
+    assert checks_of(logged(guarded)) == (PlanCheck("pro"),)
+    for unguarded in (original, logged(original)):
+        with pytest.raises(GuardPlacementError, match="original is served without its guard"):
+            check_placement([("/x", unguarded)])
+
+
+async def test_what_is_no_handler_of_ours_has_no_checks(gate: Gatekeeper) -> None:
     assert checks_of((1, 2)) == ()  # type: ignore[arg-type]  # what is tested
+    gate.requires_plan("pro")(len)
+    check_placement([("/x", len)])
 
 
 async def test_partials_methods_and_functions_that_return_awaitables_work(
@@ -221,6 +245,24 @@ async def test_the_host_is_asked_once_for_each_request(gate: Gatekeeper) -> None
 
     await ask(app_of(gate, handler))
     assert asked == 1
+
+
+async def test_a_hit_asks_no_database(gate: Gatekeeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_header(gate)
+    await gate.customers.override_plan(CUSTOMER, "pro")
+    await gate.entitlements(CUSTOMER)
+
+    async def read(work: object) -> object:
+        pytest.fail("the database was asked")
+
+    monkeypatch.setattr(gate._parts.store, "read", read)
+
+    @requires_plan("pro")
+    @requires_feature("downloads")
+    async def handler() -> None:
+        assert await gate.allows(CUSTOMER, "downloads")
+
+    assert (await ask(app_of(gate, handler))).status == 200
 
 
 async def test_identify_may_be_synchronous_and_return_an_id(gate: Gatekeeper) -> None:

@@ -5,10 +5,10 @@ without it. The router then holds the unguarded original, which is how it is fou
 """
 
 import functools
+import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
-from weakref import WeakKeyDictionary
+from contextlib import contextmanager, suppress
+from typing import Any, Final
 
 from gatekeeper.errors import GuardPlacementError
 from gatekeeper.guards.checks import Check
@@ -17,8 +17,11 @@ Handler = Callable[..., Any]
 Endpoints = Callable[[], Iterable[tuple[str, Handler]]]
 """Lists the routes of an app, each with its endpoint."""
 
-_checks: WeakKeyDictionary[Handler, tuple[Check, ...]] = WeakKeyDictionary()
-_guarded_by: WeakKeyDictionary[Handler, Check] = WeakKeyDictionary()
+_CHECKS: Final = "__gatekeeper_checks__"
+_GUARDED_BY: Final = "__gatekeeper_guarded_by__"
+"""Notes on functions themselves: `functools.wraps` carries them on, so that a host's own decorator
+between guard and route hides neither a check nor a guard that is missing."""
+
 _watchers: list[Callable[[], None]] = []
 
 
@@ -28,10 +31,12 @@ def mark(guarded: Handler, original: Handler, check: Check) -> None:
     Raises:
         GuardPlacementError: an app that is running serves `original` already.
     """
-    _checks[guarded] = (check, *_checks.get(original, ()))
-    _guarded_by[original] = check
-    if isinstance(original, functools.partial):
+    vars(guarded).pop(_GUARDED_BY, None)  # what another guard has noted on the same original
+    setattr(guarded, _CHECKS, (check, *checks_of(original)))
+    if isinstance(original, functools.partial | types.MethodType):
         return  # made on the spot (by Django's method_decorator, say): no router has it
+    with suppress(AttributeError):  # a function in C takes no notes
+        setattr(original, _GUARDED_BY, check)
     for watcher in tuple(_watchers):
         watcher()
 
@@ -48,24 +53,17 @@ def watching(check_again: Callable[[], None]) -> Iterator[None]:
 
 def checks_of(endpoint: Handler) -> tuple[Check, ...]:
     """The checks that run before an endpoint, the outermost first."""
-    function = getattr(endpoint, "__func__", endpoint)
-    try:
-        return _checks.get(function, ())
-    except TypeError:  # an endpoint that takes no weak reference is none of ours
-        return ()
+    found: tuple[Check, ...] = getattr(endpoint, _CHECKS, ())
+    return found
 
 
 def misplaced(endpoints: Iterable[tuple[str, Handler]]) -> Sequence[str]:
     """One fault for each route whose endpoint is the unguarded original of a guarded function."""
     faults = []
     for path, endpoint in endpoints:
-        function = getattr(endpoint, "__func__", endpoint)
-        try:
-            check = _guarded_by.get(function)
-        except TypeError:
-            continue
+        check = getattr(endpoint, _GUARDED_BY, None)
         if check is not None:
-            name = getattr(function, "__qualname__", repr(function))
+            name = getattr(endpoint, "__qualname__", repr(endpoint))
             faults.append(
                 f"{path}: {name} is served without its guard {check}. Write the guard below the "
                 "route decorator."

@@ -20,9 +20,10 @@ from gatekeeper.ledger import Balance, Grant, GrantCredits, GrantKind, Hold, Hol
 from gatekeeper.services import accounts, expiry
 from gatekeeper.services.accounts import ReserveRequest
 from gatekeeper.services.customers import check_text
+from gatekeeper.services.joined_credits import JoinedCredits
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.joined import has_joined, refuse_joined
-from gatekeeper.storage.port import JoinedSync, Store, Transaction
+from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.types import check_id
 
 logger = logging.getLogger("gatekeeper")
@@ -211,7 +212,7 @@ class Credits:
             customer,
         )
 
-    def joined(self, session: object) -> "JoinedCredits":
+    def joined(self, session: object) -> JoinedCredits:
         """The commands inside a host's synchronous SQLAlchemy `Session` or `Connection`."""
         return JoinedCredits(self._store.join_sync(session), self._rules)
 
@@ -302,70 +303,3 @@ class Credits:
 
 def _may_be_committed(error: StoreUnavailableError) -> bool:
     return error.params.get("outcome") == "unknown"
-
-
-class JoinedCredits:
-    """The credit commands inside one open transaction of the host, on the host's own thread.
-
-    The host commits or rolls back; until then nobody else sees any of it.
-    """
-
-    def __init__(self, joined: JoinedSync, rules: Rules) -> None:
-        self._joined = joined
-        self._rules = rules
-
-    def reserve(self, request: ReserveRequest) -> Hold:
-        """See `accounts.reserve`."""
-        return self._joined.run(lambda tx: accounts.reserve(tx, self._rules, request))
-
-    def capture(
-        self,
-        hold_id: str,
-        amount: int | None = None,
-        *,
-        overrun: Overrun = "refuse",
-        customer: str | None = None,
-    ) -> Hold:
-        """See `accounts.capture`."""
-        return self._joined.run(
-            lambda tx: accounts.capture(
-                tx, self._rules, hold_id, amount, overrun=overrun, customer=customer
-            )
-        )
-
-    def release(self, hold_id: str, *, customer: str | None = None) -> Hold:
-        """See `accounts.release`."""
-        return self._joined.run(
-            lambda tx: accounts.release(tx, self._rules, hold_id, customer=customer)
-        )
-
-    def extend(
-        self,
-        hold_id: str,
-        ttl: timedelta | None = None,
-        *,
-        add_amount: int = 0,
-        customer: str | None = None,
-    ) -> Hold:
-        """See `accounts.extend`."""
-        wanted = self._rules.hold_ttl if ttl is None else ttl
-        return self._joined.run(
-            lambda tx: accounts.extend(
-                tx, self._rules, hold_id, wanted, add_amount=add_amount, customer=customer
-            )
-        )
-
-    def grant(
-        self,
-        customer: str,
-        unit: str,
-        command: GrantCredits,
-        *,
-        idempotency_key: str | None = None,
-    ) -> Grant:
-        """See `accounts.grant`."""
-        return self._joined.run(
-            lambda tx: accounts.grant(
-                tx, self._rules, customer, unit, command, idempotency_key=idempotency_key
-            )
-        )
