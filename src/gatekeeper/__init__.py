@@ -4,12 +4,14 @@ from gatekeeper import errors
 from gatekeeper._version import __version__
 from gatekeeper.catalog import (
     Catalog,
+    Choice,
     Feature,
     Limit,
     Meter,
     Pack,
     Plan,
     Price,
+    Term,
     Unit,
 )
 from gatekeeper.entitlements import Entitlements
@@ -36,6 +38,7 @@ __all__ = [
     "UNLIMITED",
     "Balance",
     "Catalog",
+    "Choice",
     "Entitlements",
     "Feature",
     "Gatekeeper",
@@ -53,6 +56,7 @@ __all__ = [
     "Reservation",
     "Settings",
     "SyncGatekeeper",
+    "Term",
     "Unit",
     "WebhookEvent",
     "WebhookReceiver",

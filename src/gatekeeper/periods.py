@@ -7,7 +7,7 @@ renews on 28 (or 29) February and then on 31 March, never drifting to the 28th.
 
 import calendar
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from gatekeeper.types import Every
@@ -18,6 +18,9 @@ _FIXED: Final[dict[str, timedelta]] = {
     "week": timedelta(weeks=1),
 }
 _MONTHS: Final[dict[str, int]] = {"month": 1, "year": 12}
+
+CALENDAR: Final = datetime(2001, 1, 1, tzinfo=UTC)
+"""An anchor from which every recurrence follows the calendar: midnight, a Monday, 1 January."""
 
 EVERY_ORDER: Final[dict[str, int]] = {"hour": 0, "day": 1, "week": 2, "month": 3, "year": 4}
 """From the shortest to the longest recurrence."""

@@ -12,11 +12,13 @@ from gatekeeper.catalog import (
     Pack,
     Plan,
     Price,
+    ResolvedCost,
     TermGrant,
     TermLimit,
     Unit,
 )
 from gatekeeper.errors import UnknownNameError
+from gatekeeper.formulas import Formula, RateTerm
 
 credits, exports, masters = Unit("credits"), Unit("exports"), Unit("masters")
 downloads, seats = Feature("downloads"), Limit("seats")
@@ -118,6 +120,15 @@ def test_a_unit_costs_itself() -> None:
     assert catalog.cost_of("exports") == Cost("exports", "exports", 1, 1)
     assert catalog.cost_of("exports").amount_for(7) == 7
     assert catalog.cost_of("chat") is catalog.cost("chat")
+
+
+def test_a_cost_is_resolved_by_its_name_for_whoever_asks() -> None:
+    assert catalog.resolve("chat", 1_001) == ResolvedCost("chat", "credits", 2, 1, 1_000)
+    assert catalog.resolve("exports", {"quantity": 7}) == ResolvedCost("exports", "exports", 7)
+    own = {"chat": Formula(terms=(RateTerm(1, 500),))}
+    assert catalog.resolve("chat", 1_001, own) == ResolvedCost("chat", "credits", 3, 1, 500)
+    with pytest.raises(UnknownNameError, match="no cost or unit named 'video'"):
+        catalog.resolve("video", 1, {"video": Formula()})
 
 
 def test_a_price_is_found_by_lookup_key_and_by_price_id() -> None:

@@ -12,11 +12,21 @@ usd = Price("topup_usd", 600, "usd")
 def test_a_list_or_mapping_changed_after_it_was_handed_in_changes_no_plan() -> None:
     prices, features, grants = [eur], [Feature("downloads")], [credits.once(5)]
     includes, limits = ["free"], {seats: 5}
+    caps, costs = [credits.cap("day", 5)], {"chat": credits(4)}
     plan = Plan(
-        "pro", includes=includes, prices=prices, features=features, limits=limits, grants=grants
+        "pro",
+        includes=includes,
+        prices=prices,
+        features=features,
+        limits=limits,
+        grants=grants,
+        caps=caps,
+        costs=costs,
     )
-    for each in (prices, features, grants, includes, limits):
+    for each in (prices, features, grants, includes, limits, caps, costs):
         each.clear()
+    assert plan.caps == (credits.cap("day", 5),)
+    assert plan.costs == {"chat": credits(4)}
     assert plan.prices == (eur,)
     assert plan.features == (Feature("downloads"),)
     assert plan.grants == (credits.once(5),)

@@ -9,16 +9,21 @@ from hypothesis import strategies as st
 
 from gatekeeper.catalog import (
     Catalog,
+    Choice,
+    Declared,
     Feature,
     GrantSpec,
     Limit,
     Plan,
     Price,
     PriceInterval,
+    TermCap,
+    TermCost,
     TermLimit,
     Unit,
 )
 from gatekeeper.errors import CatalogError
+from gatekeeper.formulas import Formula, RateTerm
 from gatekeeper.types import Every
 
 credits, exports = Unit("credits"), Unit("exports")
@@ -87,6 +92,59 @@ def test_two_included_plans_that_contradict_each_other_are_a_fault() -> None:
     )
     own = Plan("c", includes=["a", "b"], grants=[credits.once(3)], limits={seats: 9})
     assert Catalog([FREE, a, b, own]).terms("c").limits["seats"].value == 9
+
+
+# -- own rates and caps ---------------------------------------------------------------------------
+
+TABLE: dict[str, Declared] = {
+    "chat": credits.per(1_000),
+    "image": Choice("size", {"s": credits(1), "xl": credits(4)}),
+}
+
+
+def rate(numerator: int, denominator: int = 1) -> TermCost:
+    return TermCost(unit="credits", formula=Formula(terms=(RateTerm(numerator, denominator),)))
+
+
+def test_a_plans_own_rates_are_inherited_and_replaced_one_by_one() -> None:
+    pro = Plan("pro", includes="free", costs={"chat": credits.per(2_000)})
+    large = Plan("large", includes="pro", costs={"image": Choice("size", {"xl": credits(2)})})
+    most = Plan("max", includes="large", costs={"chat": credits.per(9_000, amount=3)})
+    catalog = Catalog([FREE, pro, large, most], costs=TABLE)
+    assert catalog.terms("free").costs == {}
+    assert catalog.terms("pro").costs == {"chat": rate(1, 2_000)}
+    assert catalog.terms("large").costs == {"chat": rate(1, 2_000), "image:xl": rate(2)}
+    assert catalog.terms("max").costs == {"chat": rate(1, 3_000), "image:xl": rate(2)}
+
+
+def test_two_included_plans_whose_rates_differ_are_a_fault() -> None:
+    a, b = Plan("a", costs={"chat": credits(1)}), Plan("b", costs={"chat": credits(2)})
+    with pytest.raises(CatalogError) as caught:
+        Catalog([FREE, a, b, Plan("c", includes=["a", "b"])], costs=TABLE)
+    assert caught.value.faults == (
+        "plans['c'].costs: inherits different rates of 'chat' from a and b; "
+        "it has to declare its own",
+    )
+    own = Plan("c", includes=["a", "b"], costs={"chat": credits(3)})
+    assert Catalog([FREE, a, b, own], costs=TABLE).terms("c").costs == {"chat": rate(3)}
+    again = Plan("b", costs={"chat": credits(1)})
+    both = Catalog([FREE, a, again, Plan("c", includes=["a", "b"])], costs=TABLE)
+    assert both.terms("c").costs == {"chat": rate(1)}
+
+
+def test_caps_are_the_plans_own() -> None:
+    pro = Plan("pro", includes="free", caps=[credits.cap("day", 50), credits.cap("month", 500)])
+    catalog = Catalog([FREE, pro, Plan("max", includes="pro")])
+    assert catalog.terms("pro").caps == (
+        TermCap(unit="credits", every="day", limit=50),
+        TermCap(unit="credits", every="month", limit=500),
+    )
+    assert catalog.terms("max").caps == ()
+
+
+def test_the_fate_of_the_default_plans_windows_is_in_its_terms() -> None:
+    free = Plan("free", default=True, grants=[credits.every("day", 5, on_upgrade="expire")])
+    assert Catalog([free]).terms("free").grants[0].on_upgrade == "expire"
 
 
 def test_inherited_grants_of_two_units_with_one_key_are_a_fault() -> None:

@@ -1,9 +1,19 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from gatekeeper.catalog import TermGrant, TermLimit, Terms, decode_terms, encode_terms
+from gatekeeper.catalog import (
+    TermCap,
+    TermCost,
+    TermGrant,
+    TermLimit,
+    Terms,
+    decode_terms,
+    encode_terms,
+)
 from gatekeeper.errors import SchemaVersionError
+from gatekeeper.formulas import Formula, RateTerm
 from gatekeeper.types import MAX_AMOUNT, UNLIMITED, Amount
 
 GOLDEN = (
@@ -18,7 +28,18 @@ GOLDEN = (
     b'"per_quantity":false,"trial":null,"on_cancel":"expire","expires_after_days":30}],'
     b'"version":1}'
 )
-"""What is in databases. If this test fails, give the new form a version; never edit this one."""
+"""What is in databases, from the first release on: it lacks what came later, and is read all the
+same. Never edit this one."""
+
+PRESENT = (
+    GOLDEN.replace(
+        b'"expires_after_days":null}', b'"expires_after_days":null,"on_upgrade":"expire"}'
+    ).replace(b'"expires_after_days":30}', b'"expires_after_days":30,"on_upgrade":"keep"}')[:-1]
+    + b',"caps":[{"unit":"credits","every":"day","limit":500}],'
+    b'"costs":{"chat:large":{"unit":"credits","formula":[1,[[3,1000,["input"]]]]}}}'
+)
+"""What this release writes. A field with a default may be added; if the meaning of one changes, the
+form takes a new version."""
 
 TERMS = Terms(
     plan="pro",
@@ -54,6 +75,17 @@ TERMS = Terms(
     ),
 )
 
+PRESENT_TERMS = replace(
+    TERMS,
+    grants=(replace(TERMS.grants[0], on_upgrade="expire"), TERMS.grants[1]),
+    caps=(TermCap(unit="credits", every="day", limit=500),),
+    costs={
+        "chat:large": TermCost(
+            unit="credits", formula=Formula(1, (RateTerm(3, 1_000, ("input",)),))
+        )
+    },
+)
+
 keys = st.text(min_size=1, max_size=8)
 amounts = st.integers(0, MAX_AMOUNT) | st.just(UNLIMITED)
 limits = st.builds(
@@ -77,6 +109,10 @@ grants = st.builds(
     trial=st.none() | amounts,
     on_cancel=st.sampled_from(["expire", "keep"]),
     expires_after_days=st.none() | st.integers(1, 999),
+    on_upgrade=st.sampled_from(["expire", "keep"]),
+)
+rates = st.builds(
+    RateTerm, st.integers(0, 99), st.integers(1, 99), st.lists(keys, min_size=1).map(tuple)
 )
 any_terms = st.builds(
     Terms,
@@ -85,13 +121,37 @@ any_terms = st.builds(
     features=st.frozensets(keys),
     limits=st.dictionaries(keys, limits),
     grants=st.lists(grants, max_size=4).map(tuple),
+    caps=st.lists(
+        st.builds(
+            TermCap,
+            unit=keys,
+            every=st.sampled_from(["hour", "day", "week", "month", "year"]),
+            limit=st.integers(1, MAX_AMOUNT),
+        ),
+        max_size=3,
+    ).map(tuple),
+    costs=st.dictionaries(
+        keys,
+        st.builds(
+            TermCost,
+            unit=keys,
+            formula=st.builds(Formula, st.integers(0, 9), st.lists(rates, max_size=3).map(tuple)),
+        ),
+        max_size=3,
+    ),
 )
 
 
 def test_the_stored_form_is_what_databases_hold() -> None:
-    assert encode_terms(TERMS) == GOLDEN
+    assert encode_terms(PRESENT_TERMS) == PRESENT
+    assert decode_terms(PRESENT) == PRESENT_TERMS
+    assert decode_terms(PRESENT.decode()) == PRESENT_TERMS
+
+
+def test_what_an_earlier_release_stored_is_read_with_the_defaults_for_what_it_lacks() -> None:
     assert decode_terms(GOLDEN) == TERMS
-    assert decode_terms(GOLDEN.decode()) == TERMS
+    assert TERMS.grants[0].on_upgrade == "keep"
+    assert (TERMS.caps, TERMS.costs) == ((), {})
 
 
 @given(any_terms)

@@ -2,7 +2,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatekeeper.catalog import GrantSpec, Limit, LimitPerQuantity, Meter, Rate, Unit, UnitAmount
+from gatekeeper.catalog import (
+    CapSpec,
+    GrantSpec,
+    Limit,
+    LimitPerQuantity,
+    Meter,
+    Rate,
+    Term,
+    Unit,
+    UnitAmount,
+    UnitFormula,
+)
 from gatekeeper.types import UNLIMITED
 
 credits = Unit("credits")
@@ -21,6 +32,26 @@ def test_a_called_unit_is_a_fixed_amount() -> None:
 def test_per_is_a_rate_of_one_unless_told() -> None:
     assert credits.per(1_000) == Rate(credits, per=1_000, amount=1)
     assert credits.per(1_000, amount=3) == Rate(credits, per=1_000, amount=3)
+
+
+def test_a_formula_is_so_much_for_each_measure_and_for_products() -> None:
+    both = Term(1, 9, ("width", "height"))
+    assert credits.formula(base=2, input=(3, 1_000), output=4, terms=[both]) == UnitFormula(
+        credits, 2, (Term(3, 1_000, "input"), Term(4, 1, "output"), both)
+    )
+    assert Term(1, 9, ["width", "height"]) == both
+    assert hash(credits.formula(input=(3, 1_000))) == hash(credits.formula(input=(3, 1_000)))
+
+
+def test_a_cap_is_a_bound_in_each_window() -> None:
+    assert credits.cap("day", 500) == CapSpec(credits, "day", 500)
+
+
+def test_a_unit_says_what_is_to_be_told_of_it() -> None:
+    unit = Unit("credits", low=50, expiry_notice_hours=72, late_return_hours=1)
+    assert (unit.low, unit.expiry_notice_hours, unit.late_return_hours) == (50, 72, 1)
+    assert unit != credits
+    assert (credits.low, credits.expiry_notice_hours, credits.late_return_hours) == (None, None, 0)
 
 
 def test_once_hands_on_all_that_it_is_told() -> None:
@@ -61,6 +92,7 @@ def test_every_hands_on_all_that_it_is_told() -> None:
         per_quantity=True,
         trial=UNLIMITED,
         on_cancel="keep",
+        on_upgrade="expire",
     )
     assert spec == GrantSpec(
         unit=credits,
@@ -75,6 +107,7 @@ def test_every_hands_on_all_that_it_is_told() -> None:
         trial=UNLIMITED,
         on_cancel="keep",
         expires_after_days=None,
+        on_upgrade="expire",
     )
 
 

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from gatekeeper.catalog import (
+    CapSpec,
     Catalog,
+    Choice,
     Feature,
     GrantSpec,
     Limit,
@@ -16,8 +18,10 @@ from gatekeeper.catalog import (
     Plan,
     Price,
     Rate,
+    Term,
     Unit,
     UnitAmount,
+    UnitFormula,
 )
 from gatekeeper.errors import CatalogError
 from gatekeeper.types import MAX_AMOUNT, UNLIMITED
@@ -271,6 +275,16 @@ GRANT_FAULTS: list[tuple[str, object, str]] = [
     ("trial", with_grant(credits.once(5, trial=0)), "[0].trial: must be from 1 to"),
     ("priority", with_grant(credits.once(5, priority="low")), "[0].priority: must be a whole"),
     ("low priority", with_grant(credits.once(5, priority=-(10**7))), "[0].priority: must be from"),
+    (
+        "on_upgrade",
+        with_grant(credits.every("day", 5, on_upgrade=0)),
+        "[0].on_upgrade: must be one",
+    ),
+    (
+        "on_upgrade of what is not the default",
+        with_grant(credits.every("day", 5, on_upgrade="expire")),
+        "[0].on_upgrade: only the default plan gives way to another; there is on_cancel=",
+    ),
     ("on_cancel", with_grant(credits.once(5, on_cancel="refund")), "[0].on_cancel: must be one of"),
     ("cadence", with_grant(credits.every("monthly", 5)), "[0].cadence: must be one of once, hour"),
     ("cadence's type", with_grant(credits.every(["month"], 5)), "[0].cadence: must be one of"),
@@ -477,6 +491,11 @@ DEFAULT_FAULTS: list[tuple[str, Plan, str]] = [
         plan("free", default=True, grants=[credits.every("month", 5, overage=overage)]),
         ".grants[0].overage: the default plan has no subscription to bill",
     ),
+    (
+        "what is made once gives way",
+        plan("free", default=True, grants=[grant(credits, 5, "once", on_upgrade="expire")]),
+        ".grants[0].on_upgrade: what is made once is never replaced",
+    ),
 ]
 
 PACK_FAULTS: list[tuple[str, object, str]] = [
@@ -553,9 +572,10 @@ COST_FAULTS: list[tuple[str, object, str]] = [
     (
         "a number",
         {"chat": 4},
-        "costs['chat']: must be like credits(4) or credits.per(1_000), not 4",
+        "costs['chat']: must be like credits(4), credits.per(1_000) or credits.formula(...), or a "
+        "Choice, not 4",
     ),
-    ("a unit", {"chat": credits}, "costs['chat']: must be like credits(4) or credits.per(1_000)"),
+    ("a unit", {"chat": credits}, "costs['chat']: must be like credits(4), credits.per(1_000) or"),
     ("no amount", {"chat": credits(0)}, "costs['chat'].amount: must be from 1 to"),
     ("per nothing", {"chat": credits.per(0)}, "costs['chat'].per: must be from 1 to"),
     ("a fraction", {"chat": credits.per(1, amount=0.5)}, "costs['chat'].amount: must be a whole"),
@@ -574,6 +594,210 @@ COST_FAULTS: list[tuple[str, object, str]] = [
         {"chat": exports(1)},
         "costs['chat']: nothing grants the unit 'exports', so this can never be paid",
     ),
+    (
+        "a formula of a unit that nothing grants",
+        {"chat": Choice("model", {"a": exports.formula(input=1)})},
+        "costs['chat']: nothing grants the unit 'exports', so this can never be paid",
+    ),
+    # formulas
+    (
+        "a formula of nothing",
+        {"chat": credits.formula(base=4)},
+        "costs['chat']: a formula measures something; credits(4) is a fixed cost",
+    ),
+    (
+        "a formula that is free",
+        {"chat": credits.formula(input=0, output=(0, 5))},
+        "costs['chat']: costs nothing, whatever is measured",
+    ),
+    (
+        "a formula's unit",
+        {"chat": UnitFormula("credits", 0, (Term(1, 1, "a"),))},  # type: ignore[arg-type]  # wrong
+        "costs['chat'].unit: must be a Unit, not 'credits'",
+    ),
+    (
+        "a formula's base",
+        {"chat": credits.formula(base=-1, input=1)},
+        "costs['chat'].base: must be from 0 to",
+    ),
+    (
+        "a formula's amount",
+        {"chat": credits.formula(input=(-1, 1_000))},
+        "costs['chat'].terms[0].amount: must be from 0 to",
+    ),
+    (
+        "a formula's amount is a fraction",
+        {"chat": credits.formula(input=0.5)},
+        "costs['chat'].terms[0].amount: must be a whole number, not float",
+    ),
+    (
+        "a formula's amount is of three parts",
+        {"chat": credits.formula(input=(1, 2, 3))},
+        "costs['chat'].terms[0].amount: must be a whole number, not tuple",
+    ),
+    (
+        "a formula per nothing",
+        {"chat": credits.formula(output=2, input=(1, 0))},
+        "costs['chat'].terms[1].per: must be from 1 to",
+    ),
+    (
+        "a formula's term",
+        {"chat": credits.formula(input=2, terms=["output"])},
+        "costs['chat'].terms[1]: must be a Term, not 'output'",
+    ),
+    (
+        "a formula's terms are one",
+        {"chat": credits.formula(input=2, terms=Term(1, 0, "a"))},
+        "costs['chat'].terms[1].per: must be from 1 to",
+    ),
+    (
+        "a formula's terms are no list",
+        {"chat": UnitFormula(credits, 0, "terms")},  # type: ignore[arg-type]  # wrong
+        "costs['chat'].terms: must be a list of Term, not 'terms'",
+    ),
+    (
+        "a measure's name",
+        {"chat": credits.formula(terms=[Term(1, 1, ("a", "b c"))])},
+        "costs['chat'].terms[0].measures[1]: 'b c' is no valid key",
+    ),
+    (
+        "a measure is no string",
+        {"chat": credits.formula(terms=[Term(1, 1, [credits])])},
+        "costs['chat'].terms[0].measures[0]: must be a str, not Unit",
+    ),
+    (
+        "no measures",
+        {"chat": credits.formula(terms=[Term(1, 1, [])])},
+        "costs['chat'].terms[0].measures: must be from 1 to 4",
+    ),
+    (
+        "too many measures",
+        {"chat": credits.formula(terms=[Term(1, 1, list("abcde"))])},
+        "costs['chat'].terms[0].measures: must be from 1 to 4",
+    ),
+    (
+        "measures are a number",
+        {"chat": credits.formula(terms=[Term(1, 1, 3)])},  # type: ignore[arg-type]  # wrong
+        "costs['chat'].terms[0].measures: must be a list of str, not 3",
+    ),
+    (
+        "too many terms",
+        {"chat": credits.formula(**{f"m{n}": 1 for n in range(21)})},
+        "costs['chat'].terms: has 21 terms; at most 20 are taken",
+    ),
+    # choices
+    (
+        "a choice's name",
+        {"chat": Choice("the model", {"a": credits(1)})},
+        "costs['chat'].name: 'the model' is no valid key",
+    ),
+    (
+        "a choice of nothing",
+        {"chat": Choice("model", {})},
+        "costs['chat'].options: there is nothing to choose",
+    ),
+    (
+        "a choice's options are a list",
+        {"chat": Choice("model", [credits(1)])},  # type: ignore[arg-type]  # wrong
+        "costs['chat'].options: must be a mapping of names to costs, not list",
+    ),
+    (
+        "an option's name",
+        {"chat": Choice("model", {"a:b": credits(1)})},
+        "costs['chat'].options['a:b']: 'a:b' is no valid key",
+    ),
+    (
+        "an option is a number",
+        {"chat": Choice("model", {"a": 4})},  # type: ignore[dict-item]  # wrong
+        "costs['chat'].options['a']: must be like credits(4), credits.per(1_000) or credits.",
+    ),
+    (
+        "an option is a choice",
+        {"chat": Choice("model", {"a": Choice("size", {"s": credits(1)})})},  # type: ignore[dict-item]  # wrong
+        "costs['chat'].options['a']: must be like credits(4), credits.per(1_000) or credits.",
+    ),
+    (
+        "an option is faulty",
+        {"chat": Choice("model", {"a": credits(0)})},
+        "costs['chat'].options['a'].amount: must be from 1 to",
+    ),
+    (
+        "options of two units",
+        {"chat": Choice("model", {"a": credits(1), "b": exports(1)})},
+        "costs['chat'].options: count different units: credits, exports",
+    ),
+    (
+        "an option measures what is chosen",
+        {"chat": Choice("size", {"a": credits.formula(size=1)})},
+        "costs['chat'].options['a']: measures 'size', which is what is chosen",
+    ),
+]
+
+TABLE: dict[str, Any] = {
+    "chat": credits.formula(input=(3, 1_000), output=(15, 1_000)),
+    "image": Choice("size", {"s": credits(1), "xl": credits(4)}),
+    "broken": 4,
+}
+
+OWN_COST_FAULTS: list[tuple[str, object, str]] = [
+    ("no mapping", ["chat"], ": must be a mapping of names to costs, not list"),
+    ("unknown", {"video": credits(1)}, "['video']: the cost table has no such entry; it has chat"),
+    ("option by its key", {"image:s": credits(1)}, "['image:s']: the cost table has no such entry"),
+    ("a number", {"chat": 4}, "['chat']: must be like credits(4)"),
+    ("faulty", {"image": Choice("size", {"s": credits(0)})}, "['image'].options['s'].amount: must"),
+    (
+        "of another unit",
+        {"chat": exports.formula(input=1, output=1)},
+        "['chat']: the cost table counts 'credits', not 'exports'",
+    ),
+    (
+        "a choice where there is none",
+        {"chat": Choice("size", {"s": credits.formula(input=1, output=1)})},
+        "['chat']: has to be a Choice of the same name where the cost table has one, and only",
+    ),
+    (
+        "no choice where there is one",
+        {"image": credits(1)},
+        "['image']: has to be a Choice of the same name where the cost table has one, and only",
+    ),
+    (
+        "another choice",
+        {"image": Choice("model", {"s": credits(1)})},
+        "['image']: has to be a Choice of the same name where the cost table has one, and only",
+    ),
+    (
+        "an option that there is not",
+        {"image": Choice("size", {"xs": credits(1)})},
+        "['image']: the cost table has no 'image:xs'",
+    ),
+    (
+        "other measures",
+        {"chat": credits.per(1_000)},
+        "['chat']: measures quantity; 'chat' of the cost table measures input, output",
+    ),
+]
+
+CAP_FAULTS: list[tuple[str, object, str]] = [
+    ("no list", credits.cap("day", 5), ": must be a list of CapSpec, not CapSpec"),
+    ("no cap", [credits(5)], "[0]: must be a CapSpec, not UnitAmount"),
+    ("no unit", [CapSpec("credits", "day", 5)], "[0].unit: must be a Unit, not 'credits'"),  # type: ignore[arg-type]  # wrong
+    ("unit's key", [Unit("a b").cap("day", 5)], "[0] (Unit.key): 'a b' is no valid key"),
+    ("recurrence", [credits.cap("once", 5)], "[0].every: must be one of hour, day, week, month"),
+    ("of nothing", [credits.cap("day", 0)], "[0].limit: must be from 1 to"),
+    ("unlimited", [credits.cap("day", UNLIMITED)], "[0].limit: can't be UNLIMITED"),
+    (
+        "twice",
+        [credits.cap("day", 5), exports.cap("day", 5), credits.cap("day", 9)],
+        "[2]: 'credits' has a cap for every day already",
+    ),
+]
+
+UNIT_FAULTS: list[tuple[str, object, str]] = [
+    ("low", Unit("a", low=0), ".low): must be from 1 to"),
+    ("notice", Unit("a", expiry_notice_hours=0), ".expiry_notice_hours): must be from 1 to 8784"),
+    ("long notice", Unit("a", expiry_notice_hours=9_999), ".expiry_notice_hours): must be from 1"),
+    ("late return", Unit("a", late_return_hours=-1), ".late_return_hours): must be from 0 to"),
+    ("late", Unit("a", late_return_hours=None), ".late_return_hours): must be a whole number"),  # type: ignore[arg-type]  # wrong
 ]
 
 
@@ -615,6 +839,32 @@ def test_a_fault_of_a_pack(_name: str, bad: object, fault: str) -> None:
 def test_a_fault_of_a_cost(_name: str, bad: object, fault: str) -> None:
     credits_pack = Pack("p", credits(100), ONE_TIME)
     assert the_one_fault(faults_of(packs=[credits_pack], costs=bad)).startswith(fault)
+
+
+@pytest.mark.parametrize(("_name", "bad", "fault"), OWN_COST_FAULTS, ids=names(OWN_COST_FAULTS))
+def test_a_fault_of_a_plans_own_cost(_name: str, bad: object, fault: str) -> None:
+    pro = plan("pro", grants=[credits.once(5), exports.once(5)], costs=bad)
+    of_the_table, found = faults_of(pro, costs=TABLE)
+    assert of_the_table.startswith("costs['broken']: must be like")
+    assert found.startswith("plans['pro'].costs" + fault)
+
+
+def test_a_plans_own_cost_of_an_entry_that_is_broken_is_no_second_fault() -> None:
+    pro = plan("pro", grants=[credits.once(5)], costs={"broken": credits(3)})
+    assert the_one_fault(faults_of(pro, costs=TABLE)).startswith("costs['broken']")
+    alone = the_one_fault(faults_of(plan("pro", costs={"chat": credits(3)})))
+    assert alone.endswith("the cost table has no such entry; it has nothing")
+
+
+@pytest.mark.parametrize(("_name", "bad", "fault"), CAP_FAULTS, ids=names(CAP_FAULTS))
+def test_a_fault_of_a_cap(_name: str, bad: object, fault: str) -> None:
+    assert the_one_fault(faults_of(plan("pro", caps=bad))).startswith("plans['pro'].caps" + fault)
+
+
+@pytest.mark.parametrize(("_name", "bad", "fault"), UNIT_FAULTS, ids=names(UNIT_FAULTS))
+def test_a_fault_of_a_units_policy(_name: str, bad: object, fault: str) -> None:
+    found = the_one_fault(faults_of(declares=[bad]))
+    assert found.startswith("declares[0] (Unit 'a'" + fault)
 
 
 @pytest.mark.parametrize("plans", [[], [Plan("pro")]])

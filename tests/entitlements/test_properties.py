@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gatekeeper.catalog import Cadence, Combine, TermGrant, TermLimit, Terms
+from gatekeeper.catalog import (
+    Cadence,
+    Combine,
+    TermCap,
+    TermCost,
+    TermGrant,
+    TermLimit,
+    Terms,
+)
 from gatekeeper.entitlements import (
     AccessPolicy,
     CustomerState,
@@ -23,7 +31,8 @@ from gatekeeper.entitlements import (
     explain,
 )
 from gatekeeper.entitlements.amounts import size
-from gatekeeper.ledger import Account, refresh
+from gatekeeper.formulas import Formula, RateTerm
+from gatekeeper.ledger import Account, Allotment, refresh
 from gatekeeper.periods import add_periods
 from gatekeeper.types import UNLIMITED, Amount, Every
 from tests.entitlements.builders import DAY, POLICY, START, Wallet, grant, item, line, state
@@ -31,7 +40,7 @@ from tests.entitlements.builders import DAY, POLICY, START, Wallet, grant, item,
 T = TypeVar("T")
 
 COMBINES: dict[str, Combine] = {"seats": "max", "projects": "sum"}
-CADENCES: list[Cadence] = ["once", "week", "month"]
+CADENCES: list[Cadence] = ["once", "hour", "day", "week", "month"]
 PRICED: list[Every] = ["month", "year"]
 FEATURES = ["basics", "downloads", "exports"]
 STATUSES = [
@@ -79,7 +88,25 @@ def term_grants(draw: st.DrawFn, plan: str) -> TermGrant:
         on_cancel=draw(st.sampled_from(["expire", "keep"])),
         overage="meter" if countable and draw(st.booleans()) else None,
         expires_after_days=draw(st.none() | st.just(20)) if cadence == "once" else None,
+        on_upgrade=draw(st.sampled_from(["expire", "keep"])),
     )
+
+
+caps = st.builds(
+    TermCap,
+    unit=st.sampled_from(["credits", "exports"]),
+    every=st.sampled_from(["day", "month"]),
+    limit=st.integers(1, 1_000),
+)
+formulas = st.builds(
+    Formula,
+    st.integers(0, 3),
+    st.tuples(st.builds(RateTerm, st.integers(1, 9), st.integers(1, 9), st.just(("input",)))),
+)
+costs = st.dictionaries(
+    st.sampled_from(["chat", "image:large"]),
+    st.builds(TermCost, unit=st.sampled_from(["credits", "exports"]), formula=formulas),
+)
 
 
 @st.composite
@@ -91,6 +118,8 @@ def plans(draw: st.DrawFn, key: str, includes: tuple[str, ...] = ()) -> Terms:
         features=draw(st.frozensets(st.sampled_from(FEATURES))),
         limits=draw(limits()),
         grants=tuple(grants),
+        caps=tuple({(cap.unit, cap.every): cap for cap in draw(st.lists(caps))}.values()),
+        costs=draw(costs),
     )
 
 
@@ -347,3 +376,50 @@ def test_looking_once_at_the_end_finds_what_looking_every_day_finds(
     assert lazy.granted <= seldom.granted <= daily.granted
     if granted.rollover != 0 and expected:
         assert lazy.granted == daily.granted
+
+
+@given(
+    states(),
+    FREE_PLANS,
+    PAID_PLANS,
+    st.lists(instants, min_size=1, max_size=4),
+    POLICIES,
+    st.booleans(),
+    st.integers(0, 1_000),
+)
+def test_an_account_stays_as_it_is_until_the_moment_that_its_allotment_names(
+    known: CustomerState,
+    free: Terms,
+    gift: Terms,
+    looks: list[datetime],
+    policy: AccessPolicy,
+    calendar_windows: bool,
+    share: int,
+) -> None:
+    account, due, now = Account(customer="org_1", unit="credits"), Allotment(), START
+
+    def allotted(now: datetime) -> Allotment:
+        return allotment(
+            known,
+            free,
+            "credits",
+            policy,
+            since=account.last_entry_at,
+            now=now,
+            terms_of={"pro": gift},
+            calendar_windows=calendar_windows,
+        )
+
+    for now in sorted(looks):
+        due = allotted(now)
+        account = refresh(account, due, now).account
+    end = now + 400 * DAY if due.until is None else due.until
+    assert end > now
+    last = end - timedelta(microseconds=1)
+    for later in (now + (end - now) * share / 1_001, last):
+        again = allotted(later)
+        assert again.until == due.until
+        assert (again.caps, again.formulas) == (due.caps, due.formulas)
+        change = refresh(account, again, later)
+        assert change.entries == ()
+        assert change.account == account

@@ -5,7 +5,7 @@ Pure: no I/O, no clock. `Catalog(...)` checks everything when it is built and ra
 """
 
 from gatekeeper.catalog.catalog import Catalog
-from gatekeeper.catalog.costs import Cost
+from gatekeeper.catalog.costs import Choice, Cost, Declared, Measures, Priced, ResolvedCost
 from gatekeeper.catalog.currencies import CURRENCIES, Currency, find_currency, format_minor
 from gatekeeper.catalog.features import (
     Combine,
@@ -18,41 +18,65 @@ from gatekeeper.catalog.features import (
 from gatekeeper.catalog.plans import LimitValue, Pack, Plan, Price, PriceEntry, PriceInterval
 from gatekeeper.catalog.terms import (
     TERMS_VERSION,
+    TermCap,
+    TermCost,
     TermGrant,
     TermLimit,
     Terms,
     decode_terms,
     encode_terms,
 )
-from gatekeeper.catalog.units import Cadence, GrantSpec, OnCancel, Rate, Unit, UnitAmount
+from gatekeeper.catalog.units import (
+    Cadence,
+    CapSpec,
+    GrantSpec,
+    OnCancel,
+    OnUpgrade,
+    Rate,
+    Term,
+    Unit,
+    UnitAmount,
+    UnitFormula,
+)
 
 __all__ = [
     "CURRENCIES",
     "TERMS_VERSION",
     "Cadence",
+    "CapSpec",
     "Catalog",
+    "Choice",
     "Combine",
     "Cost",
     "Currency",
+    "Declared",
     "Feature",
     "GrantSpec",
     "Limit",
     "LimitPerQuantity",
     "LimitValue",
+    "Measures",
     "Meter",
     "OnCancel",
     "OnOutage",
+    "OnUpgrade",
     "Pack",
     "Plan",
     "Price",
     "PriceEntry",
     "PriceInterval",
+    "Priced",
     "Rate",
+    "ResolvedCost",
+    "Term",
+    "TermCap",
+    "TermCost",
     "TermGrant",
     "TermLimit",
     "Terms",
     "Unit",
     "UnitAmount",
+    "UnitFormula",
     "decode_terms",
     "encode_terms",
     "find_currency",

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeVar
 
-from gatekeeper.catalog.costs import Cost
+from gatekeeper.catalog.costs import NO_RATES, Cost, Declared, Measures, ResolvedCost
 from gatekeeper.catalog.features import Feature, Limit, Meter
 from gatekeeper.catalog.plans import Pack, Plan, Price, PriceEntry, PriceInterval
 from gatekeeper.catalog.terms import Terms
-from gatekeeper.catalog.units import Rate, Unit, UnitAmount
+from gatekeeper.catalog.units import Unit
 from gatekeeper.catalog.validation import Declarations, Faults, resolve
 from gatekeeper.errors import CatalogError, UnknownNameError
+from gatekeeper.formulas import Formula
 
 T = TypeVar("T")
 
@@ -49,7 +50,7 @@ class Catalog:
         self,
         plans: Sequence[Plan],
         packs: Sequence[Pack] = (),
-        costs: Mapping[str, UnitAmount | Rate] = MappingProxyType({}),
+        costs: Mapping[str, Declared] = MappingProxyType({}),
         *,
         calendar_windows: bool = False,
         declares: Sequence[Unit | Feature | Limit | Meter] = (),
@@ -59,7 +60,8 @@ class Catalog:
         Args:
             plans: exactly one of them is the default.
             packs: top-ups.
-            costs: what an action costs: `credits(4)` for each, or `credits.per(1_000)`.
+            costs: what an action costs: `credits(4)` for each, `credits.per(1_000)`,
+                `credits.formula(...)` of several measures, or a `Choice` among such.
             calendar_windows: see the attribute.
             declares: units, features, limits and meters that no plan uses, because only overrides
                 or grants by the host give them.
@@ -80,7 +82,7 @@ class Catalog:
         values: dict[str, object] = {
             "plans": {key: sound.plan for key, sound in found.plans.items()},
             "packs": found.packs,
-            "costs": found.costs,
+            "costs": found.costs.entries,
             "prices": found.prices.entries,
             "units": found.names.of(Unit),
             "features": found.names.of(Feature),
@@ -136,6 +138,17 @@ class Catalog:
         if name in self.units:
             return Cost(name, name, 1)
         return _found("cost or unit", name, self.costs, *self.units)
+
+    def resolve(
+        self, name: str, measures: Measures, own: Mapping[str, Formula] = NO_RATES
+    ) -> ResolvedCost:
+        """What `measures` of `name` cost a customer whose own rates are `own`; see `Cost.resolve`.
+
+        Raises:
+            UnknownNameError: nothing has this name; or see `Cost.resolve`.
+            InvalidAmountError: see there.
+        """
+        return self.cost_of(name).resolve(measures, own)
 
     # -- plans ------------------------------------------------------------------------------------
 

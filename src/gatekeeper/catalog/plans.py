@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+from gatekeeper.catalog.costs import Declared
 from gatekeeper.catalog.features import Feature, Limit, LimitPerQuantity
-from gatekeeper.catalog.units import GrantSpec, UnitAmount
+from gatekeeper.catalog.units import CapSpec, GrantSpec, UnitAmount
 from gatekeeper.errors import CurrencyMismatchError
 from gatekeeper.types import Amount
 
@@ -80,6 +81,10 @@ class Plan:
         grants: what is granted, made by `unit.once(...)` and `unit.every(...)`.
         name: what people read; the key if None.
         trial_days: how long a new subscription is tried for nothing; None is not at all.
+        caps: how much may be used in each window of the calendar, made by `unit.cap(...)`. They
+            are the plan's alone: a plan that includes this one declares its own, or has none.
+        costs: what differs from the catalogue's cost table for customers of this plan and of
+            plans that include it.
     """
 
     key: str
@@ -91,12 +96,16 @@ class Plan:
     grants: Sequence[GrantSpec] = ()
     name: str | None = None
     trial_days: int | None = None
+    caps: Sequence[CapSpec] = ()
+    costs: Mapping[str, Declared] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("includes", "prices", "features", "grants"):
+        for name in ("includes", "prices", "features", "grants", "caps"):
             object.__setattr__(self, name, _copied(getattr(self, name)))
-        if isinstance(self.limits, Mapping):
-            object.__setattr__(self, "limits", MappingProxyType(dict(self.limits)))
+        for name in ("limits", "costs"):
+            value = getattr(self, name)
+            if isinstance(value, Mapping):
+                object.__setattr__(self, name, MappingProxyType(dict(value)))
 
     @property
     def label(self) -> str:

@@ -11,9 +11,10 @@ from typing import Final
 import msgspec
 
 from gatekeeper.catalog.features import Combine
-from gatekeeper.catalog.units import Cadence, OnCancel
+from gatekeeper.catalog.units import Cadence, OnCancel, OnUpgrade
 from gatekeeper.errors import SchemaVersionError
-from gatekeeper.types import UNLIMITED, Amount, Unlimited
+from gatekeeper.formulas import Formula
+from gatekeeper.types import UNLIMITED, Amount, Every, Unlimited
 
 TERMS_VERSION: Final = 1
 """The version of the stored form."""
@@ -60,6 +61,7 @@ class TermGrant(msgspec.Struct, frozen=True, kw_only=True):
     trial: Amount | None = None
     on_cancel: OnCancel = "expire"
     expires_after_days: int | None = None
+    on_upgrade: OnUpgrade = "keep"
 
     def amount_for(self, quantity: int, *, trialing: bool = False) -> Amount:
         """What a window grants to a subscription item of this quantity; 0 is nothing."""
@@ -69,6 +71,21 @@ class TermGrant(msgspec.Struct, frozen=True, kw_only=True):
         if isinstance(amount, Unlimited):
             return UNLIMITED
         return amount * quantity if self.per_quantity else amount
+
+
+class TermCap(msgspec.Struct, frozen=True, kw_only=True):
+    """At most `limit` of a unit is used in each window of the calendar."""
+
+    unit: str
+    every: Every
+    limit: int
+
+
+class TermCost(msgspec.Struct, frozen=True, kw_only=True):
+    """The plan's own rate of an entry of the cost table."""
+
+    unit: str
+    formula: Formula
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +98,9 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         features: the keys of what is switched on.
         limits: each limit's value by the limit's key.
         grants: in the order of the catalogue, the plan's own first.
+        caps: the plan's own; those of included plans are not inherited.
+        costs: the rates that differ from the cost table, by its keys; "chat:large" is the option
+            "large" of a choice.
     """
 
     plan: str
@@ -89,6 +109,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     limits: Mapping[str, TermLimit] = {}
     grants: tuple[TermGrant, ...] = ()
     version: int = TERMS_VERSION
+    caps: tuple[TermCap, ...] = ()
+    costs: Mapping[str, TermCost] = {}
 
 
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")

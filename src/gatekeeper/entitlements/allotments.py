@@ -5,36 +5,27 @@ due is granted by `ledger.refresh`, less what was granted before (DESIGN section
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
+
+from msgspec.structs import replace
 
 from gatekeeper.catalog import TermGrant, Terms
 from gatekeeper.entitlements.access import AccessPolicy, access_of, has_ended
 from gatekeeper.entitlements.amounts import bounded, size
 from gatekeeper.entitlements.coverage import Coverage
+from gatekeeper.entitlements.horizon import next_change
 from gatekeeper.entitlements.item_grants import ItemSeries, grants_of, once_due
+from gatekeeper.entitlements.plan_rules import Speaking, caps_of, formulas_of, speaking
+from gatekeeper.entitlements.series import Asked, ended, series_of, suspended
 from gatekeeper.entitlements.sources import NO_TERMS, gifts
 from gatekeeper.entitlements.state import CustomerState, Item
 from gatekeeper.entitlements.windows import Due, Span, due_windows
 from gatekeeper.ledger import Allotment, GrantKind, Target
-from gatekeeper.periods import window_at
+from gatekeeper.periods import CALENDAR, window_at
 from gatekeeper.types import UNLIMITED, Amount, Every
 
-CALENDAR: Final = datetime(2001, 1, 1, tzinfo=UTC)
-"""An anchor from which every cadence follows the calendar: midnight, a Monday, 1 January."""
-
 _NO_GRACE: Final = timedelta(0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """The question: which unit, by which policy, and for what time."""
-
-    unit: str
-    policy: AccessPolicy
-    since: datetime | None
-    now: datetime
 
 
 def allotment(
@@ -57,6 +48,7 @@ def allotment(
       declared to outlive it: whoever has not looked at their account yet loses nothing by that.
     - The default plan's recurring grants are due while nothing else grants the unit; what it
       grants once is always due. A gift grants as the default plan does.
+    - Its caps and rates are those of the plans in force (see `plan_rules.py`).
 
     Args:
         since: when the account was last changed (`Account.last_entry_at`); None if it never was.
@@ -64,33 +56,41 @@ def allotment(
         calendar_windows: the default plan's windows follow the calendar (UTC) instead of beginning
             when the customer did.
     """
-    asked = _Asked(unit, policy, since, now)
+    asked = Asked(unit, policy, since, now)
     items = sorted(state.items, key=lambda item: item.id)
     given = gifts(state, now, terms_of)
+    anchor = CALENDAR if calendar_windows else state.created_at
+    sources = speaking(items, given, asked)
+    alone = not any(source.grants for source in sources)
+    if alone:
+        sources.append(Speaking(default_terms, bool(grants_of(default_terms, unit))))
     targets = [target for item in items for target in _item_targets(item, asked)]
     for gift in given:
         targets += _free_targets(f"gift:{gift.id}", gift.terms, state, state.created_at, asked)
-    taken = any(grants_of(gift.terms, unit) for gift in given)
-    taken = taken or any(_grants_now(item, asked) for item in items)
-    anchor = CALENDAR if calendar_windows else state.created_at
     for target in _free_targets("default", default_terms, state, anchor, asked):
-        if target.window_start is None or not taken:
+        if target.window_start is None or alone:
             targets.append(target)
     alive = [default_terms, *(gift.terms for gift in given)]
-    ended = _ended(state, alive, terms_of, asked)
-    suspended = _suspended(state, alive, asked) - ended
-    return Allotment(targets=_unique(targets), ended=ended, suspended=suspended)
+    over = ended(state, default_terms, alive, terms_of, asked)
+    return Allotment(
+        targets=_unique(targets),
+        ended=over,
+        suspended=suspended(state, alive, asked) - over,
+        until=next_change(state, default_terms, anchor, terms_of, asked),
+        caps=caps_of(sources, unit),
+        formulas=formulas_of(sources, unit),
+    )
 
 
 # -- subscription items ---------------------------------------------------------------------------
 
 
-def _item_targets(item: Item, asked: _Asked) -> Iterator[Target]:
+def _item_targets(item: Item, asked: Asked) -> Iterator[Target]:
     over = has_ended(item, asked.now)
     if not over and not access_of(item, asked.policy, asked.now).allowed:
         return
     coverage = Coverage(item)
-    for series, once in sorted(_series_of(item, asked.unit)):
+    for series, once in sorted(series_of(item, asked.unit)):
         if once:
             due = once_due(coverage, asked.unit, series, asked.now)
             yield from _once_targets(_still_owed(item, due, over=over), asked.now)
@@ -106,16 +106,6 @@ def _item_targets(item: Item, asked: _Asked) -> Iterator[Target]:
         yield from _window_targets(f"{item.id}:{series}", due, asked.policy, billable=not over)
 
 
-def _series_of(item: Item, unit: str) -> set[tuple[str, bool]]:
-    """The series that the item grants or has granted, and whether each is granted once."""
-    known = (item.terms, *(line.terms for line in item.paid_lines))
-    return {
-        (grant.series, grant.cadence == "once")
-        for terms in known
-        for grant in grants_of(terms, unit)
-    }
-
-
 def _still_owed(item: Item, due: list[Due], *, over: bool) -> list[Due]:
     """Of what was due before the item's end, what is due after it."""
     if not over:
@@ -124,23 +114,11 @@ def _still_owed(item: Item, due: list[Due], *, over: bool) -> list[Due]:
     return [d for d in due if d.grant.on_cancel == "keep" and end is not None and d.start < end]
 
 
-def _grants_now(item: Item, asked: _Asked) -> bool:
-    """Whether the item takes the default plan's place for the unit.
-
-    A trial that grants nothing of it does not: nobody should have less for trying a better plan.
-    """
-    if not access_of(item, asked.policy, asked.now).allowed:
-        return False
-    trialing = item.trial_end is not None and asked.now < item.trial_end
-    grants = grants_of(item.terms, asked.unit)
-    return any(grant.amount_for(item.quantity, trialing=trialing) != 0 for grant in grants)
-
-
 # -- the default plan and gifts -------------------------------------------------------------------
 
 
 def _free_targets(
-    prefix: str, terms: Terms, state: CustomerState, anchor: datetime, asked: _Asked
+    prefix: str, terms: Terms, state: CustomerState, anchor: datetime, asked: Asked
 ) -> Iterator[Target]:
     """What terms that nobody pays for grant: every window, from the customer's start on."""
     begins = state.created_at
@@ -156,7 +134,11 @@ def _free_targets(
             grace=asked.policy.renewal_grace,
             begins=begins,
         )
-        yield from _window_targets(f"{prefix}:{grant.series}", due, asked.policy, billable=False)
+        for target in _window_targets(
+            f"{prefix}:{grant.series}", due, asked.policy, billable=False
+        ):
+            # Nobody cancels the default plan: its windows end where another plan takes its place.
+            yield replace(target, on_cancel=grant.on_upgrade) if prefix == "default" else target
 
 
 def _free_spans(
@@ -243,46 +225,3 @@ def _unique(targets: Iterable[Target]) -> tuple[Target, ...]:
 
 def _target_size(target: Target) -> tuple[bool, int]:
     return size(UNLIMITED if target.amount is None else target.amount)
-
-
-def _ended(
-    state: CustomerState, alive: Iterable[Terms], terms_of: Mapping[str, Terms], asked: _Asked
-) -> frozenset[str]:
-    """The series of items and gifts that are over, unless something else keeps them up."""
-    running = {grant.series for terms in alive for grant in grants_of(terms, asked.unit)}
-    ended: set[str] = set()
-    for item in state.items:
-        series = _series_of(item, asked.unit)
-        if has_ended(item, asked.now):
-            ended |= _names(item.id, series)
-        else:
-            running |= {name for name, once in series if once}
-    for override in state.overrides:
-        expired = override.expires_at is not None and override.expires_at <= asked.now
-        if override.kind == "plan" and expired and override.key in terms_of:
-            grants = grants_of(terms_of[override.key], asked.unit)
-            names = {(grant.series, grant.cadence == "once") for grant in grants}
-            ended |= _names(f"gift:{override.key}", names)
-    return frozenset(ended - running)
-
-
-def _suspended(state: CustomerState, alive: Iterable[Terms], asked: _Asked) -> frozenset[str]:
-    """The series of items that have no access now and may have it again, unless something else
-    keeps them up."""
-    running = {grant.series for terms in alive for grant in grants_of(terms, asked.unit)}
-    suspended: set[str] = set()
-    for item in state.items:
-        names = _names(item.id, _series_of(item, asked.unit))
-        if access_of(item, asked.policy, asked.now).allowed:
-            running |= names
-        else:
-            suspended |= names
-    return frozenset(suspended - running)
-
-
-def _names(prefix: str, series: Iterable[tuple[str, bool]]) -> set[str]:
-    """The ledger's names of series."""
-    names: set[str] = set()
-    for name, once in series:
-        names |= {name} if once else {f"{prefix}:{name}", f"{prefix}:{name}:overage"}
-    return names

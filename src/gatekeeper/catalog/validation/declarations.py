@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from gatekeeper.catalog.costs import Cost
 from gatekeeper.catalog.features import Feature, Limit, LimitPerQuantity
 from gatekeeper.catalog.plans import LimitValue, Pack, Plan, Price, PriceEntry
-from gatekeeper.catalog.units import GrantSpec, Rate, Unit, UnitAmount
+from gatekeeper.catalog.terms import TermCost
+from gatekeeper.catalog.units import CapSpec, GrantSpec, Unit, UnitAmount
+from gatekeeper.catalog.validation.caps import check_cap
+from gatekeeper.catalog.validation.costs import CostBook, check_unit_amount
 from gatekeeper.catalog.validation.faults import Faults, shown
 from gatekeeper.catalog.validation.grants import MAX_EXPIRY_DAYS, check_grant
 from gatekeeper.catalog.validation.names import MAX_NAME_CHARS, Named, Names
@@ -32,6 +34,8 @@ class SoundPlan:
     features: list[Feature] = field(default_factory=list)
     limits: dict[str, tuple[Limit, LimitValue]] = field(default_factory=dict)
     grants: list[tuple[str, GrantSpec]] = field(default_factory=list)
+    caps: list[CapSpec] = field(default_factory=list)
+    costs: dict[str, TermCost] = field(default_factory=dict)
 
 
 class Declarations:
@@ -46,7 +50,7 @@ class Declarations:
         self.prices = PriceBook(faults)
         self.plans: dict[str, SoundPlan] = {}
         self.packs: dict[str, Pack] = {}
-        self.costs: dict[str, Cost] = {}
+        self.costs = CostBook(faults, self.names)
         self._default_place: str | None = None
         self._products: dict[str, str] = {}  # the keys of plans and packs, with their places
         self._granted: set[str] = set()  # the keys of units that a customer can have
@@ -72,6 +76,7 @@ class Declarations:
             self._features(sound)
             self._limits(sound)
             self._grants(sound)
+            self._caps(sound)
             if sound.place != index:
                 self.plans[plan.key] = sound
         if self._default_place is None:
@@ -92,12 +97,10 @@ class Declarations:
                 self.packs[pack.key] = pack
 
     def add_costs(self, value: object) -> None:
-        """Check the cost table."""
-        if not isinstance(value, Mapping):
-            self.faults.add("costs", f"must be a mapping of names to costs, not {shown(value)}")
-            return
-        for key, cost in value.items():
-            self._cost(f"costs[{shown(key)}]", key, cost)
+        """Check the cost table, and what differs from it in a plan."""
+        self.costs.add(value, granted=self._granted)
+        for sound in self.plans.values():
+            sound.costs = self.costs.differing(f"{sound.place}.costs", sound.plan.costs)
 
     # -- plans ------------------------------------------------------------------------------------
 
@@ -199,7 +202,15 @@ class Declarations:
             seen[spec.name] = where
             sound.grants.append((where, spec))
 
-    # -- packs and costs --------------------------------------------------------------------------
+    def _caps(self, sound: SoundPlan) -> None:
+        for where, cap in self.faults.items(f"{sound.place}.caps", sound.plan.caps, CapSpec):
+            if not check_cap(self.faults, self.names, where, cap):
+                continue
+            if any((cap.unit, cap.every) == (other.unit, other.every) for other in sound.caps):
+                self.faults.add(where, f"{cap.unit.key!r} has a cap for every {cap.every} already")
+            sound.caps.append(cap)
+
+    # -- packs ------------------------------------------------------------------------------------
 
     def _pack_amounts(self, place: str, pack: Pack) -> None:
         given: object = pack.grants
@@ -209,7 +220,7 @@ class Declarations:
             self.faults.add(f"{place}.grants", "a pack holds something")
         seen: set[str] = set()
         for where, amount in self.faults.items(f"{place}.grants", given, UnitAmount):
-            if not self._unit_amount(where, amount):
+            if not check_unit_amount(self.faults, self.names, where, amount):
                 continue
             if amount.unit.key in seen:
                 self.faults.add(where, f"{amount.unit.key!r} is listed twice")
@@ -224,30 +235,3 @@ class Declarations:
             self.prices.add(where, PriceEntry(pack.price, pack=pack))
         for where, price in self.faults.items(f"{place}.prices", pack.prices, Price):
             self.prices.add(where, PriceEntry(price, pack=pack))
-
-    def _unit_amount(self, place: str, amount: UnitAmount | Rate) -> bool:
-        unit = self.faults.instance(f"{place}.unit", amount.unit, Unit)
-        unit = unit and self.names.declare(place, amount.unit)
-        return self.faults.whole(f"{place}.amount", amount.amount) and unit
-
-    def _cost(self, place: str, key: str, cost: object) -> None:
-        named = self.faults.key(place, key)
-        taken_at = self.names.place_of(key) if named else None
-        if taken_at is not None:
-            self.faults.add(place, f"{key!r} names what is used at {taken_at} already")
-        if not isinstance(cost, UnitAmount | Rate):
-            self.faults.add(
-                place, f"must be like credits(4) or credits.per(1_000), not {shown(cost)}"
-            )
-            return
-        sound = self._unit_amount(place, cost)
-        if isinstance(cost, Rate):
-            sound = self.faults.whole(f"{place}.per", cost.per) and sound
-        if not sound:
-            return
-        if cost.unit.key not in self._granted:
-            self.faults.add(
-                place, f"nothing grants the unit {cost.unit.key!r}, so this can never be paid"
-            )
-        if named:
-            self.costs[key] = Cost.of(key, cost)

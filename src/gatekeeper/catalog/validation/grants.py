@@ -3,7 +3,7 @@
 from typing import Final, get_args
 
 from gatekeeper.catalog.features import Meter
-from gatekeeper.catalog.units import Cadence, GrantSpec, OnCancel, Unit
+from gatekeeper.catalog.units import Cadence, GrantSpec, OnCancel, OnUpgrade, Unit
 from gatekeeper.catalog.validation.faults import Faults
 from gatekeeper.catalog.validation.names import Names
 from gatekeeper.types import UNLIMITED
@@ -32,10 +32,21 @@ def check_grant(
     faults.choice(f"{place}.on_cancel", spec.on_cancel, get_args(OnCancel))
     if faults.choice(f"{place}.cadence", spec.cadence, get_args(Cadence)):
         _check_lifetime(faults, place, spec)
+    _check_on_upgrade(faults, place, spec, on_default=on_default)
     _check_per_quantity(faults, place, spec, on_default=on_default)
     _check_rollover(faults, place, spec)
     sound = _check_overage(faults, names, place, spec, on_default=on_default) and sound
     return sound and len(faults) == before
+
+
+def _check_on_upgrade(faults: Faults, place: str, spec: GrantSpec, *, on_default: bool) -> None:
+    where = f"{place}.on_upgrade"
+    if not faults.choice(where, spec.on_upgrade, get_args(OnUpgrade)) or spec.on_upgrade == "keep":
+        return
+    if not on_default:
+        faults.add(where, "only the default plan gives way to another; there is on_cancel=")
+    if spec.cadence == "once":
+        faults.add(where, "what is made once is never replaced")
 
 
 def _check_per_quantity(faults: Faults, place: str, spec: GrantSpec, *, on_default: bool) -> None:

@@ -12,6 +12,8 @@ N = TypeVar("N", Feature, Limit, Meter, Unit)
 _OUTAGE: Final = ("deny", "allow", "last_known")
 _COMBINE: Final = ("max", "sum", "min")
 MAX_SCALE: Final = 9
+MAX_HOURS: Final = 8_784
+"""A leap year."""
 MAX_NAME_CHARS: Final = 250
 MAX_EVENT_NAME_CHARS: Final = 100
 
@@ -71,7 +73,7 @@ class Names:
         faults, before = self._faults, len(self._faults)
         match thing:
             case Unit():
-                faults.whole(f"{place} ({label}.scale)", thing.scale, minimum=0, maximum=MAX_SCALE)
+                self._unit(place, label, thing)
             case Feature():
                 faults.choice(f"{place} ({label}.on_outage)", thing.on_outage, _OUTAGE)
             case Limit():
@@ -80,6 +82,17 @@ class Names:
             case _:
                 self._meter(place, label, thing)
         return len(faults) == before
+
+    def _unit(self, place: str, label: str, unit: Unit) -> None:
+        faults = self._faults
+        faults.whole(f"{place} ({label}.scale)", unit.scale, minimum=0, maximum=MAX_SCALE)
+        if unit.low is not None:
+            faults.whole(f"{place} ({label}.low)", unit.low)
+        where, hours = f"{place} ({label}.expiry_notice_hours)", unit.expiry_notice_hours
+        if hours is not None:
+            faults.whole(where, hours, maximum=MAX_HOURS)
+        where, hours = f"{place} ({label}.late_return_hours)", unit.late_return_hours
+        faults.whole(where, hours, minimum=0, maximum=MAX_HOURS)
 
     def _meter(self, place: str, label: str, meter: Meter) -> None:
         if meter.name is not None:

@@ -12,7 +12,7 @@ from typing import Final
 
 from gatekeeper.catalog.features import LimitPerQuantity
 from gatekeeper.catalog.plans import Price
-from gatekeeper.catalog.terms import TermGrant, TermLimit, Terms
+from gatekeeper.catalog.terms import TermCap, TermCost, TermGrant, TermLimit, Terms
 from gatekeeper.catalog.units import GrantSpec
 from gatekeeper.catalog.validation.declarations import SoundPlan
 from gatekeeper.catalog.validation.faults import Faults
@@ -43,6 +43,8 @@ def resolve(plans: Mapping[str, SoundPlan], faults: Faults) -> dict[str, Terms]:
             features=frozenset(f.key for member in line.values() for f in member.features),
             limits=_limits(sound, line, lines, faults),
             grants=_grants(sound, line, lines, faults),
+            caps=tuple(TermCap(unit=c.unit.key, every=c.every, limit=c.limit) for c in sound.caps),
+            costs=_costs(sound, line, lines, faults),
         )
         _check_cadences(sound, terms[key], faults)
     return terms
@@ -111,6 +113,26 @@ def _limits(
     return limits
 
 
+def _costs(
+    sound: SoundPlan,
+    line: Mapping[str, SoundPlan],
+    lines: Mapping[str, frozenset[str]],
+    faults: Faults,
+) -> dict[str, TermCost]:
+    costs: dict[str, TermCost] = {}
+    for key in sorted({key for member in line.values() for key in member.costs}):
+        deciders = _deciders((name for name in line if key in line[name].costs), lines)
+        values = [line[name].costs[key] for name in deciders]
+        if any(value != values[0] for value in values):
+            faults.add(
+                f"{sound.place}.costs",
+                f"inherits different rates of {key!r} from {' and '.join(deciders)}; "
+                "it has to declare its own",
+            )
+        costs[key] = values[0]
+    return costs
+
+
 def _grants(
     sound: SoundPlan,
     line: Mapping[str, SoundPlan],
@@ -161,6 +183,7 @@ def _term_grant(plan: str, spec: GrantSpec) -> TermGrant:
         trial=spec.trial,
         on_cancel=spec.on_cancel,
         expires_after_days=spec.expires_after_days,
+        on_upgrade=spec.on_upgrade,
     )
 
 
