@@ -9,29 +9,63 @@ from gatekeeper.ledger import (
     Account,
     AccountCommand,
     Allotment,
+    Cap,
     Change,
     Entry,
     GrantCredits,
     Hold,
     HoldCommand,
+    Reserve,
+    SetCap,
+    UnitPolicy,
     apply,
+    notices,
+    paths_of,
     refresh,
     settle,
 )
 from gatekeeper.storage.port import Store, Transaction
+from gatekeeper.types import Every
+from tests.ledger.builders import check_step
 
 UNIT = "credits"
 
 
 @dataclass(frozen=True)
 class Step:
-    """One command on the account, on a hold, or none: then the account is brought up to date."""
+    """One command on the account, on a hold, or none: then the account is brought up to date, and
+    with `tells` what is about to expire is told of."""
 
     now: datetime
     allotment: Allotment
+    policy: UnitPolicy
     command: AccountCommand | None = None
     hold_id: str | None = None
     hold_command: HoldCommand | None = None
+    tells: bool = False
+
+    def decide(
+        self, account: Account, hold: Hold | None, scoped: tuple[Cap, ...], *, repeated: bool
+    ) -> Change | None:
+        """What the engine makes of it."""
+        if self.command is not None:
+            if repeated:
+                return None
+            return apply(account, self.command, self.now, policy=self.policy, scoped=scoped)
+        if hold is not None and self.hold_command is not None:
+            return settle(
+                account, hold, self.hold_command, self.now, policy=self.policy, scoped=scoped
+            )
+        return notices(account, self.now, self.policy) if self.tells else None
+
+    def paths(self, hold: Hold | None) -> tuple[str, ...]:
+        """The scopes whose caps it may change."""
+        if isinstance(self.command, Reserve | SetCap):
+            return paths_of(self.command.scope)
+        return () if hold is None else paths_of(hold.scope)
+
+
+Caps = dict[tuple[str, Every], Cap]
 
 
 @dataclass(frozen=True)
@@ -41,6 +75,7 @@ class Snapshot:
     account: Account
     entries: list[Entry] = field(default_factory=list)
     holds: dict[str, Hold] = field(default_factory=dict)
+    caps: Caps = field(default_factory=dict)
 
 
 class Driver(ABC):
@@ -64,19 +99,26 @@ class PureDriver(Driver):
 
     def take(self, step: Step) -> list[Change]:
         """Carry out a step."""
-        changes = [refresh(self._now.account, step.allotment, step.now)]
-        account = changes[0].account
-        command = step.command
+        before, command = self._now, step.command
+        change = refresh(before.account, step.allotment, step.now, policy=step.policy)
+        check_step(before.account, change)
+        changes = [change]
+        hold = before.holds.get(step.hold_id or "")
+        paths = step.paths(hold)
+        scoped = tuple(cap for cap in before.caps.values() if cap.scope in paths)
         repeated = isinstance(command, GrantCredits) and command.source_key in self._sources
-        if command is not None and not repeated:
-            changes.append(apply(account, command, step.now))
-        if step.hold_id is not None and step.hold_command is not None:
-            hold = self._now.holds[step.hold_id]
-            changes.append(settle(account, hold, step.hold_command, step.now))
+        decided = step.decide(change.account, hold, scoped, repeated=repeated)
+        if decided is not None:
+            check_step(change.account, decided)
+            changes.append(decided)
         holds = {one.hold.id: one.hold for one in changes if one.hold is not None}
         entries = [entry for one in changes for entry in one.entries]
+        caps = {(cap.scope, cap.every): cap for one in changes for cap in one.caps}
         self._now = Snapshot(
-            changes[-1].account, self._now.entries + entries, {**self._now.holds, **holds}
+            changes[-1].account,
+            before.entries + entries,
+            {**before.holds, **holds},
+            {**before.caps, **caps},
         )
         self._sources |= {
             grant.source_key for one in changes for grant in one.grants if grant.source_key
@@ -109,23 +151,25 @@ class StoreDriver(Driver):
 
     def _take(self, tx: Transaction, step: Step) -> list[Change]:
         account = tx.ledger.account(self._customer, UNIT, lock=True)
-        changes = [refresh(account, step.allotment, step.now)]
-        if changes[0].account != account:
+        changes = [refresh(account, step.allotment, step.now, policy=step.policy)]
+        check_step(account, changes[0])
+        if changes[0].account is not account:
             tx.ledger.save(account, changes[0])
-        account = changes[0].account
-        command = step.command
-        if isinstance(command, GrantCredits) and tx.ledger.grant_by_source(
-            command.source_key or ""
-        ):
-            command = None  # this purchase has granted before
-        if command is not None:
-            changes.append(apply(account, command, step.now))
-            tx.ledger.save(account, changes[-1])
-        if step.hold_id is not None and step.hold_command is not None:
+        account, command = changes[0].account, step.command
+        source = command.source_key or "" if isinstance(command, GrantCredits) else ""
+        hold = None
+        if step.hold_id is not None:
             hold = tx.ledger.find_hold(step.hold_id, customer=self._customer)
             assert hold is not None
-            changes.append(settle(account, hold, step.hold_command, step.now))
-            tx.ledger.save(account, changes[-1])
+        paths = step.paths(hold)
+        scoped = tuple(tx.ledger.caps(self._customer, UNIT, paths)) if paths else ()
+        repeated = tx.ledger.grant_by_source(source) is not None  # this purchase has granted before
+        decided = step.decide(account, hold, scoped, repeated=repeated)
+        if decided is not None:
+            check_step(account, decided)
+            changes.append(decided)
+            if decided.account is not account:
+                tx.ledger.save(account, decided)
         return changes
 
     def _read(self, tx: Transaction) -> Snapshot:
@@ -137,4 +181,5 @@ class StoreDriver(Driver):
         opened = [hold for hold in holds.values() if hold.status == "open"]
         listed = tx.ledger.open_holds(self._customer, UNIT)
         assert sorted(h.id for h in listed) == sorted(h.id for h in opened)
-        return Snapshot(tx.ledger.account(self._customer, UNIT, lock=False), entries, holds)
+        caps = {(cap.scope, cap.every): cap for cap in tx.ledger.caps(self._customer, UNIT)}
+        return Snapshot(tx.ledger.account(self._customer, UNIT, lock=False), entries, holds, caps)

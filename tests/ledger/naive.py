@@ -1,11 +1,19 @@
 """A naive ledger, to compare the engine with: every credit is an object in a list.
 
 Written from DESIGN sections 4 and 5 and sharing no code with the engine: it knows no sums, no
-entries and no allocations. Time is a whole number of seconds.
+entries and no allocations. Time is a whole number of seconds. Its caps are in `naive_caps`.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from gatekeeper.types import Every
+from tests.ledger.naive_caps import NaiveCaps
+
+LATE_STEPS = 4
+SECOND_OF_START = 35
+"""What the clock shows at second 0; a late return expires with a whole step of the clock."""
 
 
 class Refused(Exception):
@@ -49,10 +57,21 @@ class Shelf:
     meter: str | None = None
     paused: bool = False
     closed: bool = False
+    key: str | None = None
+    pending: int = 0
+    begins: int | None = None
+    lapses: bool = False
+    returned: bool = False
+    told: bool = False
 
     def is_over(self, now: int) -> bool:
         """Whether nothing can be taken from it any more."""
         return self.closed or (self.expires is not None and self.expires <= now)
+
+    def is_endless(self, now: int) -> bool:
+        """Whether as much can be taken from it as anybody likes, for nothing."""
+        free = self.mints and self.left is None and self.meter is None
+        return free and not self.paused and not self.is_over(now)
 
 
 @dataclass(eq=False)
@@ -70,6 +89,8 @@ class NaiveHold:
     name: str
     credits: list[Credit]
     expires: int
+    made: int = 0
+    scope: str = ""
     status: str = "open"
     captured: int = 0
     overrun: int = 0
@@ -77,8 +98,19 @@ class NaiveHold:
 
 @dataclass
 class NaiveLedger:
-    """One account."""
+    """One account.
 
+    `low` is the threshold that is told of, `notice` how long before its expiry a grant is, and
+    `late` how long what comes back to an expired one can be spent.
+    """
+
+    low: int | None = None
+    notice: int | None = None
+    late: int = 0
+    caps: NaiveCaps = field(default_factory=NaiveCaps)
+    rooms: dict[str, int | None] = field(default_factory=dict)
+    latched: set[str] = field(default_factory=set)
+    told: Counter[str] = field(default_factory=Counter)
     credits: list[Credit] = field(default_factory=list)
     shelves: list[Shelf] = field(default_factory=list)
     holds: dict[str, NaiveHold] = field(default_factory=dict)
@@ -90,11 +122,19 @@ class NaiveLedger:
 
     # -- what can be asked ------------------------------------------------------------------------
 
-    def refresh(self, due: list[Due], ended: set[str], suspended: set[str], now: int) -> None:
+    def refresh(
+        self,
+        due: list[Due],
+        ended: set[str],
+        suspended: set[str],
+        caps: Mapping[Every, int],
+        now: int,
+    ) -> None:
         """Give what is due and take away what is over."""
         for one in due:
             self._give_due(one, now)
         for shelf in self.shelves:
+            self._begin(shelf, now)
             renewed_no_more = shelf.series in ended and (
                 not shelf.keep or (shelf.end is not None and shelf.end <= now)
             )
@@ -103,56 +143,82 @@ class NaiveLedger:
                     self.lapsed.append((shelf.series, shelf.end, len(self._free(shelf))))
                 self._close(shelf, now)
             shelf.paused = shelf.series in suspended
+            shelf.lapses = shelf.lapses or (shelf.series in ended and not shelf.keep)
+        for key, (one, _) in self.given.items():
+            if one.series in ended:
+                self.rooms[key] = 0
+        self.caps.set_plan(caps, now)
+        self._forgive(now)
 
     def grant(
-        self, name: str, amount: int, now: int, *, priority: int, expires: int | None, source: str
+        self,
+        name: str,
+        amount: int,
+        now: int,
+        *,
+        priority: int,
+        begins: int | None,
+        expires: int | None,
+        source: str,
     ) -> None:
         """Add credits, once for each source."""
         if source in self.sources:
             return
-        if amount < 1:
+        if amount < 1 or (begins is not None and expires is not None and expires <= begins):
             raise Refused("invalid_amount")
         self.sources.add(source)
-        self._put(Shelf(name, now, priority, expires), amount)
+        shelf = Shelf(name, now, priority, expires)
+        if begins is not None and begins > now:
+            shelf.pending, shelf.begins = amount, begins
+            self.shelves.append(shelf)
+        else:
+            self._put(shelf, amount)
 
-    def reserve(self, name: str, amount: int, now: int, *, expires: int, partial: bool) -> None:
+    def reserve(
+        self, name: str, amount: int, now: int, *, expires: int, partial: bool, scope: str
+    ) -> None:
         """Claim credits for a hold."""
         if amount < 1 or expires <= now:
             raise Refused("invalid_amount")
-        claimed = self._claim(name, amount, now, partial=partial)
-        self.holds[name] = NaiveHold(name, claimed, expires)
+        claimed = self._claim(name, amount, now, partial=partial, scope=scope)
+        self.holds[name] = NaiveHold(name, claimed, expires, now, scope)
 
-    def capture(self, name: str, amount: int | None, now: int, *, cap: bool) -> None:
-        """Spend the first credits of a hold and give the rest back."""
+    def capture(
+        self, name: str, amount: int | None, now: int, *, overrun: str, final: bool
+    ) -> None:
+        """Spend the first credits of a hold; give the rest back, or keep it."""
         hold = self._open(name, now)
-        wanted = len(hold.credits) if amount is None else amount
+        there = len(hold.credits)
+        wanted = there if amount is None else amount
         if wanted < 0:
             raise Refused("invalid_amount")
-        if wanted > len(hold.credits) and not cap:
+        if wanted > there and overrun == "refuse":
             raise Refused("hold_overrun")
-        spent = hold.credits[:wanted]
+        spent, rest = hold.credits[:wanted], hold.credits[wanted:]
         for credit in spent:
-            self.credits.remove(credit)
-            if credit.shelf.meter is not None:
-                self.billed[credit.shelf.meter] += 1
-        for credit in hold.credits[wanted:]:
+            self._spend(credit)
+        if wanted > there and overrun == "overage":
+            spent = spent + self._use_beyond(name, wanted - there, now, hold.scope)
+        if wanted > len(spent):
+            hold.overrun += wanted - len(spent)
+        hold.captured += len(spent)
+        if not final and rest:
+            hold.credits = rest
+            return
+        for credit in rest:
             self._give_back(credit, now)
-        hold.status, hold.captured, hold.overrun = "captured", len(spent), wanted - len(spent)
+        self.caps.give_back(len(rest), hold.scope, hold.made, now)
+        hold.status = "captured"
 
     def release(self, name: str, now: int) -> None:
         """Give all of a hold back."""
-        hold = self._open(name, now)
-        for credit in hold.credits:
-            self._give_back(credit, now)
-        hold.status = "released"
+        self._end(self._open(name, now), "released", now)
 
     def expire(self, name: str, now: int) -> None:
         """Give all of a hold back if its time is over."""
         hold = self._unended(name)
         if hold.expires <= now:
-            for credit in hold.credits:
-                self._give_back(credit, now)
-            hold.status = "expired"
+            self._end(hold, "expired", now)
 
     def extend(self, name: str, now: int, *, expires: int, more: int) -> None:
         """Keep a hold longer, and claim more for it."""
@@ -160,7 +226,7 @@ class NaiveLedger:
         if more < 0:
             raise Refused("invalid_amount")
         if more:
-            hold.credits.extend(self._claim(name, more, now, partial=False))
+            hold.credits.extend(self._claim(name, more, now, partial=False, scope=hold.scope))
             order = self._in_burn_order()
             hold.credits.sort(key=lambda credit: order.index(credit.shelf))
         hold.expires = max(hold.expires, expires)
@@ -170,6 +236,10 @@ class NaiveLedger:
         if amount < 1:
             raise Refused("invalid_amount")
         own = [shelf for shelf in self._in_burn_order() if shelf.name == grant]
+        for shelf in own:
+            taken = min(amount, shelf.pending)
+            shelf.pending -= taken
+            amount -= taken
         others = [shelf for shelf in self._in_burn_order() if shelf.name != grant]
         for shelf in own + others:
             if shelf.mints or shelf.is_over(now):
@@ -178,6 +248,39 @@ class NaiveLedger:
                 self.credits.remove(credit)
                 amount -= 1
         self.debt += amount
+        self._forgive(now)
+
+    def revoke(self, grant: str | None, now: int) -> None:
+        """End a grant on purpose."""
+        for shelf in self.shelves:
+            if shelf.name == grant:
+                self._close(shelf, now)
+                shelf.lapses = True
+
+    def set_cap(self, every: Every, limit: int | None, scope: str, used: int, now: int) -> None:
+        """Set a cap of the host's."""
+        self.caps.set_host(every, limit, scope, used, now)
+
+    def tell_of_expiry(self, now: int) -> None:
+        """Tell of each grant that is about to expire, once."""
+        for shelf in self.untold(now):
+            assert shelf.expires is not None
+            if self.notice is not None and shelf.expires - self.notice <= now:
+                shelf.told = True
+                self.told["grant.expiring"] += 1
+
+    def tell(self, before: int, now: int) -> None:
+        """Tell of the thresholds that were crossed since there were `before` credits."""
+        after = self.unspent()
+        endless = any(shelf.is_endless(now) for shelf in self.shelves)
+        for kind, threshold in (("credits.low", self.low), ("credits.exhausted", 0)):
+            if threshold is None:
+                continue
+            if after > threshold:
+                self.latched.discard(kind)
+            elif after < before and not endless and kind not in self.latched:
+                self.latched.add(kind)
+                self.told[kind] += 1
 
     # -- how it is done ---------------------------------------------------------------------------
 
@@ -192,6 +295,7 @@ class NaiveLedger:
             if self._is_late(due):
                 return
             carried = self._end_series(due, now)
+            self.rooms[due.key] = None if due.rollover is None else due.rollover - carried
             self._put(self._shelf(due, f"{due.key}/rollover", now), carried)
         self.given[due.key] = (due, due.amount)
         shelf = self._shelf(due, f"{due.key}/{before}", now)
@@ -228,7 +332,22 @@ class NaiveLedger:
         return left if due.rollover is None else min(left, due.rollover)
 
     def _shelf(self, due: Due, name: str, now: int) -> Shelf:
-        return Shelf(name, now, due.priority, due.expires, due.series, due.end, due.keep)
+        return Shelf(
+            name, now, due.priority, due.expires, due.series, due.end, due.keep, key=due.key
+        )
+
+    def _begin(self, shelf: Shelf, now: int) -> None:
+        if shelf.begins is None or shelf.begins > now:
+            return
+        repaid = min(self.debt, shelf.pending)
+        self.debt -= repaid
+        self.credits += [Credit(shelf) for _ in range(shelf.pending - repaid)]
+        shelf.pending, shelf.begins = 0, None
+
+    def _forgive(self, now: int) -> None:
+        """Whoever can have as much as they like owes nothing."""
+        if any(shelf.is_endless(now) for shelf in self.shelves):
+            self.debt = 0
 
     def _put(self, shelf: Shelf, amount: int) -> None:
         repaid = min(self.debt, amount)
@@ -237,14 +356,25 @@ class NaiveLedger:
         self.credits += [Credit(shelf) for _ in range(amount - repaid)]
 
     def _close(self, shelf: Shelf, now: int) -> None:
-        shelf.closed = True
+        shelf.closed, shelf.pending, shelf.begins = True, 0, None
         shelf.expires = now if shelf.expires is None else min(shelf.expires, now)
         for credit in self._free(shelf):
             self.credits.remove(credit)
 
-    def _claim(self, name: str, amount: int, now: int, *, partial: bool) -> list[Credit]:
+    def _claim(
+        self, name: str, amount: int, now: int, *, partial: bool, scope: str
+    ) -> list[Credit]:
         if self.debt:
             raise Refused("debt_outstanding")
+        found = self._find(min(amount, self.caps.room(scope, amount, now)), now)
+        if len(found) < amount and not (partial and found):
+            raise Refused("credits_required")
+        self._take(found, name)
+        self.caps.count(len(found), scope, now)
+        return found
+
+    def _find(self, amount: int, now: int) -> list[Credit]:
+        """The first credits that can be spent, as many as there are."""
         found: list[Credit] = []
         for shelf in self._in_burn_order():
             if shelf.is_over(now):
@@ -255,15 +385,35 @@ class NaiveLedger:
                 found += [Credit(shelf) for _ in range(count)]
             else:
                 found += self._free(shelf)[: amount - len(found)]
-        if len(found) < amount and not (partial and found):
-            raise Refused("credits_required")
+        return found
+
+    def _take(self, found: list[Credit], name: str) -> None:
         for credit in found:
             credit.hold = name
             if credit.shelf.mints:
                 self.credits.append(credit)
                 if credit.shelf.left is not None:
                     credit.shelf.left -= 1
+
+    def _use_beyond(self, name: str, excess: int, now: int, scope: str) -> list[Credit]:
+        found = self._find(excess, now)
+        self._take(found, name)
+        for credit in found:
+            self._spend(credit)
+        self.debt += excess - len(found)
+        self.caps.count(excess, scope, now)
         return found
+
+    def _spend(self, credit: Credit) -> None:
+        self.credits.remove(credit)
+        if credit.shelf.meter is not None:
+            self.billed[credit.shelf.meter] += 1
+
+    def _end(self, hold: NaiveHold, status: str, now: int) -> None:
+        for credit in hold.credits:
+            self._give_back(credit, now)
+        self.caps.give_back(len(hold.credits), hold.scope, hold.made, now)
+        hold.status = status
 
     def _give_back(self, credit: Credit, now: int) -> None:
         shelf = credit.shelf
@@ -274,10 +424,66 @@ class NaiveLedger:
         elif self.debt:
             self.credits.remove(credit)
             self.debt -= 1
-        elif shelf.is_over(now):
-            self.credits.remove(credit)
-        else:
+        elif not shelf.is_over(now):
             credit.hold = None
+        else:
+            self.credits.remove(credit)
+            place = self._place(shelf, now)
+            if place is not None:
+                self.credits.append(Credit(place))
+
+    def _place(self, shelf: Shelf, now: int) -> Shelf | None:
+        """Where a credit goes that came back to a shelf that is over; None if it is lost."""
+        if shelf.lapses:
+            return None
+        latest = self._latest(shelf.series)
+        if latest is not None and self._hands_over(shelf, latest, now):
+            room = self.rooms[latest.key]
+            self.rooms[latest.key] = None if room is None else room - 1
+            return self._returned(
+                Shelf(
+                    f"{latest.key}/rollover/*",
+                    now,
+                    shelf.priority,
+                    latest.expires,
+                    shelf.series,
+                    latest.end,
+                    shelf.keep,
+                    key=latest.key,
+                )
+            )
+        if self.late and not (shelf.returned and shelf.series is None):
+            step = self.late // LATE_STEPS
+            clock = now + self.late + SECOND_OF_START
+            expires = -(-clock // step) * step - SECOND_OF_START
+            return self._returned(Shelf("late/*", now, shelf.priority, expires))
+        if latest is not None and latest.key == shelf.key:
+            self.lapsed.append((latest.series, shelf.end, 1))
+        return None
+
+    def _latest(self, series: str | None) -> Due | None:
+        windows = [one for one, _ in self.given.values() if one.series == series and one.end]
+        return max(windows, key=lambda one: one.start or 0, default=None)
+
+    def _hands_over(self, shelf: Shelf, latest: Due, now: int) -> bool:
+        """Whether the latest window takes over what comes back to an earlier one."""
+        follows = shelf.end is None or latest.start is None or shelf.end >= latest.start
+        alive = latest.expires is None or latest.expires > now
+        return latest.key != shelf.key and follows and alive and self.rooms[latest.key] != 0
+
+    def _returned(self, wanted: Shelf) -> Shelf:
+        """The shelf for what came back until then, if something lies on one, or a new one."""
+        for shelf in self.shelves:
+            same = (shelf.key, shelf.priority, shelf.expires) == (
+                wanted.key,
+                wanted.priority,
+                wanted.expires,
+            )
+            if shelf.returned and same and any(one.shelf is shelf for one in self.credits):
+                return shelf
+        wanted.returned = True
+        self.shelves.append(wanted)
+        return wanted
 
     def _open(self, name: str, now: int) -> NaiveHold:
         hold = self._unended(name)
@@ -309,11 +515,31 @@ class NaiveLedger:
 
     # -- what it comes to -------------------------------------------------------------------------
 
+    def unspent(self) -> int:
+        """How many credits there are that were given, held or not."""
+        return sum(not credit.shelf.mints for credit in self.credits)
+
+    def untold(self, now: int) -> list[Shelf]:
+        """The shelves with something on them whose expiry is still to be told of."""
+        full = {id(credit.shelf) for credit in self.credits if not credit.shelf.mints}
+        return [
+            shelf
+            for shelf in self.shelves
+            if id(shelf) in full
+            and shelf.expires is not None
+            and shelf.expires > now
+            and not shelf.told
+        ]
+
     def left(self) -> dict[str, tuple[int, int]]:
         """How many credits of each grant are free and held."""
         free = Counter(credit.shelf.name for credit in self.credits if credit.hold is None)
         held = Counter(credit.shelf.name for credit in self.credits if credit.hold is not None)
         return {name: (free[name], held[name]) for name in free.keys() | held.keys()}
+
+    def pending(self) -> dict[str, int]:
+        """How many credits of each grant are still to come."""
+        return {shelf.name: shelf.pending for shelf in self.shelves if shelf.pending}
 
     def claims(self, name: str) -> list[str]:
         """The grant of each credit that a hold has claimed, in order."""

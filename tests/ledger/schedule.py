@@ -3,10 +3,12 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from gatekeeper.ledger import Allotment, GrantKind, Target
+from gatekeeper.ledger import Allotment, CapTarget, GrantKind, Target
+from gatekeeper.types import Every
 from tests.ledger.naive import Due
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
+START = datetime(2025, 12, 31, 23, 59, 35, tzinfo=UTC)
+"""A new hour, day, month and year begin 25 seconds later."""
 WINDOW_SECONDS = 10
 GRACE_SECONDS = 3
 
@@ -34,6 +36,7 @@ class Schedule:
     paid: set[int] = field(default_factory=set)
     ended: bool = False
     suspended: bool = False
+    caps: dict[Every, int] = field(default_factory=dict)
 
     def due(self, since: int, now: int) -> list[Due]:
         """What is due now; with a rollover, of every window since the last change as well."""
@@ -90,7 +93,9 @@ class Schedule:
         )
 
 
-def allotment_of(due: list[Due], ended: set[str], suspended: set[str]) -> Allotment:
+def allotment_of(
+    due: list[Due], ended: set[str], suspended: set[str], caps: dict[Every, int]
+) -> Allotment:
     """The same facts in the engine's words."""
     targets = [
         Target(
@@ -109,4 +114,9 @@ def allotment_of(due: list[Due], ended: set[str], suspended: set[str]) -> Allotm
         )
         for one in due
     ]
-    return Allotment(tuple(targets), frozenset(ended), frozenset(suspended))
+    return Allotment(
+        tuple(targets),
+        frozenset(ended),
+        frozenset(suspended),
+        caps=tuple(CapTarget(every, limit) for every, limit in caps.items()),
+    )

@@ -54,9 +54,39 @@ def test_what_a_hold_claims_is_not_taken_from_it_but_repays_when_it_comes_back()
 def test_nothing_is_taken_from_what_mints_or_has_expired() -> None:
     book = Book()
     book.grant(5, "soon", expires_at=START + HOUR)
-    book.refresh(Target("u", "u@1", None, mints=True))
+    book.refresh(Target("o", "o@1", 9, mints=True, meter="overage"))
     book.at(HOUR).do(Clawback(7))
     assert (book.account.debt, book.live("soon").remaining) == (7, 5)
+    assert book.live("o@1/0").mint_left == 9
+
+
+def test_what_has_no_bound_repays_what_is_owed_at_once() -> None:
+    """Nothing is ever given to such an account, so a debt would refuse its holds for ever."""
+    book = Book()
+    book.refresh(Target("u", "u@1", None, mints=True))
+    change = book.do(Clawback(7))
+    assert [(e.kind, e.posted_delta, e.debt_delta, e.grant_id) for e in change.entries] == [
+        (EntryKind.DEBT, 0, 7, None),
+        (EntryKind.MINT, 7, 0, "u@1/0"),
+        (EntryKind.DEBT_REPAID, -7, -7, "u@1/0"),
+    ]
+    assert book.reserve(1_000).amount == 1_000
+
+
+def test_an_upgrade_to_what_has_no_bound_repays_what_was_owed_before() -> None:
+    book = Book()
+    book.do(Clawback(7))
+    book.refresh(Target("u", "u@1", None, mints=True), suspended=frozenset({"u"}))
+    assert book.account.debt == 7  # it makes nothing for now
+    book.refresh(Target("u", "u@1", None, mints=True))
+    assert (book.account.debt, book.account.posted) == (0, 0)
+
+
+def test_overage_never_repays_what_is_owed() -> None:
+    book = Book()
+    book.do(Clawback(7))
+    book.refresh(Target("o", "o@1", None, mints=True, meter="overage"))
+    assert book.account.debt == 7
 
 
 def test_an_empty_account_can_owe() -> None:

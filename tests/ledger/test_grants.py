@@ -38,6 +38,7 @@ def test_a_grant_adds_what_it_says_and_leaves_a_record() -> None:
         expires_at=START + DAY,
         actor="support",
         reason="a friend",
+        metadata='{"ticket": 7}',
     )
     assert (book.account.posted, book.account.held, book.account.version) == (100, 0, 1)
     assert change.grants == (
@@ -52,11 +53,14 @@ def test_a_grant_adds_what_it_says_and_leaves_a_record() -> None:
             source_key="in_1",
             actor="support",
             reason="a friend",
+            priority=3,
+            metadata='{"ticket": 7}',
         ),
     )
     entry = change.entries[0]
     assert (entry.kind, entry.posted_delta, entry.grant_id) == (EntryKind.GRANT, 100, "g1")
     assert (entry.actor, entry.reference) == ("support", "in_1")
+    assert entry.metadata == '{"ticket": 7}'
     assert book.live("g1") == LiveGrant("g1", 100, START, priority=3, expires_at=START + DAY)
 
 

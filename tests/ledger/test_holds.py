@@ -12,12 +12,15 @@ from gatekeeper.errors import (
     InvalidAmountError,
     LedgerInvariantError,
     OverrunError,
+    UnknownNameError,
 )
+from gatekeeper.formulas import Formula, RateTerm
 from gatekeeper.ledger import (
     Allocation,
     Allotment,
     Capture,
     Clawback,
+    Entry,
     EntryKind,
     Expire,
     Extend,
@@ -47,8 +50,17 @@ def book() -> Book:
 
 
 def test_a_hold_claims_in_burn_order_and_remembers_who_and_what_for(book: Book) -> None:
+    formula = Formula(0, (RateTerm(4, 1_000),))
     hold = book.reserve(
-        70, actor="eve", feature="chat", reference="job", cost_numerator=4, cost_denominator=1_000
+        70,
+        actor="eve",
+        feature="chat",
+        reference="job",
+        cost_numerator=4,
+        cost_denominator=1_000,
+        scope="team/eve",
+        metadata='{"model": "large"}',
+        formula=formula,
     )
     assert hold == Hold(
         id="h1",
@@ -63,14 +75,35 @@ def test_a_hold_claims_in_burn_order_and_remembers_who_and_what_for(book: Book) 
         actor="eve",
         feature="chat",
         reference="job",
+        scope="team/eve",
+        metadata='{"model": "large"}',
+        formula=formula,
     )
     assert [(e.kind, e.posted_delta, e.held_delta, e.grant_id) for e in book.last.entries] == [
         (EntryKind.HOLD, 0, 60, "soon"),
         (EntryKind.HOLD, 0, 10, "stays"),
     ]
-    assert {(e.hold_id, e.actor, e.feature, e.reference) for e in book.last.entries} == {
-        ("h1", "eve", "chat", "job")
+    noted = ("h1", "eve", "chat", "job", "team/eve", '{"model": "large"}')
+    assert {_noted(entry) for entry in book.last.entries} == {noted}
+    assert {_noted(entry) for entry in book.settle("h1", Extend(START + HOUR, 1)).entries} == {
+        noted
     }
+    assert {_noted(entry) for entry in book.settle("h1", Capture(65)).entries} == {noted}
+
+
+def _noted(entry: Entry) -> tuple[str | None, ...]:
+    return (
+        entry.hold_id,
+        entry.actor,
+        entry.feature,
+        entry.reference,
+        entry.scope,
+        entry.metadata,
+    )
+
+
+def test_what_is_held_is_there_but_can_not_be_spent(book: Book) -> None:
+    book.reserve(70)
     assert (book.account.posted, book.account.held, book.account.available) == (100, 70, 30)
 
 
@@ -81,10 +114,27 @@ def test_case_58_the_rate_is_fixed_on_the_hold_and_rounds_up_once() -> None:
     assert [hold.credits_for(tokens) for tokens in (0, 1, 999, 1_000, 1_001)] == [0, 1, 1, 1, 2]
 
 
+def test_case_58_a_formula_is_fixed_on_the_hold_too() -> None:
+    book = Book()
+    book.grant(10)
+    hold = book.reserve(4, cost_numerator=1, cost_denominator=2)
+    assert hold.credits_for({"quantity": 3}) == 2
+    terms = (RateTerm(1, 1_000, ("input",)), RateTerm(5, 1_000, ("output",)))
+    other = book.reserve(4, "h2", formula=Formula(1, terms))
+    assert other.credits_for({"input": 500, "output": 100}) == 2
+    with pytest.raises(UnknownNameError):
+        other.credits_for(3)
+
+
 def test_more_than_is_there_is_refused_with_the_numbers(book: Book) -> None:
     with pytest.raises(CreditsRequiredError) as caught:
         book.reserve(101)
-    assert caught.value.params == {"unit": "credits", "required": 101, "available": 100}
+    assert caught.value.params == {
+        "unit": "credits",
+        "required": 101,
+        "available": 100,
+        "limited_by": "balance",
+    }
     assert (book.account.held, book.holds) == (0, {})
 
 
@@ -248,6 +298,14 @@ def test_case_36_while_something_is_owed_nothing_new_is_held(book: Book) -> None
         book.settle("h1", Extend(START + DAY, add_amount=1))
     book.settle("h1", Extend(START + DAY))  # keeping what is held takes nothing new
     book.settle("h1", Capture(40))
+
+
+def test_a_debt_of_one_is_a_debt() -> None:
+    book = Book()
+    book.do(Clawback(1))
+    book.refresh(Target("o", "o@1", None, mints=True, meter="overage"))
+    with pytest.raises(DebtOutstandingError):
+        book.reserve(1)
 
 
 def test_what_is_given_back_to_an_expired_grant_lapses(book: Book) -> None:

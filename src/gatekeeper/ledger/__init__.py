@@ -1,8 +1,9 @@
 """The ledger, as pure functions over values: accounts, grants, holds, entries, and their rules."""
 
-from gatekeeper.ledger.allotments import Allotment, Target, refresh
+from gatekeeper.ledger.allotments import Allotment, CapTarget, Target, refresh
 from gatekeeper.ledger.balance import Balance, balance_of
 from gatekeeper.ledger.burn import spendable
+from gatekeeper.ledger.caps import check_scope, governs, paths_of, running
 from gatekeeper.ledger.commands import (
     AccountCommand,
     Capture,
@@ -14,15 +15,21 @@ from gatekeeper.ledger.commands import (
     Overrun,
     Release,
     Reserve,
+    Revoke,
+    SetCap,
 )
 from gatekeeper.ledger.engine import apply, settle
 from gatekeeper.ledger.idempotency import Receipt, check_replay, fingerprint
+from gatekeeper.ledger.signals import notices
+from gatekeeper.ledger.upkeep import holds_swept, next_turn
 from gatekeeper.ledger.values import (
     Account,
     Allocation,
+    Cap,
     Change,
     Entry,
     EntryKind,
+    Fresh,
     Grant,
     GrantKind,
     Hold,
@@ -30,6 +37,9 @@ from gatekeeper.ledger.values import (
     LiveGrant,
     OverageUse,
     Received,
+    Signal,
+    SignalKind,
+    UnitPolicy,
 )
 
 __all__ = [
@@ -38,6 +48,8 @@ __all__ = [
     "Allocation",
     "Allotment",
     "Balance",
+    "Cap",
+    "CapTarget",
     "Capture",
     "Change",
     "Clawback",
@@ -45,6 +57,7 @@ __all__ = [
     "EntryKind",
     "Expire",
     "Extend",
+    "Fresh",
     "Grant",
     "GrantCredits",
     "GrantKind",
@@ -58,12 +71,24 @@ __all__ = [
     "Received",
     "Release",
     "Reserve",
+    "Revoke",
+    "SetCap",
+    "Signal",
+    "SignalKind",
     "Target",
+    "UnitPolicy",
     "apply",
     "balance_of",
     "check_replay",
+    "check_scope",
     "fingerprint",
+    "governs",
+    "holds_swept",
+    "next_turn",
+    "notices",
+    "paths_of",
     "refresh",
+    "running",
     "settle",
     "spendable",
 ]

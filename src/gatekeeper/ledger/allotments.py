@@ -8,8 +8,19 @@ from datetime import datetime
 
 import msgspec
 
-from gatekeeper.ledger.draft import Draft, adjoins
-from gatekeeper.ledger.values import Account, Change, GrantKind, LiveGrant, Received
+from gatekeeper.formulas import Formula
+from gatekeeper.ledger.draft import NO_POLICY, Draft
+from gatekeeper.ledger.moves import add_grant, begin, end_grant, pause, repay_without_bound
+from gatekeeper.ledger.series import adjoins
+from gatekeeper.ledger.values import (
+    Account,
+    Change,
+    GrantKind,
+    LiveGrant,
+    Received,
+    UnitPolicy,
+)
+from gatekeeper.types import Every
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -34,6 +45,13 @@ class Target(msgspec.Struct, frozen=True):
     meter: str | None = None
 
 
+class CapTarget(msgspec.Struct, frozen=True):
+    """How much of the account may be used in each window of the UTC calendar, by the plans."""
+
+    every: Every
+    limit: int
+
+
 class Allotment(msgspec.Struct, frozen=True):
     """The targets of one account that are due by now, and the series that will never renew.
 
@@ -41,14 +59,22 @@ class Allotment(msgspec.Struct, frozen=True):
     went by since the account's last entry are among them, so that a customer who was away for
     three months has what daily use of the service would have left. Suspended series keep what they
     have granted, but make nothing new without bound.
+
+    No later than `until` the same facts may say something else; None is never: it takes an event.
+    `caps` are those of the plans in force, and `formulas` their own rates, by the key of the cost.
     """
 
     targets: tuple[Target, ...] = ()
     ended: frozenset[str] = frozenset()
     suspended: frozenset[str] = frozenset()
+    until: datetime | None = None
+    caps: tuple[CapTarget, ...] = ()
+    formulas: dict[str, Formula] = {}
 
 
-def refresh(account: Account, allotment: Allotment, now: datetime) -> Change:
+def refresh(
+    account: Account, allotment: Allotment, now: datetime, *, policy: UnitPolicy = NO_POLICY
+) -> Change:
     """Bring an account up to `now`: grant what is due, expire what has expired.
 
     Runs before every command, in its transaction; running it again changes nothing. Targets come
@@ -56,18 +82,33 @@ def refresh(account: Account, allotment: Allotment, now: datetime) -> Change:
     forward: a window before the latest one that was granted, or on another grid with the same
     start, gives nothing, since the later one has taken its place.
     """
-    draft = Draft(account, now)
+    draft = Draft(account, now, policy)
     for target in allotment.targets:
         _materialise(draft, target)
     for grant in tuple(draft.grants.values()):
-        if _has_ended(grant, allotment.ended, draft.now):
-            if grant.series not in allotment.ended:
-                draft.remember_left(grant)
-            draft.expire_grant(grant.id)
-        elif grant.mints:
-            draft.pause(grant.id, paused=grant.series in allotment.suspended)
-    draft.forget_received_until(draft.now)
+        _bring_up_to_date(draft, grant, allotment)
+    if allotment.ended:
+        draft.series.close(allotment.ended)
+    if account.received or allotment.targets:
+        draft.series.forget_until(draft.now)
+    if allotment.caps or account.caps:
+        limits = {target.every: target.limit for target in allotment.caps}
+        draft.with_budget().set_plan(limits)
+    repay_without_bound(draft)
     return draft.change()
+
+
+def _bring_up_to_date(draft: Draft, grant: LiveGrant, allotment: Allotment) -> None:
+    if grant.pending and grant.starts_at is not None and grant.starts_at <= draft.now:
+        begin(draft, grant.id)
+        grant = draft.find(grant.id)
+    if _has_ended(grant, allotment.ended, draft.now):
+        is_canceled = grant.series in allotment.ended
+        if not is_canceled:
+            draft.series.remember_left(grant.window_key, grant.remaining)
+        end_grant(draft, grant.id, lapses=is_canceled and grant.on_cancel == "expire")
+    elif grant.mints:
+        pause(draft, grant.id, paused=grant.series in allotment.suspended)
 
 
 def _has_ended(grant: LiveGrant, ended: frozenset[str], now: datetime) -> bool:
@@ -81,36 +122,42 @@ def _has_ended(grant: LiveGrant, ended: frozenset[str], now: datetime) -> bool:
 
 
 def _materialise(draft: Draft, target: Target) -> None:
-    received = draft.received.get(target.key)
-    already = 0
+    received = draft.series.get(target.key)
+    already, left = 0, 0
+    room: int | None = 0
     if received is not None:
         if received.amount is None:
             return
-        already = received.amount
+        already, left, room = received.amount, received.left, received.room
         if target.amount is not None and already >= target.amount:
             return  # a lower target never takes back: a downgrade waits for the next window
     elif _is_overtaken(draft, target):
         return
     else:
         carried = _close_earlier_windows(draft, target)
+        room = None if target.rollover is None else target.rollover - carried
         if carried:
-            draft.add_grant(_live(target, draft, "rollover", carried), GrantKind.ROLLOVER, carried)
-    forgotten_at = None if target.window_end is None else target.expires_at
-    draft.received[target.key] = Received(
-        target.amount,
-        forgotten_at,
-        target.series,
-        target.window_start,
-        target.window_end,
-        0 if received is None else received.left,
+            live = _live(target, draft, "rollover", carried)
+            add_grant(draft, live, GrantKind.ROLLOVER, carried)
+    draft.series.put(
+        target.key,
+        Received(
+            target.amount,
+            None if target.window_end is None else target.expires_at,
+            target.series,
+            target.window_start,
+            target.window_end,
+            left,
+            room,
+        ),
     )
     amount = None if target.amount is None else target.amount - already
     if amount != 0:
-        draft.add_grant(_live(target, draft, str(already), amount), target.kind, amount)
+        add_grant(draft, _live(target, draft, str(already), amount), target.kind, amount)
 
 
 def _is_overtaken(draft: Draft, target: Target) -> bool:
-    latest = draft.latest_start(target.series)
+    latest = draft.series.latest_start(target.series)
     return latest is not None and target.window_start is not None and target.window_start <= latest
 
 
@@ -121,11 +168,11 @@ def _close_earlier_windows(draft: Draft, target: Target) -> int:
     nothing to hand over. What had expired before this one was paid for is handed over all the same:
     whether somebody looked at the account in between makes no difference.
     """
-    left = draft.take_left(target.series, target.window_start)
+    left = draft.series.take_left(target.series, target.window_start)
     for grant in tuple(draft.grants.values()):
         if grant.series == target.series:
             left += grant.remaining if adjoins(grant.window_end, target.window_start) else 0
-            draft.expire_grant(grant.id)
+            end_grant(draft, grant.id)
     return left if target.rollover is None else min(left, target.rollover)
 
 

@@ -1,6 +1,6 @@
 """Burn order: which grant is spent first. It is total, so every store and every run agree."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from gatekeeper.ledger.values import Account, LiveGrant
@@ -14,31 +14,38 @@ def burn_order(grants: Iterable[LiveGrant]) -> list[LiveGrant]:
     Overage burns last of all, whatever its priority: nobody pays for more while something that is
     already paid is left.
     """
-    return sorted(
-        grants,
-        key=lambda grant: (
-            grant.meter is not None,
-            grant.priority,
-            grant.expires_at or _NEVER,
-            grant.created_at,
-            grant.id,
-        ),
+    found = list(grants)
+    if len(found) > 1:
+        found.sort(key=_rank)
+    return found
+
+
+def _rank(grant: LiveGrant) -> tuple[bool, int, datetime, datetime, str]:
+    return (
+        grant.meter is not None,
+        grant.priority,
+        grant.expires_at or _NEVER,
+        grant.created_at,
+        grant.id,
     )
 
 
 def allocate(
     grants: Iterable[LiveGrant], amount: int, now: datetime
-) -> Iterator[tuple[LiveGrant, int]]:
-    """Split `amount` over the grants in burn order; yields less if they hold less."""
+) -> list[tuple[LiveGrant, int]]:
+    """Split `amount` over the grants in burn order; less, if they hold less."""
+    shares: list[tuple[LiveGrant, int]] = []
     for grant in burn_order(grants):
-        if amount == 0:
-            return
-        if has_expired(grant, now):
+        if not amount:
+            break
+        if grant.expires_at is not None and grant.expires_at <= now:
             continue
-        taken = amount if (room := headroom(grant)) is None else min(room, amount)
+        room = grant.remaining if not grant.mints else headroom(grant)
+        taken = amount if room is None or room > amount else room
         if taken:
-            yield grant, taken
+            shares.append((grant, taken))
             amount -= taken
+    return shares
 
 
 def headroom(grant: LiveGrant) -> int | None:
@@ -62,6 +69,17 @@ def total_headroom(grants: Iterable[LiveGrant]) -> int | None:
 def spendable(account: Account, now: datetime) -> int | None:
     """How much a hold could claim of the account, overage included; None is without bound."""
     return total_headroom(grant for grant in account.grants if not has_expired(grant, now))
+
+
+def is_boundless(grant: LiveGrant, now: datetime) -> bool:
+    """Whether the grant makes as much as anybody asks for, and nobody is billed for it."""
+    return (
+        grant.mints
+        and grant.mint_left is None
+        and grant.meter is None
+        and not grant.paused
+        and not has_expired(grant, now)
+    )
 
 
 def has_expired(grant: LiveGrant, now: datetime) -> bool:

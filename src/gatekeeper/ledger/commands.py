@@ -9,10 +9,13 @@ from typing import Literal
 
 import msgspec
 
+from gatekeeper.formulas import Formula
 from gatekeeper.ledger.values import GrantKind
+from gatekeeper.types import Every
 
-Overrun = Literal["refuse", "cap"]
-"""What a capture beyond the hold does: raise OverrunError, or capture all and note the rest."""
+Overrun = Literal["refuse", "cap", "overage"]
+"""What a capture beyond the hold does: raise OverrunError; capture all and note the rest; or take
+the rest from the account, and note as debt what is not there."""
 
 
 class GrantCredits(msgspec.Struct, frozen=True, tag=True):
@@ -26,6 +29,8 @@ class GrantCredits(msgspec.Struct, frozen=True, tag=True):
     expires_at: datetime | None = None
     actor: str | None = None
     reason: str | None = None
+    effective_at: datetime | None = None
+    metadata: str | None = None
 
 
 class Reserve(msgspec.Struct, frozen=True, tag=True):
@@ -40,13 +45,20 @@ class Reserve(msgspec.Struct, frozen=True, tag=True):
     actor: str | None = None
     feature: str | None = None
     reference: str | None = None
+    scope: str = ""
+    metadata: str | None = None
+    formula: Formula | None = None
 
 
 class Capture(msgspec.Struct, frozen=True, tag=True):
-    """Spend `amount` of a hold (None: all of it) and give the rest back; the hold ends."""
+    """Spend `amount` of a hold (None: all that is left of it).
+
+    The rest is given back and the hold ends, unless the capture is not `final`.
+    """
 
     amount: int | None = None
     overrun: Overrun = "refuse"
+    final: bool = True
 
 
 class Release(msgspec.Struct, frozen=True, tag=True):
@@ -73,5 +85,26 @@ class Clawback(msgspec.Struct, frozen=True, tag=True):
     reference: str | None = None
 
 
-AccountCommand = GrantCredits | Reserve | Clawback
+class Revoke(msgspec.Struct, frozen=True, tag=True):
+    """End a grant now: what is left of it lapses; what holds have claimed stays theirs."""
+
+    grant_id: str
+    actor: str | None = None
+    reason: str | None = None
+
+
+class SetCap(msgspec.Struct, frozen=True, tag=True):
+    """Set the host's cap of a scope for each window of `every`; a `limit` of None removes it.
+
+    `used` is what the scope has used in the running window before.
+    """
+
+    every: Every
+    limit: int | None
+    scope: str = ""
+    used: int = 0
+    actor: str | None = None
+
+
+AccountCommand = GrantCredits | Reserve | Clawback | Revoke | SetCap
 HoldCommand = Capture | Release | Extend | Expire

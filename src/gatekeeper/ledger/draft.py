@@ -1,279 +1,305 @@
 """An account while one command changes it: every change goes through here and leaves an entry.
 
-The draft is what keeps the sums: each method changes the grants and writes the entries that say
-so, and `change()` derives posted, held and debt from those entries alone.
+The draft keeps the sums: whoever changes a grant posts the entries that say so, and `change()`
+derives posted, held and debt from those entries alone. What a grant has follows from its entries,
+too: `held` is the sum of their held_delta, and `remaining` that of their posted_delta less that.
 """
 
 from datetime import datetime
+from typing import Final
 
 from msgspec.structs import replace
 
-from gatekeeper.errors import DuplicateGrantError, LedgerInvariantError
+from gatekeeper.errors import LedgerInvariantError
+from gatekeeper.ledger.caps import Budget
+from gatekeeper.ledger.series import SeriesMemory
+from gatekeeper.ledger.signals import cap_reached, crossed, notice_due
 from gatekeeper.ledger.values import (
     Account,
+    Cap,
     Change,
     Entry,
     EntryKind,
+    Fresh,
     Grant,
-    GrantKind,
     Hold,
+    HoldStatus,
     LiveGrant,
     OverageUse,
+    Signal,
+    UnitPolicy,
 )
 
-
-def adjoins(end: datetime | None, start: datetime | None) -> bool:
-    """Whether a window that ends at `end` was still running when one began at `start`."""
-    return end is None or start is None or end >= start
+NO_POLICY: Final = UnitPolicy()
+"""Nothing is declared of a unit."""
 
 
 class Draft:
-    """The working copy of one account, at one instant that is never before its last entry."""
+    """The working copy of one account, at one instant that is never before its last entry.
+
+    Attributes:
+        grants: by id, as they are by now.
+        debt: what is still owed.
+        budget: the caps; None if there are none.
+        actor, metadata: whose, and what is noted beside every entry.
+    """
+
+    __slots__ = (
+        "_entries",
+        "_feature",
+        "_held",
+        "_new_grants",
+        "_overage",
+        "_posted",
+        "_reference",
+        "_scope",
+        "_series",
+        "_sooner",
+        "_touched",
+        "account",
+        "actor",
+        "budget",
+        "debt",
+        "grants",
+        "metadata",
+        "now",
+        "policy",
+    )
 
     def __init__(
         self,
         account: Account,
         now: datetime,
+        policy: UnitPolicy = NO_POLICY,
+        scoped: tuple[Cap, ...] = (),
         *,
         actor: str | None = None,
         feature: str | None = None,
         reference: str | None = None,
+        scope: str = "",
+        metadata: str | None = None,
     ) -> None:
         last = account.last_entry_at
-        self.now = now if last is None else max(now, last)
+        self.now = now if last is None or now > last else last
+        self.account = account
+        self.policy = policy
         self.grants = {grant.id: grant for grant in account.grants}
-        self.received = dict(account.received)
-        self._account = account
-        self._actor = actor
+        self.debt = account.debt
+        self.budget = Budget(account.caps, scoped, self.now) if account.caps or scoped else None
+        self.actor = actor
+        self.metadata = metadata
         self._feature = feature
         self._reference = reference
-        self._debt = account.debt
+        self._scope = scope
+        self._posted = account.posted
+        self._held = account.held
         self._entries: list[Entry] = []
         self._new_grants: list[Grant] = []
         self._overage: list[OverageUse] = []
+        self._series: SeriesMemory | None = None
+        self._sooner: datetime | None = None
+        self._touched = False
 
     @property
-    def debt(self) -> int:
-        """What is still owed, as of the last step."""
-        return self._debt
+    def series(self) -> SeriesMemory:
+        """What each window has been given."""
+        if self._series is None:
+            self._series = SeriesMemory(self.account.received)
+        return self._series
+
+    @property
+    def next_sequence(self) -> int:
+        """The number of the next entry: no other of the account's ever has it."""
+        return self.account.version + len(self._entries) + 1
+
+    def with_budget(self) -> Budget:
+        """The caps, of which there may be none yet."""
+        if self.budget is None:
+            self.budget = Budget((), (), self.now)
+        return self.budget
 
     def post(
         self,
         kind: EntryKind,
-        *,
         posted: int = 0,
         held: int = 0,
         debt: int = 0,
         grant_id: str | None = None,
         hold_id: str | None = None,
-    ) -> None:
-        """Append one entry."""
-        self._debt += debt
+    ) -> int:
+        """Append one entry; returns its number."""
+        self._posted += posted
+        self._held += held
+        self.debt += debt
+        account = self.account
+        sequence = account.version + len(self._entries) + 1
         self._entries.append(
             Entry(
-                customer=self._account.customer,
-                unit=self._account.unit,
-                sequence=self._account.version + len(self._entries) + 1,
-                kind=kind,
-                at=self.now,
-                posted_delta=posted,
-                held_delta=held,
-                debt_delta=debt,
-                grant_id=grant_id,
-                hold_id=hold_id,
-                actor=self._actor,
-                feature=self._feature,
-                reference=self._reference,
+                account.customer,
+                account.unit,
+                sequence,
+                kind,
+                self.now,
+                posted,
+                held,
+                debt,
+                grant_id,
+                hold_id,
+                self.actor,
+                self._feature,
+                self._reference,
+                self._scope,
+                self.metadata,
             )
         )
+        return sequence
 
-    def add_grant(
-        self,
-        live: LiveGrant,
-        kind: GrantKind,
-        amount: int | None,
-        *,
-        source_key: str | None = None,
-        reason: str | None = None,
-    ) -> None:
-        """Add a grant; what is owed is repaid from it first (DESIGN invariant 2).
+    def bill(self, use: OverageUse) -> None:
+        """Note use that has become final and is billed by a meter."""
+        self._overage.append(use)
+
+    def find(self, grant_id: str) -> LiveGrant:
+        """A grant as it is by now.
 
         Raises:
-            DuplicateGrantError: the account holds a grant of this id. (One that is used up is not
-                seen here; the store refuses it.)
+            LedgerInvariantError: the account does not have it.
         """
-        self._new_grants.append(
-            Grant(
-                id=live.id,
-                customer=self._account.customer,
-                unit=self._account.unit,
-                kind=kind,
-                amount=amount,
-                created_at=self.now,
-                expires_at=live.expires_at,
-                source_key=source_key,
-                actor=self._actor,
-                reason=reason,
-            )
-        )
-        if live.id in self.grants:
-            raise DuplicateGrantError(f"There is a grant {live.id!r} already.", grant=live.id)
-        self.grants[live.id] = live
-        if live.remaining:
-            self.post(EntryKind.GRANT, posted=live.remaining, grant_id=live.id)
-        self._repay(live.id, live.remaining)
-
-    def expire_grant(self, grant_id: str) -> None:
-        """End a grant: what it has left lapses; what holds claim stays with them until they end."""
-        grant = self._find(grant_id)
-        if grant.remaining:
-            self.post(EntryKind.GRANT_EXPIRED, posted=-grant.remaining, grant_id=grant_id)
-        ended_at = self.now if grant.expires_at is None else min(grant.expires_at, self.now)
-        self._put(replace(grant, remaining=0, mint_left=0, expires_at=ended_at))
-
-    def pause(self, grant_id: str, *, paused: bool) -> None:
-        """Let a minting grant make nothing for now, or go on."""
-        grant = self._find(grant_id)
-        if grant.paused is not paused:
-            self._put(replace(grant, paused=paused))
-
-    def hold_from(self, grant_id: str, amount: int, hold_id: str) -> None:
-        """Claim `amount` of a grant for a hold; a minting grant makes it first."""
-        grant = self._find(grant_id)
-        if grant.mints:
-            self.post(EntryKind.MINT, posted=amount, grant_id=grant_id, hold_id=hold_id)
-            left = None if grant.mint_left is None else grant.mint_left - amount
-            self._put(replace(grant, held=grant.held + amount, mint_left=left))
-        else:
-            self._put(replace(grant, remaining=grant.remaining - amount, held=grant.held + amount))
-        self.post(EntryKind.HOLD, held=amount, grant_id=grant_id, hold_id=hold_id)
-
-    def capture_from(self, grant_id: str, amount: int, hold_id: str) -> None:
-        """Spend `amount` of what a hold has claimed of a grant."""
-        grant = self._find(grant_id)
-        self._put(replace(grant, held=grant.held - amount))
-        self.post(
-            EntryKind.CAPTURE, posted=-amount, held=-amount, grant_id=grant_id, hold_id=hold_id
-        )
-        if grant.meter is not None:
-            sequence = self._entries[-1].sequence
-            self._overage.append(OverageUse(grant.meter, amount, sequence))
-
-    def give_back(self, grant_id: str, amount: int, hold_id: str, kind: EntryKind) -> None:
-        """Return `amount` of a hold to its grant; a grant that has ended lapses it at once."""
-        grant = self._find(grant_id)
-        self.post(kind, held=-amount, grant_id=grant_id, hold_id=hold_id)
-        if grant.mints:
-            self.post(EntryKind.UNMINT, posted=-amount, grant_id=grant_id, hold_id=hold_id)
-            left = None if grant.mint_left is None else grant.mint_left + amount
-            self._put(replace(grant, held=grant.held - amount, mint_left=left))
-            return
-        self._put(replace(grant, remaining=grant.remaining + amount, held=grant.held - amount))
-        self._repay(grant_id, amount)
-        if grant.expires_at is not None and grant.expires_at <= self.now:
-            self.expire_grant(grant_id)
-
-    def _repay(self, grant_id: str, amount: int) -> None:
-        """Repay what is owed out of `amount` that has just become spendable."""
-        repaid = min(self._debt, amount)
-        if repaid:
-            grant = self._find(grant_id)
-            self._put(replace(grant, remaining=grant.remaining - repaid))
-            self.post(EntryKind.DEBT_REPAID, posted=-repaid, debt=-repaid, grant_id=grant_id)
-
-    def take(self, grant_id: str, amount: int) -> None:
-        """Claw `amount` back out of what a grant has left."""
-        grant = self._find(grant_id)
-        self._put(replace(grant, remaining=grant.remaining - amount))
-        self.post(EntryKind.CLAWBACK, posted=-amount, grant_id=grant_id)
-
-    def latest_start(self, series: str) -> datetime | None:
-        """Where the latest window of a series that was granted begins."""
-        starts = (r.start for r in self.received.values() if r.series == series and r.start)
-        return max(starts, default=None)
-
-    def remember_left(self, grant: LiveGrant) -> None:
-        """Note what is left of a window whose time is over, for the window that follows it."""
-        received = self.received.get(grant.window_key or "")
-        if grant.window_key is not None and received is not None and grant.remaining:
-            left = received.left + grant.remaining
-            self.received[grant.window_key] = replace(received, left=left)
-
-    def take_left(self, series: str, start: datetime | None) -> int:
-        """What earlier windows of a series have left to the one that begins at `start`."""
-        total = 0
-        for key, received in self.received.items():
-            if received.series == series and received.left:
-                total += received.left if adjoins(received.end, start) else 0
-                self.received[key] = replace(received, left=0)
-        return total
-
-    def forget_received_until(self, now: datetime) -> None:
-        """Drop the memory of windows that are over, but for the latest of each series."""
-        self.received = {
-            key: received
-            for key, received in self.received.items()
-            if received.until is None
-            or received.until > now
-            or (received.series and received.start == self.latest_start(received.series))
-        }
-
-    def change(self, hold: Hold | None = None) -> Change:
-        """All that was done, with the account's sums derived from the entries.
-
-        Raises:
-            LedgerInvariantError: the stored account contradicts itself (DESIGN invariant 2).
-        """
-        account = self._account
-        posted = account.posted + sum(entry.posted_delta for entry in self._entries)
-        held = account.held + sum(entry.held_delta for entry in self._entries)
-        self._check_sums(posted, held)
-        live = tuple(grant for grant in self.grants.values() if self._matters(grant))
-        changed = bool(self._entries) or (live, self.received) != (account.grants, account.received)
-        return Change(
-            account=replace(
-                account,
-                posted=posted,
-                held=held,
-                debt=self._debt,
-                version=account.version + len(self._entries),
-                grants=live,
-                received=self.received,
-                last_entry_at=self.now if changed else account.last_entry_at,
-            ),
-            entries=tuple(self._entries),
-            grants=tuple(self._new_grants),
-            hold=hold,
-            overage=tuple(self._overage),
-        )
-
-    def _check_sums(self, posted: int, held: int) -> None:
-        """The account's sums are those of its grants, none of which is below zero."""
-        grants = self.grants.values()
-        left = sum(grant.remaining for grant in grants)
-        claimed = sum(grant.held for grant in grants)
-        lowest = min((min(grant.remaining, grant.held) for grant in grants), default=0)
-        if lowest < 0 or (posted, held) != (left + claimed, claimed) or self._debt < 0:
-            raise LedgerInvariantError(
-                f"{self._account.unit} of {self._account.customer!r} would come to "
-                f"posted={posted}, held={held}, debt={self._debt}, with {left} left in grants and "
-                f"{claimed} of them held. Nothing was changed."
-            )
-
-    def _find(self, grant_id: str) -> LiveGrant:
         grant = self.grants.get(grant_id)
         if grant is None:
             raise LedgerInvariantError(
-                f"{self._account.unit} of {self._account.customer!r} lack the grant {grant_id!r}. "
+                f"{self.account.unit} of {self.account.customer!r} lack the grant {grant_id!r}. "
                 "Nothing was changed."
             )
         return grant
 
-    def _put(self, grant: LiveGrant) -> None:
+    def put(self, grant: LiveGrant) -> None:
+        """Write a grant, in place of the one of its id."""
         self.grants[grant.id] = grant
+        self._touched = True
 
-    def _matters(self, grant: LiveGrant) -> bool:
-        """Whether a grant can still be spent from or given back to."""
-        if grant.held or grant.remaining:
-            return True
-        return grant.mints and (grant.expires_at is None or grant.expires_at > self.now)
+    def record(self, live: LiveGrant, grant: Grant) -> None:
+        """Write a new grant, and its record; the account may change sooner by it."""
+        self.put(live)
+        self._new_grants.append(grant)
+        for instant in (live.starts_at, live.expires_at):
+            if instant is not None and (self._sooner is None or instant < self._sooner):
+                self._sooner = instant
+
+    # -- the end ----------------------------------------------------------------------------------
+
+    def change(self, hold: Hold | None = None) -> Change:
+        """All that was done, with the account's sums derived from the entries.
+
+        Args:
+            hold: one that was made or changed.
+
+        Raises:
+            LedgerInvariantError: the stored account contradicts itself (DESIGN invariant 2).
+        """
+        account = self.account
+        live, unspent = self._checked()
+        series = self._series
+        moved = (
+            self._touched
+            or bool(self._entries)
+            or len(live) != len(account.grants)
+            or (series is not None and series.changed)
+        )
+        caps = account.caps if self.budget is None else self.budget.own
+        scoped = () if self.budget is None else self.budget.changed
+        if not moved and hold is None and caps == account.caps and not scoped:
+            return Change(account)
+        alerts, signals = self._told(live, unspent)
+        after = replace(
+            account,
+            posted=self._posted,
+            held=self._held,
+            debt=self.debt,
+            version=account.version + len(self._entries),
+            grants=live,
+            received=account.received if series is None else series.received,
+            last_entry_at=self.now if moved else account.last_entry_at,
+            revision=account.revision + 1,
+            caps=caps,
+            alerts=alerts,
+            fresh=self._fresh(),
+            holds_due_at=self._holds_due_at(hold),
+            notice_due_at=self._notice_due_at(live, alerts),
+        )
+        return Change(
+            after,
+            tuple(self._entries),
+            tuple(self._new_grants),
+            hold,
+            tuple(self._overage),
+            scoped,
+            signals,
+        )
+
+    def _checked(self) -> tuple[tuple[LiveGrant, ...], int]:
+        """The grants that still matter (that can be spent from or given back to, now or later),
+        and what is left in them that is not spent, held or not.
+
+        The account's sums are those of its grants, none of which is below zero.
+        """
+        live: list[LiveGrant] = []
+        left = claimed = minted = 0
+        valid = self.debt >= 0
+        for grant in self.grants.values():
+            remaining, held = grant.remaining, grant.held
+            left += remaining
+            claimed += held
+            if grant.mints:
+                minted += held
+            if remaining < 0 or held < 0:
+                valid = False
+            elif remaining or held or grant.pending or (grant.mints and not self._is_over(grant)):
+                live.append(grant)
+        if not valid or claimed != self._held or left + claimed != self._posted:
+            raise LedgerInvariantError(
+                f"{self.account.unit} of {self.account.customer!r} would come to "
+                f"posted={self._posted}, held={self._held}, debt={self.debt}, with {left} left in "
+                f"grants and {claimed} of them held. Nothing was changed."
+            )
+        return tuple(live), self._posted - minted
+
+    def _is_over(self, grant: LiveGrant) -> bool:
+        return grant.expires_at is not None and grant.expires_at <= self.now
+
+    def _told(
+        self, live: tuple[LiveGrant, ...], unspent: int
+    ) -> tuple[tuple[str, ...], tuple[Signal, ...]]:
+        """The alerts that now stand, and what is to be told."""
+        account = self.account
+        alerts = account.alerts
+        told: list[Signal] = []
+        if alerts or unspent <= (self.policy.low or 0):
+            alerts, told = crossed(account, unspent, live, self.policy, self.now)
+        if self.budget is not None:
+            told += [cap_reached(account, unspent, cap) for cap in self.budget.told]
+        return alerts, tuple(told)
+
+    def _notice_due_at(
+        self, live: tuple[LiveGrant, ...], alerts: tuple[str, ...]
+    ) -> datetime | None:
+        if self.policy.expiry_notice is None:
+            return None
+        return notice_due(live, alerts, self.policy.expiry_notice, self.now)
+
+    def _fresh(self) -> Fresh | None:
+        """The account is up to date no longer than until a new grant begins or ends."""
+        fresh, sooner = self.account.fresh, self._sooner
+        if fresh is None or sooner is None or (fresh.until is not None and fresh.until <= sooner):
+            return fresh
+        return replace(fresh, until=sooner)
+
+    def _holds_due_at(self, hold: Hold | None) -> datetime | None:
+        """An instant before which no open hold ends."""
+        due = self.account.holds_due_at
+        if not self._held:
+            return None
+        if due is None and self.account.held:
+            return self.now  # nobody has looked at these holds yet
+        if hold is None or hold.status is not HoldStatus.OPEN:
+            return due
+        return hold.expires_at if due is None or hold.expires_at < due else due
