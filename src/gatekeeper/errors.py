@@ -247,6 +247,12 @@ class AlreadySettledError(ConflictError):
     code = "already_settled"
 
 
+class CustomerActiveError(ConflictError):
+    """Something of this customer's is not finished yet."""
+
+    code = "customer_active"
+
+
 class HoldEndedError(ConflictError):
     """This hold has already ended."""
 
@@ -292,6 +298,12 @@ class TransactionConflictError(UnavailableError):
     """Two transactions met and this one gave way; run it again."""
 
     code = "transaction_conflict"
+
+
+class OverloadedError(UnavailableError):
+    """More is asked for than can be queued; try again."""
+
+    code = "overloaded"
 
 
 class StripeUnavailableError(UnavailableError):

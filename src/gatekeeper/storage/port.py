@@ -6,14 +6,17 @@ Aggregates are attributes; each has its own small interface. Nothing here decide
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from gatekeeper.entitlements.state import CustomerState, Item, Override, PaidLine
-from gatekeeper.ledger import Account, Change, Entry, Grant, Hold, Receipt
+from gatekeeper.ledger import Account, Cap, Change, Entry, Grant, Hold, Receipt
+from gatekeeper.storage.audit import Audit
+from gatekeeper.storage.postings import AccountKey, Posting, posting_of
+from gatekeeper.storage.quick import QuickLedger
 from gatekeeper.storage.records import (
     Customer,
     EventStatus,
@@ -58,6 +61,10 @@ class Customers(ABC):
     @abstractmethod
     def state(self, customer: str) -> CustomerState | None:
         """All that entitlements derive from, read consistently; None if unknown or deleted."""
+
+    @abstractmethod
+    def versions(self, customers: Collection[str]) -> dict[str, int]:
+        """The versions of those of the customers who are known and not deleted."""
 
     @abstractmethod
     def put_override(self, customer: str, override: Override) -> None:
@@ -121,15 +128,33 @@ class Ledger(ABC):
         """
 
     @abstractmethod
+    def lock(self, keys: Collection[AccountKey], *, wait: bool) -> dict[AccountKey, Account]:
+        """Lock accounts, in the order of their keys, and read them as they then are.
+
+        Rows are made for those that were never used. Without `wait`, the ones that somebody else
+        has locked are left out (where a database can tell; else it waits).
+        """
+
+    @abstractmethod
     def accounts(self, customer: str) -> Sequence[Account]:
         """All accounts of a customer, by unit."""
 
-    @abstractmethod
     def save(self, before: Account, change: Change) -> None:
         """Write all of a change: the account, its entries, grants and the hold.
 
         Raises:
-            TransactionConflictError: the account is no longer `before` (its version moved on).
+            TransactionConflictError: the account is no longer `before` (it has moved on).
+        """
+        self.post([posting_of(before, change)])
+
+    @abstractmethod
+    def post(self, postings: Sequence[Posting]) -> None:
+        """Write all that postings of different accounts hold.
+
+        Raises:
+            TransactionConflictError: an account is not as it was read, or a hold has ended.
+            ConflictError: there was a hold of this id before.
+            DuplicateGrantError: a grant of this id, or for this purchase, was given before.
         """
 
     @abstractmethod
@@ -139,6 +164,20 @@ class Ledger(ABC):
         Raises:
             InvalidInputError: several customers have a hold of this id.
         """
+
+    @abstractmethod
+    def find_holds(self, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Hold]:
+        """Holds by their customer and id; those that are not there are left out."""
+
+    @abstractmethod
+    def next_hold_expiry(self, customer: str, unit: str, *, after: datetime) -> datetime | None:
+        """When the first of an account's open holds ends that ends after an instant."""
+
+    @abstractmethod
+    def caps(
+        self, customer: str, unit: str, scopes: Collection[str] | None = None
+    ) -> Sequence[Cap]:
+        """The caps of parts of an account (or of these), by scope and length; see `ledger.Cap`."""
 
     @abstractmethod
     def expired_holds(
@@ -151,6 +190,15 @@ class Ledger(ABC):
         """The open holds of an account, the oldest first."""
 
     @abstractmethod
+    def notices_due(self, now: datetime, limit: int) -> Sequence[AccountKey]:
+        """The accounts that have the expiry of a grant to tell of, the longest due first."""
+
+    @abstractmethod
+    def used(self, customer: str, unit: str, scope: str, since: datetime) -> int:
+        """What holds that were made since an instant have captured, or still hold; of those in
+        `scope` or below it ("" is the whole account)."""
+
+    @abstractmethod
     def grant_by_source(self, source_key: str) -> Grant | None:
         """The grant that a purchase has given, by its business key."""
 
@@ -161,6 +209,10 @@ class Ledger(ABC):
     @abstractmethod
     def receipt(self, customer: str, key: str) -> Receipt | None:
         """The receipt of a used idempotency key."""
+
+    @abstractmethod
+    def receipts(self, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Receipt]:
+        """Receipts by their customer and idempotency key."""
 
     @abstractmethod
     def put_receipt(self, receipt: Receipt) -> None:
@@ -317,6 +369,7 @@ class Transaction(ABC):
     purchases: Purchases
     inbox: Inbox
     outbox: Outbox
+    audit: Audit
 
     @abstractmethod
     def now(self) -> datetime:
@@ -337,6 +390,11 @@ class Transaction(ABC):
 
 class Store(ABC):
     """A database. Opened and closed with the gate."""
+
+    @property
+    def quick(self) -> QuickLedger | None:
+        """The quick way to the ledger, while the store is open and if it has one."""
+        return None
 
     async def __aenter__(self) -> Self:
         await self.open()

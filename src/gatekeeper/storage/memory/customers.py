@@ -1,6 +1,7 @@
 """Customers and their overrides, in memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from datetime import datetime
 
 from msgspec.structs import replace
 
@@ -49,6 +50,10 @@ class MemoryCustomers(Customers):
         self._customers.put(customer, replace(stored, version=stored.version + 1))
         return stored.version + 1
 
+    def versions(self, customers: Collection[str]) -> dict[str, int]:
+        found = (self._customers.get(customer) for customer in customers)
+        return {one.id: one.version for one in found if one is not None and one.deleted_at is None}
+
     def state(self, customer: str) -> CustomerState | None:
         stored = self._customers.get(customer)
         if stored is None or stored.deleted_at is not None:
@@ -72,6 +77,22 @@ class MemoryCustomers(Customers):
         if found:
             self._overrides.put(customer, others)
         return found
+
+    def erase(self, customer: str, pseudonym: str, at: datetime) -> None:
+        """Move a customer to a pseudonym, without what tells who they were."""
+        stored = self._customers.get(customer)
+        if stored is not None:
+            if stored.stripe_id is not None:
+                self._by_stripe_id.delete(stored.stripe_id)
+            self._customers.delete(customer)
+            moved = Customer(
+                id=pseudonym,
+                created_at=stored.created_at,
+                version=stored.version + 1,
+                deleted_at=stored.deleted_at or at,
+            )
+            self._customers.put(pseudonym, moved)
+        self._overrides.delete(customer)
 
     def _without(self, customer: str, kind: str, key: str) -> tuple[Override, ...]:
         stored = self._overrides.get(customer) or ()

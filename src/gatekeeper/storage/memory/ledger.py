@@ -1,7 +1,8 @@
 """Accounts, grants, holds, entries and receipts, in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from gatekeeper.errors import (
     ConflictError,
@@ -10,9 +11,24 @@ from gatekeeper.errors import (
     LedgerInvariantError,
     TransactionConflictError,
 )
-from gatekeeper.ledger import Account, Change, Entry, Grant, Hold, HoldStatus, Receipt
+from gatekeeper.ledger import Account, Cap, Entry, Grant, Hold, HoldStatus, Receipt
 from gatekeeper.storage.memory.tables import Journal, Table
 from gatekeeper.storage.port import Ledger
+from gatekeeper.storage.postings import AccountKey, Posting
+
+
+class LedgerTables(NamedTuple):
+    """The tables, for the audit, which looks at everything."""
+
+    accounts: Table[tuple[str, str], Account]
+    entries: Table[tuple[str, str, int], Entry]
+    grants: Table[tuple[str, str, str], Grant]
+    by_source: Table[str, Grant]
+    holds: Table[tuple[str, str], Hold]
+    hold_owners: Table[str, tuple[str, ...]]
+    open_holds: Table[tuple[str, str], Hold]
+    receipts: Table[tuple[str, str], Receipt]
+    caps: Table[tuple[str, str, str, str], Cap]
 
 
 class MemoryLedger(Ledger):
@@ -27,6 +43,22 @@ class MemoryLedger(Ledger):
         self._hold_owners: Table[str, tuple[str, ...]] = Table(journal)
         self._open_holds: Table[tuple[str, str], Hold] = Table(journal)
         self._receipts: Table[tuple[str, str], Receipt] = Table(journal)
+        self._caps: Table[tuple[str, str, str, str], Cap] = Table(journal)
+
+    @property
+    def tables(self) -> LedgerTables:
+        """All of them."""
+        return LedgerTables(
+            self._accounts,
+            self._entries,
+            self._grants,
+            self._by_source,
+            self._holds,
+            self._hold_owners,
+            self._open_holds,
+            self._receipts,
+            self._caps,
+        )
 
     def account(self, customer: str, unit: str, *, lock: bool) -> Account:
         account = self._accounts.get((customer, unit))
@@ -41,24 +73,42 @@ class MemoryLedger(Ledger):
         own = (account for account in self._accounts.values() if account.customer == customer)
         return tuple(sorted(own, key=lambda account: account.unit))
 
-    def save(self, before: Account, change: Change) -> None:
-        account = change.account
-        key = (account.customer, account.unit)
-        stored = self._accounts.get(key)
-        if (0 if stored is None else stored.version) != before.version:
+    def lock(self, keys: Collection[AccountKey], *, wait: bool) -> dict[AccountKey, Account]:
+        return {key: self.account(*key, lock=True) for key in sorted(keys)}
+
+    def post(self, postings: Sequence[Posting]) -> None:
+        for posting in postings:
+            self._post(posting)
+
+    def _post(self, posting: Posting) -> None:
+        account, key = posting.after, posting.key
+        stored = self._accounts.get(key) or Account(*key)
+        before = posting.before
+        if (stored.version, stored.revision) != (before.version, before.revision):
             raise TransactionConflictError(f"The account of {account.unit} has moved on.")
         if not 0 <= account.held <= account.posted:
             raise LedgerInvariantError(
                 f"An account can't have posted={account.posted} and held={account.held}."
             )
         self._accounts.put(key, account)
-        for entry in change.entries:
+        for entry in posting.entries:
             if not self._entries.insert((*key, entry.sequence), entry):
                 raise TransactionConflictError(f"Entry {entry.sequence} is there already.")
-        for grant in change.grants:
+        for grant in posting.grants:
             self._add_grant(grant)
-        if change.hold is not None:
-            self._save_hold(change.hold, change.entries)
+        for hold in posting.made.values():
+            if (hold.customer, hold.id) in self._holds:
+                raise ConflictError(f"There was a hold {hold.id!r} before.", hold=hold.id)
+            self._put_hold(hold)
+        for hold in posting.changed.values():
+            found = self._holds.get((hold.customer, hold.id))
+            if found is None or found.status is not HoldStatus.OPEN or found.unit != hold.unit:
+                raise TransactionConflictError(f"Hold {hold.id!r} ended after it was read.")
+            self._put_hold(hold)
+        for cap in posting.caps.values():
+            self._caps.put((*key, cap.scope, cap.every), cap)
+        for receipt in posting.receipts:
+            self.put_receipt(receipt)
 
     def find_hold(self, hold_id: str, *, customer: str | None = None) -> Hold | None:
         if customer is not None:
@@ -67,6 +117,24 @@ class MemoryLedger(Ledger):
         if len(owners) > 1:
             raise InvalidInputError("Several customers have a hold of this id: name the customer.")
         return self._holds.get((owners[0], hold_id)) if owners else None
+
+    def find_holds(self, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Hold]:
+        found = ((key, self._holds.get(key)) for key in keys)
+        return {key: hold for key, hold in found if hold is not None}
+
+    def next_hold_expiry(self, customer: str, unit: str, *, after: datetime) -> datetime | None:
+        ends = (hold.expires_at for hold in self.open_holds(customer, unit))
+        return min((end for end in ends if end > after), default=None)
+
+    def caps(
+        self, customer: str, unit: str, scopes: Collection[str] | None = None
+    ) -> Sequence[Cap]:
+        own = [
+            cap
+            for key, cap in self._caps.items()
+            if key[:2] == (customer, unit) and (scopes is None or cap.scope in scopes)
+        ]
+        return tuple(sorted(own, key=lambda cap: (cap.scope, cap.every)))
 
     def expired_holds(
         self, now: datetime, limit: int, *, customer: str | None = None, unit: str | None = None
@@ -88,6 +156,23 @@ class MemoryLedger(Ledger):
         )
         return tuple(sorted(own, key=lambda hold: (hold.created_at, hold.id)))
 
+    def notices_due(self, now: datetime, limit: int) -> Sequence[AccountKey]:
+        due = [
+            (account.notice_due_at, account.customer, account.unit)
+            for account in self._accounts.values()
+            if account.notice_due_at is not None and account.notice_due_at <= now
+        ]
+        return [(customer, unit) for _, customer, unit in sorted(due)[:limit]]
+
+    def used(self, customer: str, unit: str, scope: str, since: datetime) -> int:
+        return sum(
+            hold.captured + (hold.remaining if hold.status is HoldStatus.OPEN else 0)
+            for hold in self._holds.values()
+            if (hold.customer, hold.unit) == (customer, unit)
+            and hold.created_at >= since
+            and (not scope or hold.scope == scope or hold.scope.startswith(f"{scope}/"))
+        )
+
     def grant_by_source(self, source_key: str) -> Grant | None:
         return self._by_source.get(source_key)
 
@@ -102,6 +187,10 @@ class MemoryLedger(Ledger):
 
     def receipt(self, customer: str, key: str) -> Receipt | None:
         return self._receipts.get((customer, key))
+
+    def receipts(self, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Receipt]:
+        found = ((key, self._receipts.get(key)) for key in keys)
+        return {key: receipt for key, receipt in found if receipt is not None}
 
     def put_receipt(self, receipt: Receipt) -> None:
         self._receipts.put((receipt.customer, receipt.key), receipt)
@@ -121,15 +210,8 @@ class MemoryLedger(Ledger):
         if grant.source_key is not None and not self._by_source.insert(grant.source_key, grant):
             raise DuplicateGrantError("This purchase has granted already.", grant=grant.id)
 
-    def _save_hold(self, hold: Hold, written: Sequence[Entry]) -> None:
+    def _put_hold(self, hold: Hold) -> None:
         key = (hold.customer, hold.id)
-        stored = self._holds.get(key)
-        claimed = sum(entry.held_delta for entry in written if entry.hold_id == hold.id)
-        if hold.status is HoldStatus.OPEN and claimed == hold.amount:  # it was made just now
-            if stored is not None:
-                raise ConflictError(f"There was a hold {hold.id!r} before.", hold=hold.id)
-        elif stored is None or stored.status is not HoldStatus.OPEN or stored.unit != hold.unit:
-            raise TransactionConflictError(f"Hold {hold.id!r} ended after it was read.")
         self._holds.put(key, hold)
         owners = self._hold_owners.get(hold.id) or ()
         if hold.customer not in owners:

@@ -54,6 +54,20 @@ class MemoryOutbox(Outbox):
         else:
             self._messages.put(message_id, replace(message, last_error=error, due_at=due_at))
 
+    def unsent(self, customer: str, topic: str) -> int:
+        """How many messages of a customer and topic wait."""
+        waiting = (self._messages.get(key) for key, _ in self._unsent.items())
+        return sum(
+            one is not None and (one.customer, one.topic) == (customer, topic) for one in waiting
+        )
+
+    def erase(self, customer: str) -> None:
+        """Drop all messages of a customer, sent or not."""
+        for message in self._messages.values():
+            if message.customer == customer:
+                for table in (self._messages, self._unsent, self._leases):
+                    table.delete(message.id)
+
     def _end_lease(self, message_id: str) -> OutboxMessage | None:
         self._leases.delete(message_id)
         return self._messages.get(message_id)

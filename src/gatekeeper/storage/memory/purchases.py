@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from gatekeeper.errors import ConflictError
 from gatekeeper.storage.memory.tables import Journal, Table
 from gatekeeper.storage.port import Purchases
@@ -43,6 +45,12 @@ class MemoryPurchases(Purchases):
             if one.customer == customer and one.status is PurchaseStatus.PENDING
         )
         return tuple(sorted(found, key=lambda one: (one.created_at, one.id)))
+
+    def erase(self, customer: str, pseudonym: str) -> None:
+        """Put a pseudonym in the place of a customer."""
+        for key, purchase in self._purchases.items():
+            if purchase.customer == customer:
+                self._purchases.put(key, replace(purchase, customer=pseudonym))
 
     def _claim_session(self, purchase: Purchase) -> None:
         session = purchase.checkout_session_id

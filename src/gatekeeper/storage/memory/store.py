@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import NoReturn, TypeVar
 
 from gatekeeper.errors import HostTransactionError, StoreUnavailableError
+from gatekeeper.storage.memory.audit import MemoryAudit
 from gatekeeper.storage.memory.customers import MemoryCustomers
 from gatekeeper.storage.memory.inbox import MemoryInbox
 from gatekeeper.storage.memory.ledger import MemoryLedger
@@ -29,12 +30,15 @@ class MemoryTransaction(Transaction):
 
     def __init__(self, journal: Journal, clock: Clock) -> None:
         subscriptions = MemorySubscriptions(journal)
-        self.customers = MemoryCustomers(journal, subscriptions.items_of)
+        self.customers = customers = MemoryCustomers(journal, subscriptions.items_of)
         self.subscriptions = subscriptions
-        self.ledger = MemoryLedger(journal)
-        self.purchases = MemoryPurchases(journal)
+        self.ledger = ledger = MemoryLedger(journal)
+        self.purchases = purchases = MemoryPurchases(journal)
         self.inbox = MemoryInbox(journal)
-        self.outbox = MemoryOutbox(journal)
+        self.outbox = outbox = MemoryOutbox(journal)
+        self.audit = MemoryAudit(
+            journal, ledger.tables, customers, subscriptions, purchases, outbox
+        )
         self._stamp: Table[None, Stamp] = Table(journal)
         self._clock = clock
         self._callbacks: list[Callable[[], None]] = []

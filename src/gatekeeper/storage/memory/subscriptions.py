@@ -2,13 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from msgspec.structs import replace
 
+from gatekeeper.entitlements import TERMINAL
 from gatekeeper.entitlements.state import Item, PaidLine
 from gatekeeper.storage.memory.tables import Journal, Table
 from gatekeeper.storage.port import Subscriptions
 from gatekeeper.storage.records import Invoice, PriceRecord, Subscription
+
+V = TypeVar("V")
 
 _LAST = datetime.max.replace(tzinfo=UTC)
 
@@ -95,6 +99,33 @@ class MemorySubscriptions(Subscriptions):
     def record_price(self, price: PriceRecord) -> PriceRecord:
         self._prices.insert(price.price_id, price)
         return self._prices.get(price.price_id) or price
+
+    def running(self, customer: str) -> tuple[str, ...]:
+        """The subscriptions of a customer that are not over."""
+        own = (one for one in self._subscriptions.values() if one.customer == customer)
+        return tuple(sorted(one.id for one in own if one.status not in TERMINAL))
+
+    def erase(self, customer: str, pseudonym: str) -> None:
+        """Put a pseudonym in the place of a customer."""
+        for one in self._subscriptions.values():
+            if one.customer == customer:
+                self._subscriptions.put(one.id, replace(one, customer=pseudonym))
+        for invoice in self._invoices.values():
+            if invoice.customer == customer:
+                self._invoices.put(invoice.id, replace(invoice, customer=pseudonym))
+        _rename(self._line_ids, customer, pseudonym)
+        _rename(self._lines, customer, pseudonym)
+        owned = self._of_customer.get(customer)
+        if owned is not None:
+            self._of_customer.delete(customer)
+            self._of_customer.put(pseudonym, owned)
+
+
+def _rename(table: Table[tuple[str, str], V], customer: str, pseudonym: str) -> None:
+    for (owner, rest), value in table.items():
+        if owner == customer:
+            table.delete((owner, rest))
+            table.put((pseudonym, rest), value)
 
 
 def _append(table: Table[str, tuple[str, ...]], key: str, value: str) -> None:

@@ -1,6 +1,7 @@
 """What the aggregates have in common."""
 
-from typing import Any, Final, TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import Connection, CursorResult, Executable, RowMapping, Table, select
@@ -9,9 +10,7 @@ from sqlalchemy.sql.selectable import Select
 from gatekeeper.storage.sql.dialects import SqlDialect
 
 S = TypeVar("S", bound=msgspec.Struct)
-
-
-_ENCODER: Final = msgspec.json.Encoder()
+K = TypeVar("K")
 
 
 class Aggregate:
@@ -51,6 +50,8 @@ def struct_of(row: RowMapping | None, struct: type[S]) -> S | None:
     return None if row is None else struct(**row)
 
 
-def packed(value: object) -> str:
-    """A value as JSON text, for a column that the database does not look into."""
-    return _ENCODER.encode(value).decode()
+def padded(keys: Sequence[K]) -> Sequence[K]:
+    """Keys for an IN list, repeated up to a power of two: a list of each length would be a
+    statement of its own to prepare."""
+    wanted = 1 << (len(keys) - 1).bit_length()
+    return [*keys, *([keys[-1]] * (wanted - len(keys)))]

@@ -1,5 +1,6 @@
 """Customers, their overrides, and the state that entitlements derive from."""
 
+from collections.abc import Collection
 from typing import Final
 
 from sqlalchemy import bindparam, delete, select, update
@@ -8,7 +9,7 @@ from gatekeeper.entitlements.state import CustomerState, Override
 from gatekeeper.errors import CustomerNotFoundError
 from gatekeeper.storage.port import Customers
 from gatekeeper.storage.records import Customer
-from gatekeeper.storage.sql.aggregate import Aggregate, columns_of, select_of, struct_of
+from gatekeeper.storage.sql.aggregate import Aggregate, columns_of, padded, select_of, struct_of
 from gatekeeper.storage.sql.items import COLUMNS, build_items, with_lines
 from gatekeeper.storage.sql.tables import customers, items, overrides
 
@@ -32,6 +33,9 @@ _TOUCH: Final = (
     .where(customers.c.id == bindparam("customer"))
     .values(version=customers.c.version + 1)
     .returning(customers.c.version)
+)
+_VERSIONS: Final = select(customers.c.id, customers.c.version).where(
+    customers.c.id.in_(bindparam("ids", expanding=True)), customers.c.deleted_at.is_(None)
 )
 _STATE: Final = (
     select(*COLUMNS, customers.c.created_at, customers.c.version)
@@ -100,6 +104,12 @@ class SqlCustomers(Aggregate, Customers):
                 sorted((Override(**row) for row in found), key=lambda one: (one.kind, one.key))
             ),
         )
+
+    def versions(self, customers: Collection[str]) -> dict[str, int]:
+        if not customers:
+            return {}
+        rows = self._connection.execute(_VERSIONS, {"ids": padded(sorted(customers))})
+        return {row.id: row.version for row in rows}
 
     def put_override(self, customer: str, override: Override) -> None:
         self._note(customer)

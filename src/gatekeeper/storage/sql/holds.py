@@ -1,20 +1,18 @@
 """The rows of holds."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-import msgspec
-from sqlalchemy import RowMapping, bindparam, update
+from sqlalchemy import RowMapping, Text, bindparam, case, func, or_, select, tuple_
 from sqlalchemy.sql.selectable import Select
 
-from gatekeeper.errors import ConflictError, InvalidInputError, TransactionConflictError
-from gatekeeper.ledger import Allocation, Entry, Hold, HoldStatus
-from gatekeeper.storage.sql.aggregate import Aggregate, columns_of, packed, select_of
+from gatekeeper.errors import InvalidInputError
+from gatekeeper.ledger import Hold
+from gatekeeper.storage.sql.aggregate import Aggregate, padded, select_of
+from gatekeeper.storage.sql.packing import allocations_of, formula_of
 from gatekeeper.storage.sql.tables import holds
 from gatekeeper.storage.sql.tables.base import OPEN
-
-_ALLOCATIONS: Final = msgspec.json.Decoder(tuple[Allocation, ...])
 
 _HOLDS: Final = select_of(holds, Hold)
 _HOLD: Final = _HOLDS.where(
@@ -26,28 +24,30 @@ _OPEN_HOLDS: Final = _HOLDS.where(
     holds.c.unit == bindparam("of_unit"),
     holds.c.status == OPEN,
 ).order_by(holds.c.created_at, holds.c.id)
-_SAVE_HOLD: Final = (
-    update(holds)
-    .where(
-        holds.c.customer == bindparam("of_customer"),
-        holds.c.id == bindparam("hold_id"),
-        holds.c.unit == bindparam("of_unit"),
-        holds.c.status == OPEN,
+_NEXT_EXPIRY: Final = select(func.min(holds.c.expires_at)).where(
+    holds.c.customer == bindparam("of_customer"),
+    holds.c.unit == bindparam("of_unit"),
+    holds.c.status == OPEN,
+    holds.c.expires_at > bindparam("after"),
+)
+_USED: Final = select(
+    func.coalesce(
+        func.sum(case((holds.c.status == OPEN, holds.c.amount), else_=holds.c.captured)), 0
     )
-    .values(
-        {
-            name: bindparam(f"new_{name}")
-            for name in (
-                "amount",
-                "allocations",
-                "expires_at",
-                "status",
-                "captured",
-                "overrun",
-                "ended_at",
-            )
-        }
+).where(
+    holds.c.customer == bindparam("of_customer"),
+    holds.c.unit == bindparam("of_unit"),
+    holds.c.created_at >= bindparam("since"),
+)
+_USED_IN_SCOPE: Final = _USED.where(
+    or_(
+        holds.c.scope == bindparam("scope"),
+        func.substr(holds.c.scope, 1, func.length(bindparam("below", type_=Text)))
+        == bindparam("below", type_=Text),
     )
+)
+_CHOSEN: Final = _HOLDS.where(
+    tuple_(holds.c.customer, holds.c.id).in_(bindparam("keys", expanding=True))
 )
 
 
@@ -72,33 +72,6 @@ _EXPIRED_HOLDS: Final = {
 class HoldRows(Aggregate):
     """The part of `Ledger` that is about holds, over the table `holds`."""
 
-    def _write_hold(self, hold: Hold, written: Sequence[Entry]) -> None:
-        if _is_new(hold, written):
-            self._insert_hold(hold)
-        else:
-            self._save_hold(hold)
-
-    def _insert_hold(self, hold: Hold) -> None:
-        values = {**columns_of(hold), "allocations": packed(hold.allocations)}
-        if not self._changed(self._dialect.insert_new(holds), values):
-            raise ConflictError(f"There was a hold {hold.id!r} before.", hold=hold.id)
-
-    def _save_hold(self, hold: Hold) -> None:
-        values = {
-            "of_customer": hold.customer,
-            "of_unit": hold.unit,
-            "hold_id": hold.id,
-            "new_amount": hold.amount,
-            "new_allocations": packed(hold.allocations),
-            "new_expires_at": hold.expires_at,
-            "new_status": hold.status,
-            "new_captured": hold.captured,
-            "new_overrun": hold.overrun,
-            "new_ended_at": hold.ended_at,
-        }
-        if not self._changed(_SAVE_HOLD, values):
-            raise TransactionConflictError(f"Hold {hold.id!r} ended after it was read.")
-
     def find_hold(self, hold_id: str, *, customer: str | None = None) -> Hold | None:
         if customer is not None:
             which = {"of_customer": customer, "hold_id": hold_id}
@@ -111,6 +84,12 @@ class HoldRows(Aggregate):
             )
         return _hold(rows[0]) if rows else None
 
+    def find_holds(self, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Hold]:
+        if not keys:
+            return {}
+        rows = self._connection.execute(_CHOSEN, {"keys": padded(sorted(keys))}).mappings()
+        return {(hold.customer, hold.id): hold for hold in map(_hold, rows)}
+
     def expired_holds(
         self, now: datetime, limit: int, *, customer: str | None = None, unit: str | None = None
     ) -> Sequence[Hold]:
@@ -119,19 +98,24 @@ class HoldRows(Aggregate):
         which = {name: value for name, value in given.items() if value is not None}
         return [_hold(row) for row in self._connection.execute(statement, which).mappings()]
 
+    def next_hold_expiry(self, customer: str, unit: str, *, after: datetime) -> datetime | None:
+        which = {"of_customer": customer, "of_unit": unit, "after": after}
+        found: datetime | None = self._connection.execute(_NEXT_EXPIRY, which).scalar_one()
+        return found
+
+    def used(self, customer: str, unit: str, scope: str, since: datetime) -> int:
+        which = {"of_customer": customer, "of_unit": unit, "since": since}
+        below = {"scope": scope, "below": f"{scope}/"} if scope else {}
+        statement = _USED_IN_SCOPE if scope else _USED
+        return int(self._connection.execute(statement, {**which, **below}).scalar_one())
+
     def open_holds(self, customer: str, unit: str) -> Sequence[Hold]:
         rows = self._connection.execute(_OPEN_HOLDS, {"of_customer": customer, "of_unit": unit})
         return [_hold(row) for row in rows.mappings()]
 
 
-def _is_new(hold: Hold, written: Sequence[Entry]) -> bool:
-    """Whether a change makes this hold: then its entries claim all of it, at once. (An extension
-    claims less than the whole; an end claims nothing.)"""
-    if hold.status is not HoldStatus.OPEN:
-        return False
-    claimed = sum(entry.held_delta for entry in written if entry.hold_id == hold.id)
-    return claimed == hold.amount
-
-
 def _hold(row: RowMapping) -> Hold:
-    return Hold(**{**row, "allocations": _ALLOCATIONS.decode(row["allocations"])})
+    columns = {**row}
+    columns["allocations"] = allocations_of(columns["allocations"])
+    columns["formula"] = formula_of(columns["formula"])
+    return Hold(**columns)

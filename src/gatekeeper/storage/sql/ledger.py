@@ -5,58 +5,47 @@ waiter gets the row as the other transaction left it. (A joined read beside the 
 new account with the old rows of the other table.)
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-import msgspec
-from sqlalchemy import Row, bindparam, delete, insert, select, tuple_, update
+from sqlalchemy import Row, Table, bindparam, delete, select, tuple_
 
-from gatekeeper.errors import (
-    DuplicateGrantError,
-    TransactionConflictError,
-)
-from gatekeeper.ledger import (
-    Account,
-    Change,
-    Entry,
-    Grant,
-    LiveGrant,
-    Receipt,
-    Received,
-)
+from gatekeeper.errors import DuplicateGrantError
+from gatekeeper.ledger import Account, Cap, Entry, Grant, Receipt
 from gatekeeper.storage.port import Ledger
-from gatekeeper.storage.sql.aggregate import columns_of, packed, select_of, struct_of
+from gatekeeper.storage.postings import AccountKey, Posting
+from gatekeeper.storage.sql.aggregate import columns_of, padded, select_of, struct_of
 from gatekeeper.storage.sql.holds import HoldRows
-from gatekeeper.storage.sql.tables import accounts, entries, grants, receipts
-
-_LIVE_GRANTS: Final = msgspec.json.Decoder(tuple[LiveGrant, ...])
-_RECEIVED: Final = msgspec.json.Decoder(dict[str, Received])
+from gatekeeper.storage.sql.packing import ACCOUNT_COLUMNS, account_of, pack_standing, packed
+from gatekeeper.storage.sql.tables import accounts, caps, entries, grants, receipts
+from gatekeeper.types import Every
 
 # Statements are built once, so that SQLAlchemy finds their compiled form at once.
 
-_ACCOUNTS: Final = select_of(accounts, Account).where(
-    accounts.c.customer == bindparam("of_customer")
+_ACCOUNTS: Final = select(*(accounts.c[name] for name in ACCOUNT_COLUMNS))
+_ALL_ACCOUNTS: Final = _ACCOUNTS.where(accounts.c.customer == bindparam("of_customer")).order_by(
+    accounts.c.unit
 )
-_ALL_ACCOUNTS: Final = _ACCOUNTS.order_by(accounts.c.unit)
-_ACCOUNT: Final = _ACCOUNTS.where(accounts.c.unit == bindparam("of_unit"))
-_ACCOUNT_LOCKED: Final = _ACCOUNT.with_for_update(key_share=True)
-_SAVE_ACCOUNT: Final = (
-    update(accounts)
-    .where(
-        accounts.c.customer == bindparam("of_customer"),
-        accounts.c.unit == bindparam("of_unit"),
-        accounts.c.version == bindparam("version_before"),
-    )
-    .values(
-        {
-            name: bindparam(f"new_{name}")
-            for name in Account.__struct_fields__
-            if name not in {"customer", "unit"}
-        }
-    )
+_ACCOUNT: Final = _ACCOUNTS.where(
+    accounts.c.customer == bindparam("of_customer"), accounts.c.unit == bindparam("of_unit")
 )
-_INSERT_ENTRIES: Final = insert(entries)
+_CHOSEN: Final = _ACCOUNTS.where(
+    tuple_(accounts.c.customer, accounts.c.unit).in_(bindparam("keys", expanding=True))
+).order_by(accounts.c.customer, accounts.c.unit)
+_LOCKED: Final = {
+    True: _CHOSEN.with_for_update(key_share=True),
+    False: _CHOSEN.with_for_update(key_share=True, skip_locked=True),
+}
+_THERE: Final = select(accounts.c.customer, accounts.c.unit).where(
+    tuple_(accounts.c.customer, accounts.c.unit).in_(bindparam("keys", expanding=True))
+)
+_NOTICES_DUE: Final = (
+    select(accounts.c.customer, accounts.c.unit)
+    .where(accounts.c.notice_due_at.is_not(None), accounts.c.notice_due_at <= bindparam("now"))
+    .order_by(accounts.c.notice_due_at, accounts.c.customer, accounts.c.unit)
+    .limit(bindparam("at_most"))
+)
 _ENTRIES: Final = (
     select_of(entries, Entry)
     .where(
@@ -70,9 +59,17 @@ _ENTRIES: Final = (
 _GRANT_BY_SOURCE: Final = select_of(grants, Grant).where(
     grants.c.source_key == bindparam("of_source")
 )
-
+_CAPS: Final = (
+    select(caps)
+    .where(caps.c.customer == bindparam("of_customer"), caps.c.unit == bindparam("of_unit"))
+    .order_by(caps.c.scope, caps.c.every)
+)
+_CAPS_CHOSEN: Final = _CAPS.where(caps.c.scope.in_(bindparam("scopes", expanding=True)))
 _RECEIPT: Final = select_of(receipts, Receipt).where(
     receipts.c.customer == bindparam("of_customer"), receipts.c.key == bindparam("of_key")
+)
+_RECEIPTS: Final = select_of(receipts, Receipt).where(
+    tuple_(receipts.c.customer, receipts.c.key).in_(bindparam("keys", expanding=True))
 )
 _PRUNE_RECEIPTS: Final = delete(receipts).where(
     tuple_(receipts.c.customer, receipts.c.key).in_(
@@ -88,46 +85,53 @@ class SqlLedger(HoldRows, Ledger):
     """`Ledger` over the tables `accounts`, `entries`, `grants`, `holds` and `receipts`."""
 
     def account(self, customer: str, unit: str, *, lock: bool) -> Account:
+        if lock:
+            return self.lock([(customer, unit)], wait=True)[customer, unit]
         which = {"of_customer": customer, "of_unit": unit}
-        if not lock:
-            row = self._connection.execute(_ACCOUNT, which).one_or_none()
-            return Account(customer, unit) if row is None else _account(row)
-        self._note(customer)
-        row = self._connection.execute(_ACCOUNT_LOCKED, which).one_or_none()
-        if row is None:
-            empty = _account_columns(Account(customer, unit))
+        row = self._connection.execute(_ACCOUNT, which).one_or_none()
+        return Account(customer, unit) if row is None else account_of(row)
+
+    def lock(self, keys: Collection[AccountKey], *, wait: bool) -> dict[AccountKey, Account]:
+        for customer, _ in keys:
+            self._note(customer)
+        found = self._locked(keys, wait=wait)
+        if len(found) == len(keys):
+            return found
+        missing = sorted(set(keys) - found.keys())
+        if not wait:
+            there = self._connection.execute(_THERE, {"keys": padded(missing)})
+            missing = sorted(set(missing) - {(customer, unit) for customer, unit in there})
+        if missing:
+            empty = [_account_columns(Account(*key)) for key in missing]
             self._connection.execute(self._dialect.insert_new(accounts), empty)
-            row = self._connection.execute(_ACCOUNT_LOCKED, which).one()
-        return _account(row)
+            found |= self._locked(missing, wait=wait)
+        return found
+
+    def _locked(self, keys: Collection[AccountKey], *, wait: bool) -> dict[AccountKey, Account]:
+        rows = self._connection.execute(_LOCKED[wait], {"keys": padded(sorted(keys))})
+        return {(row[0], row[1]): account_of(row) for row in rows}
+
+    def notices_due(self, now: datetime, limit: int) -> Sequence[AccountKey]:
+        rows = self._connection.execute(_NOTICES_DUE, {"now": now, "at_most": limit})
+        return [(customer, unit) for customer, unit in rows]
 
     def accounts(self, customer: str) -> Sequence[Account]:
         rows = self._connection.execute(_ALL_ACCOUNTS, {"of_customer": customer})
-        return sorted(map(_account, rows), key=lambda account: account.unit)
+        return sorted(map(account_of, rows), key=lambda account: account.unit)
 
-    def save(self, before: Account, change: Change) -> None:
-        self._note(before.customer)
-        self._save_account(before, change.account)
-        if change.entries:
-            self._connection.execute(
-                _INSERT_ENTRIES, [columns_of(entry) for entry in change.entries]
-            )
-        for grant in change.grants:
-            self._insert_grant(grant)
-        if change.hold is not None:
-            self._write_hold(change.hold, change.entries)
+    def post(self, postings: Sequence[Posting]) -> None:
+        for posting in postings:
+            self._note(posting.before.customer)
+        self._dialect.post(self._connection, postings)
+        for posting in postings:
+            for grant in posting.grants:
+                self._insert_grant(grant)
+        self._upsert(caps, [_cap_columns(*p.key, cap) for p in postings for cap in p.caps.values()])
+        self._upsert(receipts, [columns_of(r) for p in postings for r in p.receipts])
 
-    def _save_account(self, before: Account, after: Account) -> None:
-        values = {f"new_{name}": value for name, value in _account_columns(after).items()}
-        del values["new_customer"], values["new_unit"]
-        which = {
-            "of_customer": before.customer,
-            "of_unit": before.unit,
-            "version_before": before.version,
-        }
-        if not self._changed(_SAVE_ACCOUNT, {**which, **values}):
-            raise TransactionConflictError(
-                f"The {before.unit} of {before.customer!r} changed after they were read."
-            )
+    def _upsert(self, table: Table, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            self._connection.execute(self._dialect.upsert(table), rows)
 
     def _insert_grant(self, grant: Grant) -> None:
         if not self._changed(self._dialect.insert_new(grants, any_key=True), columns_of(grant)):
@@ -141,6 +145,18 @@ class SqlLedger(HoldRows, Ledger):
         rows = self._connection.execute(_GRANT_BY_SOURCE, {"of_source": source_key})
         return struct_of(rows.mappings().one_or_none(), Grant)
 
+    def caps(
+        self, customer: str, unit: str, scopes: Collection[str] | None = None
+    ) -> Sequence[Cap]:
+        which: dict[str, Any] = {"of_customer": customer, "of_unit": unit}
+        if scopes is None:
+            rows = self._connection.execute(_CAPS, which)
+        else:
+            rows = self._connection.execute(
+                _CAPS_CHOSEN, {**which, "scopes": padded(sorted(scopes))}
+            )
+        return [_cap(row) for row in rows]
+
     def entries(self, customer: str, unit: str, after: int, limit: int) -> Sequence[Entry]:
         which = {"of_customer": customer, "of_unit": unit, "after": after, "at_most": limit}
         return [Entry(*row) for row in self._connection.execute(_ENTRIES, which)]
@@ -148,6 +164,13 @@ class SqlLedger(HoldRows, Ledger):
     def receipt(self, customer: str, key: str) -> Receipt | None:
         rows = self._connection.execute(_RECEIPT, {"of_customer": customer, "of_key": key})
         return struct_of(rows.mappings().one_or_none(), Receipt)
+
+    def receipts(self, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Receipt]:
+        if not keys:
+            return {}
+        rows = self._connection.execute(_RECEIPTS, {"keys": padded(sorted(keys))})
+        found = (Receipt(*row) for row in rows)
+        return {(receipt.customer, receipt.key): receipt for receipt in found}
 
     def put_receipt(self, receipt: Receipt) -> None:
         self._connection.execute(self._dialect.upsert(receipts), columns_of(receipt))
@@ -158,23 +181,44 @@ class SqlLedger(HoldRows, Ledger):
 
 def _account_columns(account: Account) -> dict[str, Any]:
     return {
-        **columns_of(account),
+        "customer": account.customer,
+        "unit": account.unit,
+        "posted": account.posted,
+        "held": account.held,
+        "debt": account.debt,
+        "version": account.version,
         "grants": packed(account.grants),
         "received": packed(account.received),
+        "last_entry_at": account.last_entry_at,
+        "revision": account.revision,
+        "standing": pack_standing(account),
+        "notice_due_at": account.notice_due_at,
     }
 
 
-def _account(row: Row[Any]) -> Account:
-    """A row in the order of Account's fields."""
-    customer, unit, posted, held, debt, version, live, received, last_entry_at = tuple(row)
-    return Account(
-        customer,
-        unit,
-        posted,
-        held,
-        debt,
-        version,
-        _LIVE_GRANTS.decode(live),
-        _RECEIVED.decode(received),
-        last_entry_at,
+def _cap_columns(customer: str, unit: str, cap: Cap) -> dict[str, Any]:
+    return {
+        "customer": customer,
+        "unit": unit,
+        "scope": cap.scope,
+        "every": cap.every,
+        "cap_limit": cap.limit,
+        "window_start": cap.window_start,
+        "window_end": cap.window_end,
+        "used": cap.used,
+        "reached": cap.reached,
+    }
+
+
+def _cap(row: Row[Any]) -> Cap:
+    every: Every = row.every
+    return Cap(
+        every,
+        row.cap_limit,
+        row.window_start,
+        row.window_end,
+        row.used,
+        row.scope,
+        "host",
+        row.reached,
     )

@@ -9,8 +9,11 @@ from sqlalchemy import URL, Connection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from gatekeeper.errors import ConfigurationError
+from gatekeeper.storage.quick import QuickLedger
 from gatekeeper.storage.sql.dialects import POSTGRESQL, SqlDialect
+from gatekeeper.storage.sql.postgresql_quick import PostgresqlQuick
 from gatekeeper.storage.sql.runner import Runner, transact
+from gatekeeper.types import Clock
 
 T = TypeVar("T")
 
@@ -50,6 +53,7 @@ class PostgresqlRunner(Runner):
 
     def __init__(self, url: URL, options: PostgresqlOptions) -> None:
         plain, from_url = split_url(url)
+        self._pgbouncer = options.pgbouncer
         self.engine: AsyncEngine = create_async_engine(
             plain,
             pool_size=options.pool_size,
@@ -73,6 +77,10 @@ class PostgresqlRunner(Runner):
     async def read(self, work: Callable[[Connection], T]) -> T:
         async with self._snapshots.connect() as connection:
             return await connection.run_sync(transact, work)
+
+    def quick(self, clock: Clock | None) -> QuickLedger | None:
+        """None behind PgBouncer: between two statements, the server may be another one."""
+        return None if self._pgbouncer else PostgresqlQuick(self.engine, clock)
 
     async def close(self) -> None:
         await self.engine.dispose()

@@ -8,8 +8,10 @@ from typing import TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from gatekeeper.storage.quick import QuickLedger
 from gatekeeper.storage.sql.dialects import SqlDialect
 from gatekeeper.storage.sql.errors import CommitFailedError
+from gatekeeper.types import Clock
 
 T = TypeVar("T")
 
@@ -39,6 +41,10 @@ class Runner(ABC):
     @abstractmethod
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` on a snapshot; the database refuses writes."""
+
+    def quick(self, clock: Clock | None) -> QuickLedger | None:
+        """The quick way to the ledger, if there is one."""
+        return None
 
     @abstractmethod
     async def close(self) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError
 from gatekeeper.errors import ConfigurationError, StoreUnavailableError
 from gatekeeper.storage.migrations import check_schema, upgrade_connection
 from gatekeeper.storage.port import Joined, JoinedSync, Store, Transaction
+from gatekeeper.storage.quick import QuickLedger
 from gatekeeper.storage.sql.attempt import Attempts, Begun
 from gatekeeper.storage.sql.errors import may_rerun, raise_named
 from gatekeeper.storage.sql.joining import Joiner, join_async, join_sync
@@ -39,17 +40,25 @@ class SqlStore(Store):
         self._attempts = Attempts()
         self._is_open = False
         self._identity: tuple[Any, ...] = ()
+        self._quick: QuickLedger | None = None
+
+    @property
+    def quick(self) -> QuickLedger | None:
+        return self._quick if self._is_open else None
 
     async def open(self) -> None:
         self._runner.check(create=self._auto_upgrade)
         if self._auto_upgrade:
             await self._rerun(lambda: self._runner.write(upgrade_connection))
         self._identity = await self._rerun(lambda: self._runner.read(self._checked_identity))
+        self._quick = self._runner.quick(self._clock)
         self._is_open = True
 
     async def close(self) -> None:
         self._is_open = False
         await self._attempts.drain()
+        if self._quick is not None:
+            await self._quick.close()
         await self._runner.close()
 
     async def write(self, work: Callable[[Transaction], T]) -> T:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import Stamp
 from gatekeeper.storage.sql.aggregate import columns_of, select_of, struct_of
+from gatekeeper.storage.sql.audit import SqlAudit
 from gatekeeper.storage.sql.customers import SqlCustomers
 from gatekeeper.storage.sql.dialects import SqlDialect
 from gatekeeper.storage.sql.inbox import SqlInbox
@@ -47,6 +48,7 @@ class SqlTransaction(Transaction):
         self.purchases = SqlPurchases(connection, dialect, noted)
         self.inbox = SqlInbox(connection, dialect, noted)
         self.outbox = SqlOutbox(connection, dialect, noted)
+        self.audit = SqlAudit(connection, dialect, noted)
 
     def now(self) -> datetime:
         return self._dialect.now(self._connection) if self._clock is None else self._clock()

@@ -1,13 +1,15 @@
 """What has to be said differently to different databases."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import Enum, auto
 from typing import Any, ClassVar
 
 from sqlalchemy import Connection, Table
 from sqlalchemy.sql.dml import Insert
+
+from gatekeeper.storage.postings import Posting
 
 
 class Failure(Enum):
@@ -72,6 +74,14 @@ class SqlDialect(ABC):
 
     @abstractmethod
     def _upsert(self, table: Table, keep: tuple[str, ...]) -> Insert: ...
+
+    @abstractmethod
+    def post(self, connection: Connection, postings: Sequence[Posting]) -> None:
+        """Write the accounts, entries and holds of postings.
+
+        Raises:
+            TransactionConflictError: an account is not as it was read, or a hold has ended.
+        """
 
     @abstractmethod
     def now(self, connection: Connection) -> datetime:

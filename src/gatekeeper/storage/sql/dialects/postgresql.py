@@ -1,26 +1,34 @@
 """PostgreSQL."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Connection, Table, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.sql.dml import Insert
 
+from gatekeeper.errors import TransactionConflictError
+from gatekeeper.storage.postings import Posting
 from gatekeeper.storage.sql.dialects.base import Failure, SqlDialect, replaced_columns
+from gatekeeper.storage.sql.posting_postgresql import PARAMETERS, parameters, statement
 from gatekeeper.storage.sql.tables import schema
 
 _NOW: Final = select(func.clock_timestamp())
 
 _IDENTITY: Final = select(schema.c.database_id, func.current_database())
 
+_PLACES: Final = tuple(f"p{number}" for number in range(1, PARAMETERS + 1))
+_POST: Final = text(statement(lambda number: f":p{number}"))
+
 _BY_STATE: Final = {
     "40001": Failure.CONFLICT,  # serialization_failure
     "40P01": Failure.CONFLICT,  # deadlock_detected
     "55P03": Failure.BUSY,  # lock_not_available: lock_timeout
     "57014": Failure.BUSY,  # query_canceled: statement_timeout
+    "22012": Failure.CONFLICT,  # division_by_zero: a hold ended after it was read
     "23505": Failure.DUPLICATE,  # unique_violation
     "23514": Failure.CHECK,  # check_violation
     "42P01": Failure.SCHEMA,  # undefined_table
@@ -42,6 +50,12 @@ class PostgresqlDialect(SqlDialect):
     """PostgreSQL, through asyncpg, or through a synchronous driver of the host's."""
 
     name: ClassVar[str] = "postgresql"
+
+    def post(self, connection: Connection, postings: Sequence[Posting]) -> None:
+        values = parameters(postings, None, None)
+        row = connection.execute(_POST, dict(zip(_PLACES, values, strict=True))).one()
+        if len(row[0] or ()) != len(postings):
+            raise TransactionConflictError("An account changed after it was read.")
 
     def now(self, connection: Connection) -> datetime:
         """`clock_timestamp()`: the moment itself, not the start of the transaction."""

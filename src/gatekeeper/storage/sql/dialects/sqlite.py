@@ -1,6 +1,7 @@
 """SQLite."""
 
 import sqlite3
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -11,7 +12,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.dml import Insert
 
 from gatekeeper.errors import HostTransactionError
+from gatekeeper.storage.postings import Posting
 from gatekeeper.storage.sql.dialects.base import Failure, SqlDialect, replaced_columns
+from gatekeeper.storage.sql.posting_sqlite import post_to_sqlite
 from gatekeeper.storage.sql.tables import schema
 from gatekeeper.types import utc_now
 
@@ -44,6 +47,9 @@ class SqliteDialect(SqlDialect):
     """SQLite, through the standard library's driver, or through the host's aiosqlite."""
 
     name: ClassVar[str] = "sqlite"
+
+    def post(self, connection: Connection, postings: Sequence[Posting]) -> None:
+        post_to_sqlite(connection, postings)
 
     def now(self, connection: Connection) -> datetime:
         """The process's clock: the database is a file of the same machine."""

@@ -10,6 +10,7 @@ from gatekeeper.storage.sql.tables.base import TABLE_PREFIX, metadata
 from gatekeeper.storage.sql.tables.database import schema, stamp
 from gatekeeper.storage.sql.tables.entitlements import (
     customers,
+    erased,
     invoices,
     items,
     overrides,
@@ -18,7 +19,7 @@ from gatekeeper.storage.sql.tables.entitlements import (
     purchases,
     subscriptions,
 )
-from gatekeeper.storage.sql.tables.ledger import accounts, entries, grants, holds, receipts
+from gatekeeper.storage.sql.tables.ledger import accounts, caps, entries, grants, holds, receipts
 from gatekeeper.storage.sql.tables.messages import (
     UNSENT,
     completions,
@@ -31,9 +32,11 @@ __all__ = [
     "TABLE_PREFIX",
     "UNSENT",
     "accounts",
+    "caps",
     "completions",
     "customers",
     "entries",
+    "erased",
     "grants",
     "holds",
     "inbox",

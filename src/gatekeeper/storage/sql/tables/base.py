@@ -33,11 +33,14 @@ def table(
     key: tuple[str, ...],
     comment: str | None = None,
     append_only: bool = False,
+    fill_percent: int | None = None,
 ) -> Table:
     """A table of ours with its primary key.
 
-    `append_only` rows are small and come in the order of their key: SQLite then keeps them in the
-    index of the key itself (https://www.sqlite.org/withoutrowid.html), at half the writes.
+    `fill_percent` leaves room in PostgreSQL's pages for new versions of rows that are written over
+    and over (https://www.postgresql.org/docs/current/storage-hot.html). `append_only` rows are
+    small and come in the order of their key: SQLite then keeps them in the index of the key itself
+    (https://www.sqlite.org/withoutrowid.html), at half the writes.
     """
     return Table(
         TABLE_PREFIX + name,
@@ -46,12 +49,18 @@ def table(
         PrimaryKeyConstraint(*key),
         comment=comment,
         sqlite_with_rowid=not append_only,
+        postgresql_with={} if fill_percent is None else {"fillfactor": fill_percent},
     )
 
 
 def required(name: str, of_type: Any = Text) -> Column[Any]:
     """A column that is never NULL."""
     return Column(name, of_type, nullable=False)
+
+
+def since_2(name: str, of_type: Any, default: str, comment: str | None = None) -> Column[Any]:
+    """A column that is never NULL and that releases of schema 1 don't write."""
+    return Column(name, of_type, nullable=False, server_default=text(default), comment=comment)
 
 
 def partial_index(name: str, *columns: str, where: str, unique: bool = False) -> Index:

@@ -21,6 +21,14 @@ customers: Final = table(
     key=("id",),
 )
 
+erased: Final = table(
+    "erased",
+    required("id_hash"),
+    required("erased_at", UtcDateTime),
+    key=("id_hash",),
+    comment="Customers who were erased, by a hash of their id: it is not used again.",
+)
+
 overrides: Final = table(
     "overrides",
     required("customer"),

@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Text
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Index, Integer, Text
 
 from gatekeeper.ledger import EntryKind, GrantKind, HoldStatus
-from gatekeeper.storage.sql.tables.base import partial_index, required, table
+from gatekeeper.storage.sql.tables.base import partial_index, required, since_2, table
 from gatekeeper.storage.sql.types import FreeText, UtcDateTime, Word
 
 accounts: Final = table(
@@ -19,10 +19,17 @@ accounts: Final = table(
     Column("grants", Text, nullable=False, comment="What grants have left, as packed JSON."),
     Column("received", Text, nullable=False, comment="What each window was given, as packed JSON."),
     Column("last_entry_at", UtcDateTime),
+    since_2("revision", BigInteger, "0", "Moves on with every write of the row."),
+    since_2("standing", Text, "'[]'", "Caps, alerts and until when it is up to date, packed JSON."),
+    Column("notice_due_at", UtcDateTime, comment="When a grant's expiry is to be told of."),
+    partial_index(
+        "ix_gatekeeper_accounts_notice", "notice_due_at", where="notice_due_at IS NOT NULL"
+    ),
     CheckConstraint("posted - held >= 0", name="available"),
     CheckConstraint("held >= 0", name="held"),
     CheckConstraint("debt >= 0", name="debt"),
     key=("customer", "unit"),
+    fill_percent=50,
     comment=(
         "One row per customer and unit. posted is the sum of the entries' posted_delta, held the "
         "sum of their held_delta; posted - held can be spent."
@@ -44,6 +51,9 @@ entries: Final = table(
     Column("actor", FreeText),
     Column("feature", FreeText),
     Column("reference", FreeText),
+    since_2("scope", FreeText, "''"),
+    Column("metadata", FreeText, comment="The caller's own, a JSON object."),
+    partial_index("ix_gatekeeper_entries_captures", "customer", "at", where="kind = 'capture'"),
     key=("customer", "unit", "sequence"),
     append_only=True,
     comment="The history of the accounts: append-only, numbered from 1 within an account.",
@@ -61,6 +71,9 @@ grants: Final = table(
     Column("source_key", Text, comment="The business key of what gave it, unique for ever."),
     Column("actor", FreeText),
     Column("reason", FreeText),
+    Column("effective_at", UtcDateTime, comment="NULL: from created_at on."),
+    since_2("priority", Integer, "0"),
+    Column("metadata", FreeText, comment="The caller's own, a JSON object."),
     partial_index(
         "uq_gatekeeper_grants_source_key",
         "source_key",
@@ -89,11 +102,29 @@ holds: Final = table(
     Column("actor", FreeText),
     Column("feature", FreeText),
     Column("reference", FreeText),
+    since_2("scope", FreeText, "''"),
+    Column("metadata", FreeText, comment="The caller's own, a JSON object."),
+    Column("formula", Text, comment="What it costs, if by a formula: packed JSON."),
     Index(None, "id"),
     partial_index("ix_gatekeeper_holds_open_expiry", "expires_at", where="status = 'open'"),
     partial_index("ix_gatekeeper_holds_open", "customer", "unit", where="status = 'open'"),
     key=("customer", "id"),
     comment="Claims on an account. A hold ends exactly once; only an open one ever changes.",
+)
+
+caps: Final = table(
+    "caps",
+    required("customer"),
+    required("unit"),
+    required("scope", FreeText),
+    required("every"),
+    Column("cap_limit", BigInteger, comment="NULL: counted, not refused."),
+    required("window_start", UtcDateTime),
+    required("window_end", UtcDateTime),
+    required("used", BigInteger),
+    required("reached", Boolean),
+    key=("customer", "unit", "scope", "every"),
+    comment="How much a part of an account may use in each window; kept under the account's lock.",
 )
 
 receipts: Final = table(

@@ -14,6 +14,7 @@ depends on time is asked with an instant of the test's own, so that the store's 
 matter. A suite for one aggregate can be inherited by itself.
 """
 
+from gatekeeper.testing.conformance.storage.audit import AuditConformance
 from gatekeeper.testing.conformance.storage.customers import CustomerConformance
 from gatekeeper.testing.conformance.storage.history import HistoryConformance
 from gatekeeper.testing.conformance.storage.holds import HoldConformance
@@ -27,6 +28,7 @@ from gatekeeper.testing.conformance.storage.transactions import TransactionConfo
 from gatekeeper.testing.conformance.storage.values import ValueConformance
 
 __all__ = [
+    "AuditConformance",
     "CustomerConformance",
     "HistoryConformance",
     "HoldConformance",
@@ -43,6 +45,7 @@ __all__ = [
 
 
 class StoreConformance(
+    AuditConformance,
     CustomerConformance,
     HistoryConformance,
     HoldConformance,

@@ -1,0 +1,176 @@
+"""A customer's rows under a pseudonym.
+
+History is long: it is rewritten a part at a time, so that no statement takes for ever, and all in
+one transaction.
+"""
+
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    Column,
+    Table,
+    bindparam,
+    delete,
+    exists,
+    func,
+    literal_column,
+    null,
+    select,
+    text,
+    tuple_,
+    update,
+)
+
+from gatekeeper.entitlements import TERMINAL
+from gatekeeper.storage.audit import Ties, hash_of
+from gatekeeper.storage.sql.aggregate import Aggregate
+from gatekeeper.storage.sql.tables import (
+    UNSENT,
+    accounts,
+    caps,
+    customers,
+    entries,
+    erased,
+    grants,
+    holds,
+    invoices,
+    items,
+    outbox,
+    overrides,
+    paid_lines,
+    purchases,
+    receipts,
+    subscriptions,
+)
+from gatekeeper.storage.sql.tables.base import OPEN
+from gatekeeper.storage.sql.types import UtcDateTime
+
+ROWS_AT_A_TIME: Final = 5_000
+"""How many rows one statement rewrites or deletes."""
+
+_WIPED: Final[dict[Table, dict[str, Any]]] = {
+    accounts: {
+        "standing": literal_column("'[]'"),
+        "notice_due_at": null(),
+        "revision": accounts.c.revision + 1,
+    },
+    entries: {
+        "actor": null(),
+        "reference": null(),
+        "scope": literal_column("''"),
+        "metadata": null(),
+    },
+    grants: {"actor": null(), "reason": null(), "metadata": null()},
+    holds: {
+        "actor": null(),
+        "reference": null(),
+        "scope": literal_column("''"),
+        "metadata": null(),
+    },
+    items: {},
+    paid_lines: {},
+    purchases: {},
+    subscriptions: {},
+    invoices: {},
+}
+"""The tables that keep a customer's rows under the pseudonym, and what is wiped from them."""
+
+_DELETED: Final = (caps, outbox, overrides, receipts)
+"""The tables from which a customer's rows go."""
+
+_COUNT_HOLDS: Final = (
+    select(func.count())
+    .select_from(holds)
+    .where(holds.c.customer == bindparam("of_customer"), holds.c.status == OPEN)
+)
+_RUNNING: Final = (
+    select(subscriptions.c.id)
+    .where(
+        subscriptions.c.customer == bindparam("of_customer"),
+        subscriptions.c.status.not_in(sorted(TERMINAL)),
+    )
+    .order_by(subscriptions.c.id)
+)
+_UNSENT: Final = (
+    select(func.count())
+    .select_from(outbox)
+    .where(
+        outbox.c.customer == bindparam("of_customer"),
+        outbox.c.topic == bindparam("of_topic"),
+        text(UNSENT),
+    )
+)
+_IS_ERASED: Final = select(exists().where(erased.c.id_hash == bindparam("id_hash")))
+_DROP_EMPTY: Final = delete(accounts).where(
+    accounts.c.customer == bindparam("of_customer"),
+    accounts.c.version == 0,
+    accounts.c.revision == 0,
+)
+
+
+class SqlErasure(Aggregate):
+    """The part of `Audit` that erases, over every table that names a customer."""
+
+    def ties(self, customer: str, topic: str) -> Ties:
+        which = {"of_customer": customer}
+        held = self._connection.execute(_COUNT_HOLDS, which).scalar_one()
+        running = self._connection.execute(_RUNNING, which).scalars()
+        unsent = self._connection.execute(_UNSENT, {**which, "of_topic": topic}).scalar_one()
+        return Ties(int(held), tuple(running), int(unsent))
+
+    def erase(self, customer: str, pseudonym: str, at: datetime) -> None:
+        self._note(customer)
+        self._connection.execute(_DROP_EMPTY, {"of_customer": customer})
+        for table, wiped in _WIPED.items():
+            change = update(table).values(customer=bindparam("new_customer"), **wiped)
+            self._in_parts(table, change, customer, {"new_customer": pseudonym})
+        for table in _DELETED:
+            self._in_parts(table, delete(table), customer, {})
+        self._connection.execute(
+            update(customers)
+            .where(customers.c.id == bindparam("of_customer"))
+            .values(
+                id=bindparam("new_customer"),
+                version=customers.c.version + 1,
+                stripe_id=null(),
+                email=null(),
+                name=null(),
+                deleted_at=func.coalesce(customers.c.deleted_at, bindparam("erased_at", type_=UtcDateTime())),
+            ),
+            {"of_customer": customer, "new_customer": pseudonym, "erased_at": at},
+        )
+        row = {"id_hash": hash_of(customer), "erased_at": at}
+        self._connection.execute(self._dialect.insert_new(erased), row)
+
+    def is_erased(self, customer: str) -> bool:
+        return bool(
+            self._connection.execute(_IS_ERASED, {"id_hash": hash_of(customer)}).scalar_one()
+        )
+
+    def _in_parts(self, table: Table, change: Any, customer: str, values: dict[str, Any]) -> None:
+        """Carry out an UPDATE or DELETE of all of a customer's rows, in the order of their keys:
+        what was rewritten already is not looked at again."""
+        key: list[Column[Any]] = [
+            column for column in table.primary_key.columns if column.name != "customer"
+        ]
+        own = table.c.customer == bindparam("of_customer")
+        places = [bindparam(f"from_{column.name}", type_=column.type) for column in key]
+        ends = [bindparam(f"to_{column.name}", type_=column.type) for column in key]
+        last: tuple[Any, ...] | None = None
+        while True:
+            rest = own if last is None else own & (tuple_(*key) > tuple_(*places))
+            begun = {} if last is None else _named("from", key, last)
+            page = select(*key).where(rest).order_by(*key).limit(1).offset(ROWS_AT_A_TIME - 1)
+            which = {"of_customer": customer, **begun}
+            end = self._connection.execute(page, which).one_or_none()
+            part = rest if end is None else rest & (tuple_(*key) <= tuple_(*ends))
+            until = {} if end is None else _named("to", key, tuple(end))
+            self._connection.execute(change.where(part), {**which, **until, **values})
+            if end is None:
+                return
+            last = tuple(end)
+
+
+def _named(prefix: str, key: list[Column[Any]], values: tuple[Any, ...]) -> dict[str, Any]:
+    return {f"{prefix}_{column.name}": value for column, value in zip(key, values, strict=True)}
