@@ -10,16 +10,20 @@ from typing import Any, NamedTuple, Self, TypeVar, Unpack
 from starlette.requests import HTTPConnection
 
 from gatekeeper.cache import Cache
-from gatekeeper.catalog import Catalog
+from gatekeeper.catalog import Catalog, Measures
 from gatekeeper.entitlements import Entitlements, Explanation
 from gatekeeper.errors import ConfigurationError, NoGateError
 from gatekeeper.guards import checks, decorators, placement
 from gatekeeper.ledger import Balance, Grant, Hold, Overrun
-from gatekeeper.services.credits import (
+from gatekeeper.services.credit_options import (
+    CaptureOptions,
+    ExtendOptions,
     GrantOptions,
     ReserveOptions,
+    SettleOptions,
     manual_grant,
     reserve_request,
+    revocation,
 )
 from gatekeeper.services.keeper import HoldKeeper
 from gatekeeper.services.owned import OwnedTasks
@@ -32,7 +36,7 @@ from gatekeeper.stripe.checkout import CheckoutLink
 from gatekeeper.stripe.client import StripeGateway
 from gatekeeper.stripe.stamp import check_stamp
 from gatekeeper.stripe.webhooks import WebhookRegistry
-from gatekeeper.types import Clock, Identity
+from gatekeeper.types import Clock, Every, Identity
 from gatekeeper.wiring import Parts, assemble, loops_of
 
 H = TypeVar("H", bound=Callable[..., Any])
@@ -83,6 +87,7 @@ class Gatekeeper:
         )
         self.customers = self._parts.customers
         self.credits = self._parts.credits
+        self.auditor = self._parts.auditor
         self.receiver = self._parts.receiver
         self.tasks = OwnedTasks()
         self.keeper = HoldKeeper(
@@ -215,7 +220,7 @@ class Gatekeeper:
         self,
         customer: str,
         name: str,
-        quantity: int = 1,
+        quantity: Measures = 1,
         *,
         overrun: Overrun = "cap",
         session: object = None,
@@ -235,34 +240,39 @@ class Gatekeeper:
         hold_id: str,
         amount: int | None = None,
         *,
-        overrun: Overrun = "refuse",
-        customer: str | None = None,
         session: object = None,
+        **options: Unpack[CaptureOptions],
     ) -> Hold:
-        """Spend `amount` of a hold (None: all of it), for example in another process."""
-        return await self.credits.capture(
-            hold_id, amount, overrun=overrun, customer=customer, session=session
-        )
+        """Spend `amount` of a hold (None: all of it), for example in another process.
+
+        With `final=False`, the hold stays open with what is left of it.
+        """
+        return await self.credits.capture(hold_id, amount, session=session, **options)
 
     async def release(
-        self, hold_id: str, *, customer: str | None = None, session: object = None
+        self, hold_id: str, *, session: object = None, **options: Unpack[SettleOptions]
     ) -> Hold:
         """Give a hold back unspent."""
-        return await self.credits.release(hold_id, customer=customer, session=session)
+        return await self.credits.release(hold_id, session=session, **options)
 
     async def extend(
         self,
         hold_id: str,
         ttl: timedelta | None = None,
         *,
-        add_amount: int = 0,
-        customer: str | None = None,
         session: object = None,
+        **options: Unpack[ExtendOptions],
     ) -> Hold:
         """Keep a hold for longer, and claim `add_amount` more."""
-        return await self.credits.extend(
-            hold_id, ttl, add_amount=add_amount, customer=customer, session=session
-        )
+        return await self.credits.extend(hold_id, ttl, session=session, **options)
+
+    async def hold(self, hold_id: str, *, customer: str | None = None) -> Hold:
+        """A hold as it is now."""
+        return await self.credits.hold(hold_id, customer=customer)
+
+    async def open_holds(self, customer: str, unit: str) -> Sequence[Hold]:
+        """The open holds of an account, the oldest first."""
+        return await self.credits.open_holds(customer, unit)
 
     async def grant(
         self,
@@ -274,10 +284,45 @@ class Gatekeeper:
         session: object = None,
         **options: Unpack[GrantOptions],
     ) -> Grant:
-        """Give a customer `amount` of a unit by hand. See `services.accounts.grant`."""
+        """Give a customer `amount` of a unit by hand. See `GrantOptions` and `GrantCommand`."""
         command = manual_grant(amount, **options)
         return await self.credits.grant(
             customer, unit, command, idempotency_key=idempotency_key, session=session
+        )
+
+    async def revoke(
+        self,
+        customer: str,
+        unit: str,
+        grant_id: str,
+        *,
+        reason: str,
+        actor: str | None = None,
+        session: object = None,
+    ) -> int:
+        """End a grant now; returns how much of it lapsed. What holds have claimed stays theirs."""
+        change = await self.credits.change(
+            customer, unit, revocation(grant_id, reason=reason, actor=actor), session=session
+        )
+        return -sum(entry.posted_delta for entry in change.entries)
+
+    async def set_cap(
+        self,
+        customer: str,
+        unit: str,
+        every: Every,
+        limit: int | None,
+        *,
+        scope: str = "",
+        actor: str | None = None,
+        session: object = None,
+    ) -> None:
+        """Let no more than `limit` be used in each window of the UTC calendar; None lifts the cap.
+
+        `scope` is a part of the account: a team ("design"), or a member in it ("design/ann").
+        """
+        await self.credits.set_cap(
+            customer, unit, every, limit, scope=scope, actor=actor, session=session
         )
 
     async def balance(self, customer: str, unit: str) -> Balance:

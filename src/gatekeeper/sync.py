@@ -15,13 +15,17 @@ from typing import Self, TypeVar, Unpack
 
 from anyio.from_thread import start_blocking_portal
 
+from gatekeeper.catalog import Measures
 from gatekeeper.entitlements import Entitlements, Explanation
 from gatekeeper.errors import ConfigurationError, NoGateError
 from gatekeeper.gate import Gatekeeper
-from gatekeeper.ledger import Balance, Grant, Hold, Overrun
-from gatekeeper.services.credits import (
+from gatekeeper.ledger import Balance, Grant, Hold
+from gatekeeper.services.credit_options import (
+    CaptureOptions,
+    ExtendOptions,
     GrantOptions,
     ReserveOptions,
+    SettleOptions,
     manual_grant,
     reserve_request,
 )
@@ -86,7 +90,7 @@ class SyncGatekeeper:
         self,
         customer: str,
         name: str,
-        quantity: int = 1,
+        quantity: Measures = 1,
         **options: Unpack[ReserveOptions],
     ) -> Iterator[Reservation]:
         """As `gate.reserve` used with `async with`; takes the same options."""
@@ -103,7 +107,7 @@ class SyncGatekeeper:
         self,
         customer: str,
         name: str,
-        quantity: int = 1,
+        quantity: Measures = 1,
         *,
         session: object = None,
         **options: Unpack[ReserveOptions],
@@ -120,45 +124,37 @@ class SyncGatekeeper:
         hold_id: str,
         amount: int | None = None,
         *,
-        overrun: Overrun = "refuse",
-        customer: str | None = None,
         session: object = None,
+        **options: Unpack[CaptureOptions],
     ) -> Hold:
-        """As `gate.capture`."""
+        """As `gate.capture`; takes the same options."""
         credits_ = self.gate.credits
         if session is not None:
-            return credits_.joined(session).capture(
-                hold_id, amount, overrun=overrun, customer=customer
-            )
-        return self._wait(
-            partial(credits_.capture, hold_id, amount, overrun=overrun, customer=customer)
-        )
+            return credits_.joined(session).capture(hold_id, amount, **options)
+        return self._wait(partial(credits_.capture, hold_id, amount, **options))
 
-    def release(self, hold_id: str, *, customer: str | None = None, session: object = None) -> Hold:
-        """As `gate.release`."""
+    def release(
+        self, hold_id: str, *, session: object = None, **options: Unpack[SettleOptions]
+    ) -> Hold:
+        """As `gate.release`; takes the same options."""
         credits_ = self.gate.credits
         if session is not None:
-            return credits_.joined(session).release(hold_id, customer=customer)
-        return self._wait(partial(credits_.release, hold_id, customer=customer))
+            return credits_.joined(session).release(hold_id, **options)
+        return self._wait(partial(credits_.release, hold_id, **options))
 
     def extend(
         self,
         hold_id: str,
         ttl: timedelta | None = None,
         *,
-        add_amount: int = 0,
-        customer: str | None = None,
         session: object = None,
+        **options: Unpack[ExtendOptions],
     ) -> Hold:
-        """As `gate.extend`."""
+        """As `gate.extend`; takes the same options."""
         credits_ = self.gate.credits
         if session is not None:
-            return credits_.joined(session).extend(
-                hold_id, ttl, add_amount=add_amount, customer=customer
-            )
-        return self._wait(
-            partial(credits_.extend, hold_id, ttl, add_amount=add_amount, customer=customer)
-        )
+            return credits_.joined(session).extend(hold_id, ttl, **options)
+        return self._wait(partial(credits_.extend, hold_id, ttl, **options))
 
     def grant(
         self,

@@ -10,8 +10,11 @@ from gatekeeper.cache import Cache, CachePolicy, MemoryCache
 from gatekeeper.catalog import Catalog
 from gatekeeper.entitlements import AccessPolicy, Entitlements, EntitlementsCodec
 from gatekeeper.errors import ConfigurationError, SettingsError
+from gatekeeper.services.audit import Auditor
 from gatekeeper.services.credits import Credits
 from gatekeeper.services.customers import CustomerDirectory
+from gatekeeper.services.ledger.batcher import Batcher
+from gatekeeper.services.ledger.ways import Ways
 from gatekeeper.services.resolver import Resolver
 from gatekeeper.services.rules import Rules
 from gatekeeper.services.upkeep import Upkeep
@@ -39,6 +42,7 @@ class Parts:
     customers: CustomerDirectory
     resolver: Resolver
     credits: Credits
+    auditor: Auditor
     upkeep: Upkeep
     receiver: WebhookReceiver
     gateway: StripeGateway | None
@@ -90,7 +94,8 @@ def assemble(
     store = store or _store(settings, clock)
     cache = cache or _cache(settings, clock or utc_now)
     resolver = Resolver(store, cache, rules)
-    credits_ = Credits(store, rules)
+    batcher = Batcher(Ways(store, rules))
+    credits_ = Credits(store, rules, batcher)
     gateway = _gateway(settings)
     checkout = None if gateway is None else Checkout(gateway, store, rules, resolver.invalidate)
     receiver = WebhookReceiver(
@@ -112,11 +117,12 @@ def assemble(
         customers=CustomerDirectory(store, rules, resolver.invalidate),
         resolver=resolver,
         credits=credits_,
+        auditor=Auditor(store, rules, resolver.invalidate),
         upkeep=Upkeep(store, credits_, payload_retention=retention),
         receiver=receiver,
         gateway=gateway,
         checkout=checkout,
-        opened=(store, cache) if gateway is None else (store, cache, gateway),
+        opened=(store, batcher, cache, *(() if gateway is None else (gateway,))),
     )
 
 

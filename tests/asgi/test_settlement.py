@@ -455,12 +455,12 @@ async def test_a_request_cancelled_while_its_hold_is_made_leaves_none(gate: Gate
 
     for _ in range(10):
         task = asyncio.create_task(ask(app_of(gate, handler)))
-        while "gatekeeper reserve" not in {t.get_name() for t in asyncio.all_tasks()}:
+        while "gatekeeper batch" not in {t.get_name() for t in asyncio.all_tasks()}:
             assert not task.done()
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
-        await gate.tasks.drained()
+        await gate.credits.drained()
         assert (await available(gate), await held(gate)) == (5, 0)
 
 

@@ -8,7 +8,7 @@ import anyio
 import typer
 
 from gatekeeper._version import __version__
-from gatekeeper.cli import db, events, stripe, worker
+from gatekeeper.cli import customers, db, events, ledger, stripe, worker
 from gatekeeper.cli.loading import GateArgument, load_gate
 from gatekeeper.errors import GatekeeperError
 from gatekeeper.ledger import Balance
@@ -20,8 +20,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(customers.app, name="customer")
 app.add_typer(db.app, name="db")
 app.add_typer(events.app, name="events")
+app.add_typer(ledger.app, name="ledger")
 app.add_typer(stripe.app, name="stripe")
 app.command(name="stripe-sim")(stripe.simulate)
 app.command(name="worker")(worker.work)

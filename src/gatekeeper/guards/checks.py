@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import HTTPConnection
 
-from gatekeeper.catalog import Catalog
+from gatekeeper.catalog import Catalog, Measures
 from gatekeeper.errors import (
     FeatureRequiredError,
     PlanRequiredError,
     StoreUnavailableError,
 )
 from gatekeeper.guards.request import RequestState
-from gatekeeper.services.credits import reserve_request
+from gatekeeper.services.credit_options import reserve_request
 from gatekeeper.types import check_amount
 
 if TYPE_CHECKING:
     from gatekeeper.gate import Gatekeeper
 
-Quantity = int | Callable[[HTTPConnection], int | Awaitable[int]]
+Quantity = Measures | Callable[[HTTPConnection], Measures | Awaitable[Measures]]
 """How much: a whole number, or a function of the request."""
 
 CREDITS = "credits"
@@ -109,7 +109,9 @@ class ConsumeCheck(Check):
     def validate(self, catalog: Catalog) -> None:
         cost = catalog.cost_of(self.name)
         if not callable(self.quantity):
-            cost.amount_for(check_amount(self.quantity, "The quantity"))
+            if isinstance(self.quantity, int):
+                check_amount(self.quantity, "The quantity")
+            cost.resolve(self.quantity)
 
     async def enforce(self, request: RequestState) -> None:
         who = await request.identity()

@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+from gatekeeper.catalog import Measures
 from gatekeeper.errors import GatekeeperError, GuardPlacementError
 from gatekeeper.guards.checks import (
     CREDITS,
@@ -20,7 +21,7 @@ from gatekeeper.guards.checks import (
 )
 from gatekeeper.guards.placement import mark
 from gatekeeper.guards.request import current, running
-from gatekeeper.services.credits import reserve_request
+from gatekeeper.services.credit_options import reserve_request
 from gatekeeper.services.reservation import PendingReservation, Reservation
 
 H = TypeVar("H", bound=Callable[..., Any])
@@ -67,7 +68,7 @@ def credits_check(cost: Quantity | str) -> ConsumeCheck:
 
 def reserve(
     name: str,
-    quantity: int = 1,
+    quantity: Measures = 1,
     *,
     partial: bool = False,
     idempotency_key: str | None = None,

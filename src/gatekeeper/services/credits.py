@@ -1,86 +1,59 @@
-"""Credits on the event loop: each command in a transaction of its own, or in the host's."""
+"""Credits on the event loop: each command in the next batch, or in the host's own transaction."""
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
-from typing import Required, TypedDict, TypeVar, Unpack
+from typing import Final, TypeVar
 
-from uuid_utils.compat import uuid7
+from cachetools import LRUCache
 
 from gatekeeper.errors import (
     ConflictError,
     GatekeeperError,
     HoldEndedError,
-    InvalidAmountError,
-    InvalidInputError,
+    HoldNotFoundError,
     StoreUnavailableError,
 )
-from gatekeeper.ledger import Balance, Grant, GrantCredits, GrantKind, Hold, HoldStatus, Overrun
+from gatekeeper.ledger import (
+    AccountCommand,
+    Balance,
+    Capture,
+    Change,
+    Grant,
+    GrantCredits,
+    Hold,
+    HoldStatus,
+    Overrun,
+)
 from gatekeeper.services import accounts, expiry
 from gatekeeper.services.accounts import ReserveRequest
-from gatekeeper.services.customers import check_text
 from gatekeeper.services.joined_credits import JoinedCredits
+from gatekeeper.services.ledger.batch import carry_out
+from gatekeeper.services.ledger.batcher import Batcher
+from gatekeeper.services.ledger.commands import (
+    AccountChange,
+    CapCommand,
+    CaptureCommand,
+    Command,
+    ExtendCommand,
+    GrantCommand,
+    NoticeCommand,
+    ReleaseCommand,
+    ReserveCommand,
+)
 from gatekeeper.services.rules import Rules
-from gatekeeper.storage.joined import has_joined, refuse_joined
+from gatekeeper.storage.joined import refuse_joined
 from gatekeeper.storage.port import Store, Transaction
-from gatekeeper.types import check_id
+from gatekeeper.storage.postings import AccountKey
+from gatekeeper.types import Every, check_id
 
 logger = logging.getLogger("gatekeeper")
 
 T = TypeVar("T")
 
-MAX_PRIORITY = 32_767
-"""The largest and, below zero, the smallest priority of a grant."""
-
-
-class ReserveOptions(TypedDict, total=False):
-    """What a reserve can be told beside what it holds; see `accounts.ReserveRequest`."""
-
-    hold_id: str
-    ttl: timedelta
-    partial: bool
-    idempotency_key: str | None
-    once: bool
-    actor: str | None
-    feature: str
-    reference: str | None
-
-
-class GrantOptions(TypedDict, total=False):
-    """What a grant by hand can be told; see `ledger.GrantCredits`."""
-
-    reason: Required[str]
-    actor: str | None
-    priority: int
-    expires_at: datetime | None
-
-
-def reserve_request(
-    customer: str, name: str, quantity: int, **options: Unpack[ReserveOptions]
-) -> ReserveRequest:
-    """A wish to hold, under a new id unless the caller has made one."""
-    options.setdefault("hold_id", str(uuid7()))
-    return ReserveRequest(customer=customer, name=name, quantity=quantity, **options)
-
-
-def manual_grant(amount: int, **options: Unpack[GrantOptions]) -> GrantCredits:
-    """A grant by hand, under a new id.
-
-    Raises:
-        InvalidInputError: an option can't be stored, or `expires_at` is naive.
-    """
-    check_text(options["reason"], "reason")
-    actor = options.get("actor")
-    if actor is not None:
-        check_id(actor, "actor")
-    priority = options.get("priority", 0)
-    if not isinstance(priority, int) or abs(priority) > MAX_PRIORITY:
-        raise InvalidAmountError(f"A priority is from -{MAX_PRIORITY} to {MAX_PRIORITY}.")
-    expires_at = options.get("expires_at")
-    if expires_at is not None and expires_at.tzinfo is None:
-        raise InvalidInputError("expires_at must be an aware datetime.")
-    return GrantCredits(grant_id=str(uuid7()), amount=amount, kind=GrantKind.MANUAL, **options)
+MAX_KNOWN_HOLDS: Final = 50_000
+"""Of how many holds the account is remembered; others are looked up."""
 
 
 class Credits:
@@ -89,35 +62,29 @@ class Credits:
     `session` is the host's open SQLAlchemy `AsyncSession` or `AsyncConnection`: the command then
     shares its transaction and is rolled back with it.
 
-    A COMMIT whose answer was lost may have succeeded. Commands carry their ids, so that it can be
+    A write whose answer was lost may have succeeded. Commands carry their ids, so that it can be
     looked up; what is not there is sent again.
     """
 
-    def __init__(self, store: Store, rules: Rules) -> None:
+    def __init__(self, store: Store, rules: Rules, batcher: Batcher) -> None:
         self._store = store
         self._rules = rules
+        self._batcher = batcher
+        self._keys: LRUCache[str, AccountKey] = LRUCache(MAX_KNOWN_HOLDS)
+
+    # -- holds ------------------------------------------------------------------------------------
 
     async def reserve(self, request: ReserveRequest, *, session: object = None) -> Hold:
-        """See `accounts.reserve`."""
-
-        def work(tx: Transaction) -> Hold:
-            return accounts.reserve(tx, self._rules, request)
-
+        """See `ReserveCommand`. A caller that is cancelled meanwhile leaves no hold behind."""
+        command = ReserveCommand(self._rules, request)
         try:
-            return await self._run(work, session, request.customer)
+            hold = await self._run(command, session)
         except StoreUnavailableError as error:
             if session is not None or not _may_be_committed(error):
                 raise
-        made = await self._find(request.hold_id, request.customer)
-        if made is not None:
-            return made
-        try:
-            return await self._store.write(work)
-        except ConflictError:  # the first COMMIT came through after we had looked
-            made = await self._find(request.hold_id, request.customer)
-            if made is None:
-                raise
-            return made
+            hold = await self._made(command, request)
+        self._keys[hold.id] = command.key
+        return hold
 
     async def capture(
         self,
@@ -125,29 +92,40 @@ class Credits:
         amount: int | None = None,
         *,
         overrun: Overrun = "refuse",
+        final: bool = True,
         customer: str | None = None,
+        idempotency_key: str | None = None,
         session: object = None,
     ) -> Hold:
-        """See `accounts.capture`; `amount` is in the unit's steps."""
-        return await self._end(
-            lambda tx: accounts.capture(
-                tx, self._rules, hold_id, amount, overrun=overrun, customer=customer
-            ),
+        """Spend `amount` (in the unit's steps; None: all of it) of a hold.
+
+        What is left is given back and the hold ends, unless the capture is not `final`. Give one
+        that is not final an idempotency key, so that it can be sent again.
+
+        Raises:
+            HoldNotFoundError, HoldEndedError, OverrunError: nothing changes.
+        """
+        capture = Capture(amount=amount, overrun=overrun, final=final)
+        return await self._settle(
+            lambda key: CaptureCommand(key, hold_id, capture, idempotency_key),
             hold_id,
-            HoldStatus.CAPTURED,
+            HoldStatus.CAPTURED if final else None,
             customer,
             session,
         )
 
     async def capture_all(self, holds: Sequence[Hold]) -> Sequence[Hold]:
         """See `accounts.capture_all`."""
-        first = holds[0]
+        if len(holds) == 1:
+            return [await self.capture(holds[0].id, customer=holds[0].customer)]
 
         def work(tx: Transaction) -> Sequence[Hold]:
             return accounts.capture_all(tx, self._rules, holds)
 
+        for hold in holds:
+            refuse_joined(self._store, hold.customer)
         try:
-            return await self._run(work, None, first.customer)
+            return await self._store.write(work)
         except StoreUnavailableError as error:
             if not _may_be_committed(error):
                 raise
@@ -163,11 +141,20 @@ class Credits:
             return ended
 
     async def release(
-        self, hold_id: str, *, customer: str | None = None, session: object = None
+        self,
+        hold_id: str,
+        *,
+        customer: str | None = None,
+        idempotency_key: str | None = None,
+        session: object = None,
     ) -> Hold:
-        """See `accounts.release`."""
-        return await self._end(
-            lambda tx: accounts.release(tx, self._rules, hold_id, customer=customer),
+        """Give a hold back unspent.
+
+        Raises:
+            HoldNotFoundError, HoldEndedError: nothing changes.
+        """
+        return await self._settle(
+            lambda key: ReleaseCommand(key, hold_id, idempotency_key),
             hold_id,
             HoldStatus.RELEASED,
             customer,
@@ -181,18 +168,47 @@ class Credits:
         *,
         add_amount: int = 0,
         customer: str | None = None,
+        idempotency_key: str | None = None,
         session: object = None,
     ) -> Hold:
-        """See `accounts.extend`. It has no id: after an unknown outcome, look at the hold."""
+        """Keep a hold for `ttl` from now, and claim `add_amount` more, which must be there.
+
+        Without an idempotency key, look at the hold after an unknown outcome.
+
+        Raises:
+            HoldNotFoundError, HoldEndedError, CreditsRequiredError: nothing changes.
+        """
         wanted = self._rules.hold_ttl if ttl is None else ttl
-        owner = await self._owner(hold_id, customer, session)
-        return await self._run(
-            lambda tx: accounts.extend(
-                tx, self._rules, hold_id, wanted, add_amount=add_amount, customer=customer
-            ),
+        return await self._settle(
+            lambda key: ExtendCommand(key, hold_id, wanted, add_amount, idempotency_key),
+            hold_id,
+            None,
+            customer,
             session,
-            owner,
         )
+
+    async def hold(self, hold_id: str, *, customer: str | None = None) -> Hold:
+        """A hold as it is now.
+
+        Raises:
+            HoldNotFoundError: it is not known.
+        """
+        found = await self._find(check_id(hold_id, "hold"), customer)
+        if found is None:
+            raise _unknown_hold(hold_id)
+        return found
+
+    async def open_holds(self, customer: str, unit: str) -> Sequence[Hold]:
+        """The open holds of an account, the oldest first.
+
+        Raises:
+            UnknownNameError: the catalogue has no such unit.
+        """
+        self._rules.catalog.unit(unit)
+        check_id(customer, "customer")
+        return await self._store.read(lambda tx: tx.ledger.open_holds(customer, unit))
+
+    # -- accounts ---------------------------------------------------------------------------------
 
     async def grant(
         self,
@@ -203,14 +219,51 @@ class Credits:
         idempotency_key: str | None = None,
         session: object = None,
     ) -> Grant:
-        """See `accounts.grant`. After an unknown outcome, send it again under the same key."""
-        return await self._run(
-            lambda tx: accounts.grant(
-                tx, self._rules, customer, unit, command, idempotency_key=idempotency_key
-            ),
-            session,
-            customer,
-        )
+        """See `GrantCommand`. After an unknown outcome, send it again under the same key."""
+        wanted = GrantCommand(self._rules, (customer, unit), command, idempotency_key)
+        return await self._run(wanted, session)
+
+    async def change(
+        self,
+        customer: str,
+        unit: str,
+        command: AccountCommand,
+        *,
+        idempotency_key: str | None = None,
+        session: object = None,
+    ) -> Change:
+        """Carry out another command of the engine's on an account: a revocation, a cap.
+
+        Raises:
+            UnknownNameError, InvalidIdError, and what the engine raises.
+        """
+        self._rules.catalog.unit(unit)
+        key = (check_id(customer, "customer"), unit)
+        return await self._run(AccountChange(key, command, idempotency_key), session)
+
+    async def set_cap(
+        self,
+        customer: str,
+        unit: str,
+        every: Every,
+        limit: int | None,
+        *,
+        scope: str = "",
+        actor: str | None = None,
+        session: object = None,
+    ) -> None:
+        """Let a part of an account use no more than `limit` in each window; None lifts the cap.
+
+        What the running window has used before counts too.
+
+        Raises:
+            UnknownNameError, InvalidIdError, InvalidAmountError: nothing changes.
+        """
+        self._rules.catalog.unit(unit)
+        if actor is not None:
+            check_id(actor, "actor")
+        key = (check_id(customer, "customer"), unit)
+        await self._run(CapCommand(key, every, limit, scope=scope, actor=actor), session)
 
     def joined(self, session: object) -> JoinedCredits:
         """The commands inside a host's synchronous SQLAlchemy `Session` or `Connection`."""
@@ -249,47 +302,95 @@ class Credits:
                 break
         return ended
 
-    async def _end(
+    async def send_notices(self) -> int:
+        """Tell of the grants that are about to expire; returns of how many.
+
+        An account that can't be looked at now is logged, and keeps no other waiting.
+        """
+        told = 0
+        while keys := await self._store.read(lambda tx: tx.ledger.notices_due(tx.now(), 200)):
+            before = told
+            for key in keys:
+                try:
+                    told += await self._batcher.run(NoticeCommand(key))
+                except StoreUnavailableError:
+                    raise
+                except GatekeeperError:
+                    logger.exception("notices of %s in %s were not sent", *key)
+            if told == before:
+                break
+        return told
+
+    async def drained(self) -> None:
+        """Wait until no batch is under way: for tests."""
+        await self._batcher.drained()
+
+    # -- how --------------------------------------------------------------------------------------
+
+    async def _run(self, command: Command[T], session: object) -> T:
+        if session is not None:
+            async with self._store.join(session) as joined:
+                return await joined.run(lambda tx: carry_out(tx, self._rules, command))
+        refuse_joined(self._store, command.key[0])
+        return await self._batcher.run(command)
+
+    async def _settle(
         self,
-        work: Callable[[Transaction], Hold],
+        make: Callable[[AccountKey], Command[Hold]],
         hold_id: str,
-        wanted: HoldStatus,
+        wanted: HoldStatus | None,
         customer: str | None,
         session: object,
     ) -> Hold:
-        owner = await self._owner(hold_id, customer, session)
+        """Do something to a hold, which then is `wanted` (None: nothing tells whether it was)."""
+        if session is not None:
+            async with self._store.join(session) as joined:
+                return await joined.run(
+                    lambda tx: carry_out(
+                        tx, self._rules, make(accounts.key_of(tx, hold_id, customer))
+                    )
+                )
+        key = await self._key(hold_id, customer)
+        command = make(key)
         try:
-            return await self._run(work, session, owner)
+            return await self._run(command, None)
         except StoreUnavailableError as error:
-            if session is not None or not _may_be_committed(error):
+            if not _may_be_committed(error) or (wanted is None and not command.receipt_keys):
                 raise
-        found = await self._find(hold_id, owner)
+        found = None if command.receipt_keys else await self._find(hold_id, key[0])
         if found is not None and found.status is wanted:
             return found
         try:
-            return await self._store.write(work)
+            return await self._run(command, None)
         except HoldEndedError as error:  # the first COMMIT came through after we had looked
-            found = await self._find(hold_id, owner)
+            found = await self._find(hold_id, key[0])
             if found is None or error.params.get("ended") != str(wanted):
                 raise
             return found
 
-    async def _run(
-        self, work: Callable[[Transaction], T], session: object, customer: str | None
-    ) -> T:
-        if session is not None:
-            async with self._store.join(session) as joined:
-                return await joined.run(work)
-        refuse_joined(self._store, customer or "")
-        return await self._store.write(work)
+    async def _made(self, command: ReserveCommand, request: ReserveRequest) -> Hold:
+        """The hold of a reserve whose answer was lost: as it was made, or made now."""
+        made = await self._find(request.hold_id, request.customer)
+        if made is not None:
+            return made
+        try:
+            return await self._run(command, None)
+        except ConflictError:  # the first COMMIT came through after we had looked
+            made = await self._find(request.hold_id, request.customer)
+            if made is None:
+                raise
+            return made
 
-    async def _owner(self, hold_id: str, customer: str | None, session: object) -> str | None:
-        """Whose hold it is, if that has to be known before it is locked: only where a transaction
-        of the host's is open, which the lock might wait for."""
-        if customer is not None or session is not None or not has_joined(self._store):
-            return customer
-        found = await self._find(check_id(hold_id, "hold"), None)
-        return None if found is None else found.customer
+    async def _key(self, hold_id: str, customer: str | None) -> AccountKey:
+        """The account of a hold: as remembered, or looked up."""
+        known: AccountKey | None = self._keys.get(check_id(hold_id, "hold"))
+        if known is not None and customer in (None, known[0]):
+            return known
+        found = await self._find(hold_id, customer)
+        if found is None:
+            raise _unknown_hold(hold_id)
+        self._keys[hold_id] = key = (found.customer, found.unit)
+        return key
 
     async def _captured(self, holds: Sequence[Hold]) -> Sequence[Hold] | None:
         """The holds as they are, if all of them have been captured."""
@@ -303,3 +404,7 @@ class Credits:
 
 def _may_be_committed(error: StoreUnavailableError) -> bool:
     return error.params.get("outcome") == "unknown"
+
+
+def _unknown_hold(hold_id: str) -> HoldNotFoundError:
+    return HoldNotFoundError(f"Hold {hold_id!r} is not known.", hold=hold_id)

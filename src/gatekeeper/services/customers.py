@@ -38,6 +38,8 @@ def ensure(
     check_text(name, "name")
     known = tx.customers.get(customer)
     if known is None:
+        if tx.audit.is_erased(customer):
+            raise deleted(customer)
         tx.customers.insert(Customer(id=customer, created_at=tx.now(), email=email, name=name))
         known = tx.customers.get(customer)
     if known is not None and _told(known, email, name) != known:
@@ -95,7 +97,7 @@ def state_of(tx: Transaction, customer: str) -> CustomerState:
     state = tx.customers.state(customer)
     if state is not None:
         return state
-    if tx.customers.get(customer) is not None:
+    if tx.customers.get(customer) is not None or tx.audit.is_erased(customer):
         raise deleted(customer)
     return CustomerState(customer=customer, created_at=tx.now())
 

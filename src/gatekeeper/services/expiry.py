@@ -1,13 +1,11 @@
-"""Holds whose time is over: ended by a sweep, or before it by whoever needs their credits."""
+"""Holds whose time is over: ended by a sweep, one account in each transaction, so that a locked or
+damaged one keeps no other waiting."""
 
-from gatekeeper.errors import HoldEndedError
-from gatekeeper.ledger import Expire, HoldStatus
+from gatekeeper.services.ledger.batch import carry_out
+from gatekeeper.services.ledger.commands import ExpireCommand
+from gatekeeper.services.ledger.overdue import SWEEP_BATCH
 from gatekeeper.services.rules import Rules
-from gatekeeper.services.standing import settled
 from gatekeeper.storage.port import Transaction
-
-SWEEP_BATCH = 200
-"""How many expired holds one transaction ends, and one look finds."""
 
 
 def overdue_accounts(tx: Transaction) -> list[tuple[str, str]]:
@@ -17,19 +15,5 @@ def overdue_accounts(tx: Transaction) -> list[tuple[str, str]]:
 
 
 def expire_account(tx: Transaction, rules: Rules, customer: str, unit: str) -> int:
-    """End the overdue holds of one account; returns how many.
-
-    One account in each transaction: a locked or damaged one keeps no other waiting.
-    """
-    ended = 0
-    while overdue := tx.ledger.expired_holds(tx.now(), SWEEP_BATCH, customer=customer, unit=unit):
-        before = ended
-        for hold in overdue:
-            try:
-                change = settled(tx, rules, hold, lambda now: Expire())
-            except HoldEndedError:  # somebody else ended it while we waited for the lock
-                continue
-            ended += change.hold is not None and change.hold.status is HoldStatus.EXPIRED
-        if ended == before:
-            break
-    return ended
+    """End the overdue holds of one account, at most SWEEP_BATCH of them; returns how many."""
+    return carry_out(tx, rules, ExpireCommand((customer, unit)))

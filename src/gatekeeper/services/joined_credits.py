@@ -1,10 +1,12 @@
 """Credits inside a synchronous host's own transaction."""
 
 from datetime import timedelta
+from typing import Unpack
 
-from gatekeeper.ledger import Grant, GrantCredits, Hold, Overrun
+from gatekeeper.ledger import Grant, GrantCredits, Hold
 from gatekeeper.services import accounts
 from gatekeeper.services.accounts import ReserveRequest
+from gatekeeper.services.credit_options import CaptureOptions, ExtendOptions, SettleOptions
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.port import JoinedSync
 
@@ -24,40 +26,24 @@ class JoinedCredits:
         return self._joined.run(lambda tx: accounts.reserve(tx, self._rules, request))
 
     def capture(
-        self,
-        hold_id: str,
-        amount: int | None = None,
-        *,
-        overrun: Overrun = "refuse",
-        customer: str | None = None,
+        self, hold_id: str, amount: int | None = None, **options: Unpack[CaptureOptions]
     ) -> Hold:
         """See `accounts.capture`."""
         return self._joined.run(
-            lambda tx: accounts.capture(
-                tx, self._rules, hold_id, amount, overrun=overrun, customer=customer
-            )
+            lambda tx: accounts.capture(tx, self._rules, hold_id, amount, **options)
         )
 
-    def release(self, hold_id: str, *, customer: str | None = None) -> Hold:
+    def release(self, hold_id: str, **options: Unpack[SettleOptions]) -> Hold:
         """See `accounts.release`."""
-        return self._joined.run(
-            lambda tx: accounts.release(tx, self._rules, hold_id, customer=customer)
-        )
+        return self._joined.run(lambda tx: accounts.release(tx, self._rules, hold_id, **options))
 
     def extend(
-        self,
-        hold_id: str,
-        ttl: timedelta | None = None,
-        *,
-        add_amount: int = 0,
-        customer: str | None = None,
+        self, hold_id: str, ttl: timedelta | None = None, **options: Unpack[ExtendOptions]
     ) -> Hold:
         """See `accounts.extend`."""
         wanted = self._rules.hold_ttl if ttl is None else ttl
         return self._joined.run(
-            lambda tx: accounts.extend(
-                tx, self._rules, hold_id, wanted, add_amount=add_amount, customer=customer
-            )
+            lambda tx: accounts.extend(tx, self._rules, hold_id, wanted, **options)
         )
 
     def grant(

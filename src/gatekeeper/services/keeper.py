@@ -8,7 +8,7 @@ from functools import partial
 import anyio
 
 from gatekeeper.errors import GatekeeperError, UnavailableError
-from gatekeeper.ledger import Hold, Overrun
+from gatekeeper.ledger import Overrun
 from gatekeeper.services.accounts import ReserveRequest
 from gatekeeper.services.credits import Credits
 from gatekeeper.services.owned import OwnedTasks
@@ -27,7 +27,7 @@ MAX_RENEWALS_AT_ONCE = 8
 class HoldKeeper:
     """Makes holds that nobody forgets.
 
-    A caller that is cancelled while its hold is made leaves none behind. Kept holds are renewed, so
+    Kept holds are renewed, so
     that slow work never outlives its hold. What could not be settled for want of the database is
     tried again as long as the hold lives.
     """
@@ -61,22 +61,14 @@ class HoldKeeper:
         )
 
     async def make(self, request: ReserveRequest, *, overrun: Overrun = "cap") -> Reservation:
-        """Make a hold. If the caller is cancelled meanwhile, the hold is given back."""
-        made = self._tasks.spawn(self._credits.reserve(request), "gatekeeper reserve")
-        try:
-            hold = await asyncio.shield(made)
-        except asyncio.CancelledError:
-            self._tasks.leave(self._undo(made, request))
-            raise
-        return Reservation(self._credits, hold, overrun=overrun)
+        """Make a hold. If the caller is cancelled meanwhile, the hold is given back.
 
-    async def _undo(self, made: "asyncio.Task[Hold]", request: ReserveRequest) -> None:
-        try:
-            hold = await made
-            if hold.id == request.hold_id:  # else it is that of an earlier, equal request
-                await self._credits.release(hold.id, customer=hold.customer)
-        except GatekeeperError as error:
-            logger.info("a cancelled reserve left nothing to release: %s", error.code)
+        Raises:
+            NoGateError, ShuttingDownError: the gate is not open.
+        """
+        self._tasks.check()
+        hold = await self._credits.reserve(request)
+        return Reservation(self._credits, hold, overrun=overrun)
 
     def keep(self, reservation: Reservation) -> None:
         """Renew this hold until it is settled or forgotten.

@@ -53,7 +53,7 @@ class OwnedTasks:
 
     def loop(self, run: Callable[[], Awaitable[None]], name: str) -> None:
         """Run something in the background until the gate closes; after a failure, again."""
-        self._check()
+        self.check()
         task = asyncio.create_task(_for_ever(run, name), name=name)
         self._loops.add(task)
         task.add_done_callback(self._loops.discard)
@@ -66,7 +66,7 @@ class OwnedTasks:
             ShuttingDownError: it has been closed.
         """
         try:
-            self._check()
+            self.check()
         except GatekeeperError:
             work.close()
             raise
@@ -97,7 +97,12 @@ class OwnedTasks:
         if error is not None and not isinstance(error, GatekeeperError):
             logger.error("work owned by the gate failed", exc_info=error)
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise if the gate is not open.
+
+        Raises:
+            NoGateError, ShuttingDownError.
+        """
         if self._closed:
             raise ShuttingDownError()
         if not self._open:

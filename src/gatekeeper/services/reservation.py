@@ -1,10 +1,11 @@
 """A hold in the hands of a program: count what is used, and settle once at the end."""
 
 import logging
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from types import TracebackType
 
-from gatekeeper.errors import GatekeeperError, HoldEndedError
+from gatekeeper.errors import GatekeeperError, HoldEndedError, InvalidAmountError, UnknownNameError
+from gatekeeper.formulas import QUANTITY
 from gatekeeper.ledger import Hold, HoldStatus, Overrun
 from gatekeeper.services.credits import Credits
 from gatekeeper.types import check_amount
@@ -25,7 +26,7 @@ class Reservation:
         self._credits = credits_
         self._session = session
         self._overrun = overrun
-        self._recorded: int | None = None
+        self._recorded: dict[str, int] | None = None
         self._sealed = False
         self.hold = hold
         """The hold as it was last written."""
@@ -42,22 +43,32 @@ class Reservation:
 
     @property
     def recorded(self) -> int:
-        """What has been recorded so far."""
-        return self._recorded or 0
+        """What has been recorded so far: of all measures together, where a formula has several."""
+        return 0 if self._recorded is None else sum(self._recorded.values())
 
     @property
     def is_open(self) -> bool:
         """Whether the hold still has to be settled."""
         return self.hold.status is HoldStatus.OPEN
 
-    def record(self, quantity: int = 1) -> None:
-        """Count `quantity` more of what is measured.
+    def record(self, *quantity: int, **measures: int) -> None:
+        """Count more of what is measured: a quantity (1 if nothing is said), or each measure of the
+        hold's formula by its name: `hold.record(input=120, output=40)`.
 
         Raises:
             HoldEndedError: the hold is being settled or has been: this would not be charged.
+            UnknownNameError: the hold's formula has no such measure.
             InvalidAmountError: not a whole number from 0 on.
         """
-        check_amount(quantity, "The recorded quantity", minimum=0)
+        if len(quantity) > 1:
+            raise InvalidAmountError("Record one quantity at a time, or measures by their names.")
+        if quantity or not measures:
+            measures = {QUANTITY: quantity[0] if quantity else 1, **measures}
+        known = frozenset({QUANTITY}) if self.hold.formula is None else self.hold.formula.measures
+        for name, counted in measures.items():
+            if name not in known:
+                raise UnknownNameError("measure", name, known)
+            check_amount(counted, "The recorded quantity", minimum=0)
         if self._sealed or not self.is_open:
             ended = "being settled" if self.is_open else str(self.hold.status)
             raise HoldEndedError(
@@ -65,7 +76,8 @@ class Reservation:
                 hold=self.id,
                 ended=ended,
             )
-        self._recorded = self.recorded + quantity
+        before = self._recorded or dict.fromkeys(known, 0)
+        self._recorded = {name: before[name] + measures.get(name, 0) for name in known}
 
     def seal(self) -> bool:
         """Begin to settle: nothing more can be recorded. False if somebody has begun before."""
@@ -78,7 +90,7 @@ class Reservation:
         """Settling did not succeed: it may be tried again, and more be recorded until then."""
         self._sealed = not self.is_open
 
-    async def capture(self, quantity: int | None = None) -> Hold:
+    async def capture(self, quantity: int | Mapping[str, int] | None = None) -> Hold:
         """Spend what `quantity` costs (None: all that is held) and give the rest back."""
         amount = None if quantity is None else self.hold.credits_for(quantity)
         self.hold = await self._credits.capture(
@@ -106,11 +118,11 @@ class Reservation:
         )
         return self.hold
 
-    async def extend(self, *, add_quantity: int = 0) -> Hold:
+    async def extend(self, *, add_quantity: int | Mapping[str, int] = 0) -> Hold:
         """Keep the hold for another time to live, and claim what `add_quantity` costs on top."""
         extended = await self._credits.extend(
             self.id,
-            add_amount=self.hold.credits_for(add_quantity),
+            add_amount=self.hold.credits_for(add_quantity) if add_quantity else 0,
             customer=self.hold.customer,
             session=self._session,
         )

@@ -1,12 +1,18 @@
 """What every service decides by: the catalogue, the access policy, and the length of a hold."""
 
+import functools
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import MappingProxyType
+from typing import Final
 
-from gatekeeper.catalog import Catalog, Terms
+from gatekeeper.catalog import Catalog, Terms, Unit, encode_terms
 from gatekeeper.entitlements import AccessPolicy
+from gatekeeper.ledger import UnitPolicy
+
+_NO_POLICY: Final = UnitPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +22,8 @@ class Rules:
     Attributes:
         terms_of: what each plan of the catalogue entitles to today.
         default_terms: what a customer has who bought nothing.
+        key: a fingerprint of all that decides what an account has due: an account that was brought
+            up to date by other rules has to be looked at again.
     """
 
     catalog: Catalog
@@ -23,8 +31,32 @@ class Rules:
     hold_ttl: timedelta = timedelta(minutes=5)
     terms_of: Mapping[str, Terms] = field(init=False, repr=False)
     default_terms: Terms = field(init=False, repr=False)
+    key: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         terms = {key: self.catalog.terms(key) for key in self.catalog.plans}
         object.__setattr__(self, "terms_of", MappingProxyType(terms))
         object.__setattr__(self, "default_terms", terms[self.catalog.default_plan.key])
+        object.__setattr__(self, "key", self._fingerprint())
+
+    def policy_of(self, unit: str) -> UnitPolicy:
+        """What the catalogue declares of a unit; nothing, of one that it no longer has."""
+        declared = self.catalog.units.get(unit)
+        return _NO_POLICY if declared is None else _policy(declared)
+
+    def _fingerprint(self) -> str:
+        digest = hashlib.sha256(repr((self.policy, self.catalog.calendar_windows)).encode())
+        digest.update(self.catalog.default_plan.key.encode())
+        for _, terms in sorted(self.terms_of.items()):
+            digest.update(encode_terms(terms))
+        return digest.hexdigest()[:16]
+
+
+@functools.lru_cache(maxsize=256)
+def _policy(unit: Unit) -> UnitPolicy:
+    hours = unit.expiry_notice_hours
+    return UnitPolicy(
+        low=unit.low,
+        expiry_notice=None if hours is None else timedelta(hours=hours),
+        late_return=timedelta(hours=unit.late_return_hours),
+    )

@@ -19,7 +19,7 @@ PRUNE_BATCH = 1_000
 
 
 class Upkeep:
-    """Expires holds, forgets old idempotency keys, purges old payloads."""
+    """Expires holds, tells of grants that are about to expire, and forgets what is old."""
 
     def __init__(self, store: Store, credits_: Credits, *, payload_retention: timedelta) -> None:
         self._store = store
@@ -32,6 +32,7 @@ class Upkeep:
         while True:
             try:
                 await self.expire_holds()
+                await self._credits.send_notices()
                 if sweeps % PRUNE_EVERY_SWEEPS == 0:
                     await self.prune()
             except Exception:

@@ -1,4 +1,8 @@
-"""Use beyond the grants: written to the outbox with the capture that made it final."""
+"""What others have to hear of a change: use beyond the grants, and thresholds that were crossed.
+Written to the outbox in the transaction of the change itself."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 import msgspec
 from uuid_utils.compat import uuid7
@@ -20,26 +24,30 @@ class MeterUse(msgspec.Struct, frozen=True, kw_only=True):
     identifier: str
 
 
-def record(tx: Transaction, change: Change) -> None:
-    """Queue the overage of a change. The identifier derives from the entry, so it is unique and
-    the same however often it is sent."""
-    account = change.account
-    now = tx.now()
+def record(tx: Transaction, changes: Iterable[Change], now: datetime) -> None:
+    """Queue the overage and the signals of changes, in the transaction that wrote them.
+
+    The identifier of overage derives from the entry, so it is unique and the same however often it
+    is sent. A signal's topic is its kind.
+    """
     tx.outbox.add(
         OutboxMessage(
-            id=str(uuid7()),
-            customer=account.customer,
-            topic=METER_TOPIC,
-            body=msgspec.json.encode(
-                MeterUse(
-                    meter=use.meter,
-                    unit=account.unit,
-                    amount=use.amount,
-                    identifier=f"{account.customer}/{account.unit}/{use.entry_sequence}",
-                )
-            ).decode(),
-            created_at=now,
-            due_at=now,
+            id=str(uuid7()), customer=customer, topic=topic, body=body, created_at=now, due_at=now
         )
-        for use in change.overage
+        for change in changes
+        for customer, topic, body in _messages(change)
     )
+
+
+def _messages(change: Change) -> Iterator[tuple[str, str, str]]:
+    account = change.account
+    for use in change.overage:
+        body = MeterUse(
+            meter=use.meter,
+            unit=account.unit,
+            amount=use.amount,
+            identifier=f"{account.customer}/{account.unit}/{use.entry_sequence}",
+        )
+        yield account.customer, METER_TOPIC, msgspec.json.encode(body).decode()
+    for signal in change.signals:
+        yield signal.customer, signal.kind, msgspec.json.encode(signal).decode()

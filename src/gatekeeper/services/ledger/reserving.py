@@ -1,13 +1,15 @@
 """What can be asked of a reserve, and what a repeated request means."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 import msgspec
 
+from gatekeeper.catalog import Measures
 from gatekeeper.errors import AlreadySettledError, ConflictError, InvalidAmountError
-from gatekeeper.ledger import Hold, HoldStatus, check_replay, fingerprint
-from gatekeeper.storage.port import Transaction
+from gatekeeper.ledger import Hold, HoldStatus, check_replay, check_scope, fingerprint
+from gatekeeper.services.ledger.desk import Desk
+from gatekeeper.services.ledger.room import Room
 from gatekeeper.types import check_id
 
 MAX_HOLD_TTL: Final = timedelta(days=366)
@@ -19,11 +21,12 @@ class ReserveRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     With `once`, a repeated idempotency key is refused while the first request runs and after it
     was captured, and may try again after it was released: the rule for a guarded HTTP request.
+    `has_new_id` says that nobody can have used the hold's id before: it was just made up.
     """
 
     customer: str
     name: str
-    quantity: int
+    quantity: Measures
     hold_id: str
     ttl: timedelta | None = None
     partial: bool = False
@@ -32,6 +35,9 @@ class ReserveRequest(msgspec.Struct, frozen=True, kw_only=True):
     actor: str | None = None
     feature: str | None = None
     reference: str | None = None
+    scope: str = ""
+    metadata: str | None = None
+    has_new_id: bool = False
 
     def check(self) -> None:
         """Refuse what could not be stored, whoever it came from.
@@ -50,6 +56,8 @@ class ReserveRequest(msgspec.Struct, frozen=True, kw_only=True):
                 check_id(value, what)
         if self.ttl is not None:
             check_ttl(self.ttl)
+        if self.scope:
+            check_scope(self.scope)
 
     def fingerprint(self) -> str:
         """What makes two requests the same request."""
@@ -59,6 +67,7 @@ class ReserveRequest(msgspec.Struct, frozen=True, kw_only=True):
             quantity=self.quantity,
             partial=self.partial,
             reference=self.reference,
+            **({"scope": self.scope} if self.scope else {}),
         )
 
 
@@ -75,21 +84,21 @@ def check_ttl(ttl: timedelta) -> timedelta:
     return ttl
 
 
-def earlier_hold(tx: Transaction, request: ReserveRequest, now: datetime) -> Hold | None:
-    """The hold of an earlier, equal request, under the account's lock.
+def earlier_hold(room: Room, desk: Desk, request: ReserveRequest, key: str) -> Hold | None:
+    """The hold of an earlier, equal request under the same idempotency key.
 
     One that ended without a capture, or whose time is over, has done nothing: the request is new.
     """
-    if request.idempotency_key is None:
-        return None
-    receipt = tx.ledger.receipt(request.customer, request.idempotency_key)
+    receipt = room.receipt(request.customer, key)
     if receipt is None:
         return None
     hold_id = check_replay(receipt, request.fingerprint())
-    hold = tx.ledger.find_hold(hold_id, customer=request.customer)
+    hold = room.hold(desk, hold_id)
+    if hold is None:  # it was not asked for beforehand: only the receipt knows its id
+        hold = room.tx.ledger.find_hold(hold_id, customer=request.customer)
     if hold is None:
         return None
-    runs = hold.status is HoldStatus.OPEN and hold.expires_at > now
+    runs = hold.status is HoldStatus.OPEN and hold.expires_at > desk.now
     if not runs and hold.status is not HoldStatus.CAPTURED:
         return None
     if not request.once:

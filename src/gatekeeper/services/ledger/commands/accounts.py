@@ -1,0 +1,184 @@
+"""Commands on an account: grants, revocations and clawbacks, caps."""
+
+from collections.abc import Collection, Iterable
+
+import msgspec
+
+from gatekeeper.errors import DuplicateGrantError, UnknownNameError
+from gatekeeper.ledger import (
+    AccountCommand,
+    Change,
+    Grant,
+    GrantCredits,
+    Receipt,
+    SetCap,
+    check_replay,
+    check_scope,
+    fingerprint,
+    paths_of,
+)
+from gatekeeper.periods import CALENDAR, EVERY_ORDER, window_at
+from gatekeeper.services.ledger.commands.base import Command, Holds
+from gatekeeper.services.ledger.desk import Desk
+from gatekeeper.services.ledger.room import Room
+from gatekeeper.services.rules import Rules
+from gatekeeper.storage.postings import AccountKey
+from gatekeeper.types import Every, check_amount, check_id
+
+
+class GrantCommand(Command[Grant]):
+    """Add a grant. One with a `source_key` that has been granted before is returned as it is.
+
+    Raises:
+        DuplicateGrantError: that purchase has granted something else.
+        IdempotencyConflictError: the key was used for another request.
+        UnknownNameError, InvalidAmountError, CustomerNotFoundError.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        key: AccountKey,
+        command: GrantCredits,
+        idempotency_key: str | None = None,
+    ) -> None:
+        rules.catalog.unit(key[1])
+        check_id(key[0], "customer")
+        check_amount(command.amount, "The amount of a grant")
+        if idempotency_key is not None:
+            check_id(idempotency_key, "idempotency key")
+        self.key = key
+        self._command = command
+        self._idempotency_key = idempotency_key
+
+    @property
+    def receipt_keys(self) -> Collection[tuple[str, str]]:
+        used = self._idempotency_key
+        return () if used is None else ((self.key[0], used),)
+
+    def decide(self, room: Room) -> Grant:
+        desk, command = room.desk(self.key), self._command
+        if self._idempotency_key is not None:
+            receipt = room.receipt(self.key[0], self._idempotency_key)
+            if receipt is not None:
+                return msgspec.json.decode(check_replay(receipt, self._fingerprint()), type=Grant)
+        if command.source_key is not None:
+            given = room.tx.ledger.grant_by_source(command.source_key)
+            given = given or _given_here(desk, command.source_key)
+            if given is not None:
+                return self._same(given)
+        desk.check_living()
+        made = desk.apply(command).grants[0]
+        if self._idempotency_key is not None:
+            answer = msgspec.json.encode(made).decode()
+            room.put_receipt(
+                desk,
+                Receipt(self.key[0], self._idempotency_key, self._fingerprint(), answer, desk.now),
+            )
+        return made
+
+    def _same(self, given: Grant) -> Grant:
+        command = self._command
+        if (given.customer, given.unit, given.amount) != (*self.key, command.amount):
+            raise DuplicateGrantError(
+                f"{command.source_key!r} has already granted {given.amount} {given.unit} "
+                f"to {given.customer!r}.",
+                source=command.source_key,
+            )
+        return given
+
+    def _fingerprint(self) -> str:
+        """What makes two requests the same request: all but the grant's id, which is ours."""
+        command = self._command
+        return fingerprint(
+            "grant",
+            unit=self.key[1],
+            amount=command.amount,
+            kind=command.kind,
+            reason=command.reason,
+            priority=command.priority,
+            expires_at=command.expires_at,
+            actor=command.actor,
+            **({} if command.effective_at is None else {"effective_at": command.effective_at}),
+            **({} if command.metadata is None else {"metadata": command.metadata}),
+        )
+
+
+class AccountChange(Command[Change]):
+    """Carry out an engine's command on an account: a clawback, a revocation, a cap."""
+
+    def __init__(
+        self, key: AccountKey, command: AccountCommand, idempotency_key: str | None = None
+    ) -> None:
+        self.key = key
+        self._command = command
+        self._idempotency_key = idempotency_key
+
+    @property
+    def receipt_keys(self) -> Collection[tuple[str, str]]:
+        used = self._idempotency_key
+        return () if used is None else ((self.key[0], used),)
+
+    def decide(self, room: Room) -> Change:
+        desk = room.desk(self.key)
+        wanted = fingerprint(type(self._command).__name__, unit=self.key[1], command=self._command)
+        if self._idempotency_key is not None:
+            receipt = room.receipt(self.key[0], self._idempotency_key)
+            if receipt is not None:
+                check_replay(receipt, wanted)
+                return Change(desk.account)
+        change = desk.apply(self._command)
+        if self._idempotency_key is not None:
+            room.put_receipt(
+                desk, Receipt(self.key[0], self._idempotency_key, wanted, "", desk.now)
+            )
+        return change
+
+
+class CapCommand(Command[None]):
+    """Set the host's cap of a part of an account; what the running window has used counts.
+
+    Raises:
+        InvalidIdError, UnknownNameError, InvalidAmountError: nothing changes.
+    """
+
+    def __init__(
+        self,
+        key: AccountKey,
+        every: Every,
+        limit: int | None,
+        *,
+        scope: str = "",
+        actor: str | None = None,
+    ) -> None:
+        self.key = key
+        self._scope = check_scope(scope)
+        if every not in EVERY_ORDER:
+            raise UnknownNameError("length of a window", str(every), EVERY_ORDER)
+        if limit is not None:
+            check_amount(limit, "The limit of a cap", minimum=0)
+        self._every: Every = every
+        self._limit = limit
+        self._actor = actor
+
+    def scopes(self, holds: Holds) -> Iterable[str]:
+        return paths_of(self._scope)
+
+    def decide(self, room: Room) -> None:
+        desk = room.desk(self.key)
+        since = window_at(CALENDAR, self._every, desk.now).start
+        used = room.tx.ledger.used(*self.key, self._scope, since)
+        desk.apply(
+            SetCap(
+                every=self._every,
+                limit=self._limit,
+                scope=self._scope,
+                used=used,
+                actor=self._actor,
+            )
+        )
+
+
+def _given_here(desk: Desk, source_key: str) -> Grant | None:
+    """A grant that an earlier command of the same batch has given."""
+    return next((one for one in desk.posting.grants if one.source_key == source_key), None)

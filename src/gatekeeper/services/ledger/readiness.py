@@ -1,0 +1,90 @@
+"""An account as it stands: with all that is due, and without what has expired.
+
+Grants materialise lazily (DESIGN section 5): the command that first needs them writes them, in its
+own transaction; whoever only looks sees them without writing anything. How long that holds good is
+kept in the account, so that the next commands need not look.
+"""
+
+from datetime import datetime
+
+from gatekeeper.entitlements import CustomerState, allotment
+from gatekeeper.errors import CustomerNotFoundError
+from gatekeeper.ledger import (
+    Account,
+    Allotment,
+    Change,
+    Fresh,
+    next_turn,
+    refresh,
+)
+from gatekeeper.services import customers
+from gatekeeper.services.ledger.desk import Desk
+from gatekeeper.services.ledger.overdue import end_overdue, has_due_holds
+from gatekeeper.services.rules import Rules
+from gatekeeper.storage.port import Transaction
+
+
+def is_fresh(account: Account, rules: Rules, version: int | None, now: datetime) -> bool:
+    """Whether bringing the account up to date would change nothing, holds that are due aside."""
+    fresh = account.fresh
+    return (
+        fresh is not None
+        and fresh.version == version
+        and fresh.rules == rules.key
+        and (fresh.until is None or now < fresh.until)
+    )
+
+
+def make_ready(tx: Transaction, rules: Rules, desk: Desk, version: int | None) -> None:
+    """End the overdue holds of a locked account and grant what is due.
+
+    `version` is the customer's; None if they are not known, or were deleted: then nothing more is
+    due, and `desk.refusal` says so.
+    """
+    if has_due_holds(desk.account, desk.now):
+        end_overdue(tx, desk)
+    if is_fresh(desk.account, rules, version, desk.now):
+        return
+    customer = desk.key[0]
+    try:
+        if version is None:
+            customers.ensure(tx, customer)
+        state = customers.state_of(tx, customer)
+    except CustomerNotFoundError as error:
+        desk.refusal = error
+        return
+    due = _due(state, rules, desk.account, desk.now)
+    change = refresh(desk.account, due, desk.now)
+    if change.account != desk.account:
+        desk.take(change)
+    desk.be_fresh(_fresh(state, rules, due, desk.account, desk.now))
+
+
+def as_it_stands(tx: Transaction, rules: Rules, account: Account, now: datetime) -> Change:
+    """What bringing the account up to date would change; nothing is written.
+
+    Raises:
+        CustomerNotFoundError: the customer was deleted.
+    """
+    state = customers.state_of(tx, account.customer)
+    return refresh(account, _due(state, rules, account, now), now)
+
+
+def _due(state: CustomerState, rules: Rules, account: Account, now: datetime) -> Allotment:
+    return allotment(
+        state,
+        rules.default_terms,
+        account.unit,
+        rules.policy,
+        since=account.last_entry_at,
+        now=now,
+        terms_of=rules.terms_of,
+        calendar_windows=rules.catalog.calendar_windows,
+    )
+
+
+def _fresh(
+    state: CustomerState, rules: Rules, due: Allotment, account: Account, now: datetime
+) -> Fresh:
+    turns = [turn for turn in (due.until, next_turn(account, now)) if turn is not None]
+    return Fresh(state.version, rules.key, min(turns, default=None), dict(due.formulas))
