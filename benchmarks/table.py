@@ -30,6 +30,14 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Table:
+    """A table of a benchmark that has several."""
+
+    title: str
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """What one call costs: the medians of all rounds, in microseconds.
 
