@@ -166,6 +166,22 @@ async def test_a_failure_does_not_undo_what_was_paid_meanwhile(world: World) -> 
     assert (await world.available(), await status(world)) == (105, PurchaseStatus.PAID)
 
 
+async def test_an_older_fetch_writes_nothing_over_what_was_paid_meanwhile(world: World) -> None:
+    await begin(world)
+    unpaid = checkout_session(payment_status="unpaid")
+    world.stripe.put(unpaid)
+    checkout = Checkout(world.stripe, world.store, world.rules, world._invalidate)
+
+    async def return_page(object_id: str) -> None:
+        world.stripe.during_fetch = None
+        world.stripe.put(checkout_session())
+        assert (await checkout.status("pur_1", "org_1")).status is PurchaseStatus.PAID
+
+    world.stripe.during_fetch = return_page
+    await world.deliver(make_event(COMPLETED, unpaid))
+    assert (await world.available(), await status(world)) == (105, PurchaseStatus.PAID)
+
+
 async def test_a_session_that_is_open_or_expired_gives_nothing(world: World) -> None:
     await begin(world)
     running = checkout_session(status="open", payment_status="unpaid")
