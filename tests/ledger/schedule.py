@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from gatekeeper.ledger import Allotment, CapTarget, GrantKind, Target
 from gatekeeper.types import Every
-from tests.ledger.naive import Due
+from tests.ledger.naive_things import Due
 
 START = datetime(2025, 12, 31, 23, 59, 35, tzinfo=UTC)
 """A new hour, day, month and year begin 25 seconds later."""

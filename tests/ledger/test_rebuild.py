@@ -1,13 +1,17 @@
 """The books of an account: what disagrees is named, and what the entries say can be had again."""
 
+import random
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from msgspec.structs import replace
 
+from gatekeeper.errors import GatekeeperError
 from gatekeeper.ledger import (
     Account,
+    AccountCommand,
     Allocation,
     Allotment,
     Capture,
@@ -15,6 +19,7 @@ from gatekeeper.ledger import (
     Clawback,
     Entry,
     EntryKind,
+    Expire,
     Fresh,
     Grant,
     GrantCredits,
@@ -28,6 +33,7 @@ from gatekeeper.ledger import (
     Reserve,
     Revoke,
     Target,
+    UnitPolicy,
     apply,
     refresh,
     settle,
@@ -511,3 +517,81 @@ def test_a_hold_whose_allocations_cannot_be_read_is_named() -> None:
     folded.add("u", 5, None, NOW)
     books = Books("ada", "credits", Account("ada", "credits"), holds=folded.result())
     assert named(books)["the allocations of hold u"] == (5, "not readable")
+
+
+# -- by chance ------------------------------------------------------------------------------------
+
+
+def window(day: int, amount: int) -> Target:
+    """One day of a series that rolls over, as it was bought by then."""
+    start = datetime(2026, 3, 1, tzinfo=UTC) + day * DAY
+    return Target(
+        "si:credits",
+        f"si:credits@{start.isoformat()}",
+        amount,
+        window_start=start,
+        window_end=start + DAY,
+        expires_at=start + DAY + 2 * HOUR,
+        rollover=30,
+    )
+
+
+def overage(day: int) -> Target:
+    start = datetime(2026, 3, 1, tzinfo=UTC) + day * DAY
+    return Target(
+        "si:credits:overage",
+        f"si:credits:overage@{start.isoformat()}",
+        40,
+        kind=GrantKind.OVERAGE,
+        window_start=start,
+        window_end=start + DAY,
+        expires_at=start + DAY + 2 * HOUR,
+        mints=True,
+        meter="m",
+    )
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_whatever_happens_agrees_with_itself_and_is_had_again(seed: int) -> None:
+    """Windows that roll over and are raised, overage, late returns, debt, revocations, expiries."""
+    chance = random.Random(seed)
+    policy = UnitPolicy(late_return=timedelta(hours=chance.choice((0, 9))))
+    made, now = History(), datetime(2026, 3, 1, tzinfo=UTC)
+    for step in range(150):
+        now += timedelta(minutes=chance.randrange(120))
+        day = (now - datetime(2026, 3, 1, tzinfo=UTC)) // DAY
+        due = (window(day, chance.choice((50, 80))), *((overage(day),) if seed % 2 else ()))
+        gone = frozenset({"si:credits"}) if chance.random() < 0.02 else frozenset[str]()
+        made.take(refresh(made.account, Allotment(due, gone), now, policy=policy))
+        commands: list[AccountCommand] = [
+            Reserve(f"h{step}", chance.randrange(1, 60), now + 5 * HOUR, partial=True),
+            Reserve(f"h{step}", chance.randrange(1, 20), now + 40 * HOUR),
+            GrantCredits(
+                f"g{step}",
+                chance.randrange(1, 30),
+                GrantKind.MANUAL,
+                expires_at=now + chance.randrange(1, 90) * HOUR,
+                effective_at=chance.choice((None, now + HOUR / 2)),
+            ),
+            Clawback(chance.randrange(1, 60), f"g{chance.randrange(step + 1)}"),
+            Revoke(f"g{chance.randrange(step + 1)}"),
+        ]
+        with suppress(GatekeeperError):
+            made.take(apply(made.account, chance.choice(commands), now, policy=policy))
+        open_holds = [hold for hold in made.holds.values() if hold.status is HoldStatus.OPEN]
+        for hold in open_holds if chance.random() < 0.6 else ():
+            ends: list[HoldCommand] = [
+                Capture(chance.randrange(9), final=False),
+                Capture(chance.randrange(70), overrun="overage"),
+                Release(),
+            ]
+            command = Expire() if hold.expires_at <= now else chance.choice(ends)
+            with suppress(GatekeeperError):
+                made.take(settle(made.account, hold, command, now, policy=policy))
+        books = made.books()
+        assert find_breaches(books) == ()
+        assert mended(books) == made.account
+        lost = mended(replace(books, account=None))
+        sums = ("posted", "held", "debt", "version")
+        assert all(getattr(lost, name) == getattr(made.account, name) for name in sums)
+        assert find_breaches(replace(books, account=lost)) == ()

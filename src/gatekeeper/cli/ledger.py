@@ -1,7 +1,9 @@
 """`gatekeeper ledger`: are the books right, and if not, make them so."""
 
+import shlex
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from typing import Annotated, Protocol, TypeVar
 
 import anyio
@@ -80,7 +82,7 @@ async def _verify(reference: str, customer: str | None, after: str | None) -> in
             accounts += len(page.keys)
             breaches += len(page.breaches)
             for breach in page.breaches:
-                typer.echo(_line(breach))
+                _say(_line(breach))
     typer.echo(f"{accounts} account(s) verified, {breaches} breach(es) found.")
     return breaches
 
@@ -97,7 +99,7 @@ async def _rebuild(reference: str, customer: str | None, after: str | None, writ
                 changed += bool(mended.differences)
                 left += bool(mended.obstacles or mended.left)
                 for line in _lines(mended):
-                    typer.echo(line)
+                    _say(line)
     done = "rebuilt" if write else "would be rebuilt; --write does it"
     typer.echo(f"{accounts} account(s) looked at, {changed} {done}, {left} can't be mended here.")
     return left if write else left + changed
@@ -110,18 +112,29 @@ async def _shown(pages: AsyncIterator[P], total: int, label: str) -> AsyncIterat
     """
     done: str | None = None
     last: str | None = None
-    with typer.progressbar(length=total, label=label, file=sys.stderr) as bar:
+    with ExitStack() as stack:
+        bar = None
+        if sys.stderr.isatty():
+            bar = stack.enter_context(typer.progressbar(length=total, label=label, file=sys.stderr))
         try:
             async for page in pages:
                 yield page
                 for customer, _ in page.keys:
                     if customer != last:
                         done, last = last, customer
-                bar.update(len(page.keys))
+                if bar is not None:
+                    bar.update(len(page.keys))
         except BaseException:
             if done is not None:
-                typer.echo(f"Interrupted. Go on with: --after {done!r}", err=True)
+                typer.echo(f"Interrupted. Go on with: --after {shlex.quote(done)}", err=True)
             raise
+
+
+def _say(line: str) -> None:
+    """Write a line to the standard output, in the place of the progress bar if there is one."""
+    if sys.stderr.isatty():
+        typer.echo("\r\x1b[2K", nl=False, err=True)
+    typer.echo(line)
 
 
 def _line(breach: Breach) -> str:

@@ -113,6 +113,10 @@ class Audit(ABC):
         """Write an account as it was derived anew; the caller has locked it."""
 
     @abstractmethod
+    def drop_unused(self, customer: str) -> None:
+        """Delete those accounts of a customer that nothing was ever written of."""
+
+    @abstractmethod
     def used(self, query: UsageQuery, after: UsagePlace | None, limit: int) -> Sequence[Used]:
         """What was captured, put together by period, unit and `query.per`, in that order."""
 

@@ -157,7 +157,13 @@ class MemoryAudit(Audit):
         running = self._subscriptions.running(customer)
         return Ties(held, running, self._outbox.unsent(customer, topic))
 
+    def drop_unused(self, customer: str) -> None:
+        for key, account in self._tables.accounts.items():
+            if key[0] == customer and not (account.version or account.revision):
+                self._tables.accounts.delete(key)
+
     def erase(self, customer: str, pseudonym: str, at: datetime) -> None:
+        self.drop_unused(customer)
         self._erase_accounts(customer, pseudonym)
         self._erase_holds(customer, pseudonym)
         self._customers.erase(customer, pseudonym, at)
@@ -175,18 +181,17 @@ class MemoryAudit(Audit):
             if key[0] != customer:
                 continue
             tables.accounts.delete(key)
-            if account.version or account.revision:
-                moved = replace(
-                    account,
-                    customer=pseudonym,
-                    revision=account.revision + 1,
-                    caps=(),
-                    alerts=(),
-                    fresh=None,
-                    holds_due_at=None,
-                    notice_due_at=None,
-                )
-                tables.accounts.put((pseudonym, key[1]), moved)
+            moved = replace(
+                account,
+                customer=pseudonym,
+                revision=account.revision + 1,
+                caps=(),
+                alerts=(),
+                fresh=None,
+                holds_due_at=None,
+                notice_due_at=None,
+            )
+            tables.accounts.put((pseudonym, key[1]), moved)
         for number, entry in tables.entries.items():
             if entry.customer == customer:
                 tables.entries.delete(number)

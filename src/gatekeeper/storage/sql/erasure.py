@@ -102,7 +102,7 @@ _UNSENT: Final = (
     )
 )
 _IS_ERASED: Final = select(exists().where(erased.c.id_hash == bindparam("id_hash")))
-_DROP_EMPTY: Final = delete(accounts).where(
+_DROP_UNUSED: Final = delete(accounts).where(
     accounts.c.customer == bindparam("of_customer"),
     accounts.c.version == 0,
     accounts.c.revision == 0,
@@ -119,9 +119,12 @@ class SqlErasure(Aggregate):
         unsent = self._connection.execute(_UNSENT, {**which, "of_topic": topic}).scalar_one()
         return Ties(int(held), tuple(running), int(unsent))
 
-    def erase(self, customer: str, pseudonym: str, at: datetime) -> None:
+    def drop_unused(self, customer: str) -> None:
         self._note(customer)
-        self._connection.execute(_DROP_EMPTY, {"of_customer": customer})
+        self._connection.execute(_DROP_UNUSED, {"of_customer": customer})
+
+    def erase(self, customer: str, pseudonym: str, at: datetime) -> None:
+        self.drop_unused(customer)
         for table, wiped in _WIPED.items():
             change = update(table).values(customer=bindparam("new_customer"), **wiped)
             self._in_parts(table, change, customer, {"new_customer": pseudonym})
@@ -136,7 +139,9 @@ class SqlErasure(Aggregate):
                 stripe_id=null(),
                 email=null(),
                 name=null(),
-                deleted_at=func.coalesce(customers.c.deleted_at, bindparam("erased_at", type_=UtcDateTime())),
+                deleted_at=func.coalesce(
+                    customers.c.deleted_at, bindparam("erased_at", type_=UtcDateTime())
+                ),
             ),
             {"of_customer": customer, "new_customer": pseudonym, "erased_at": at},
         )

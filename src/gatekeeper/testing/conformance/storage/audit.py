@@ -321,6 +321,15 @@ class AuditConformance:
         accounts = await store.read(lambda tx: tx.ledger.accounts("erased_1"))
         assert [account.unit for account in accounts] == ["credits"]
 
+    async def test_accounts_that_nothing_was_written_of_can_be_dropped(self, store: Store) -> None:
+        def fill(tx: Transaction) -> None:
+            samples.fund(tx, 5)
+            tx.ledger.lock([("ada", "exports"), ("bob", "exports")], wait=True)
+            tx.audit.drop_unused("ada")
+
+        await store.write(fill)
+        assert await _keys(store, None, 9) == [CREDITS, ("bob", "exports")]
+
     async def test_an_erasure_that_fails_changes_nothing(self, store: Store) -> None:
         await store.write(_all_of_a_customer)
         before = await _books(store, CREDITS)
