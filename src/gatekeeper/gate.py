@@ -298,11 +298,13 @@ class Gatekeeper:
         *,
         reason: str,
         actor: str | None = None,
+        idempotency_key: str | None = None,
         session: object = None,
     ) -> int:
         """End a grant now; returns how much of it lapsed. What holds have claimed stays theirs."""
+        command = revocation(grant_id, reason=reason, actor=actor)
         change = await self.credits.change(
-            customer, unit, revocation(grant_id, reason=reason, actor=actor), session=session
+            customer, unit, command, idempotency_key=idempotency_key, session=session
         )
         return -sum(entry.posted_delta for entry in change.entries)
 
@@ -315,6 +317,7 @@ class Gatekeeper:
         *,
         scope: str = "",
         actor: str | None = None,
+        idempotency_key: str | None = None,
         session: object = None,
     ) -> None:
         """Let no more than `limit` be used in each window of the UTC calendar; None lifts the cap.
@@ -322,7 +325,14 @@ class Gatekeeper:
         `scope` is a part of the account: a team ("design"), or a member in it ("design/ann").
         """
         await self.credits.set_cap(
-            customer, unit, every, limit, scope=scope, actor=actor, session=session
+            customer,
+            unit,
+            every,
+            limit,
+            scope=scope,
+            actor=actor,
+            idempotency_key=idempotency_key,
+            session=session,
         )
 
     async def balance(self, customer: str, unit: str) -> Balance:

@@ -17,7 +17,7 @@ def next_turn(account: Account, now: datetime) -> datetime | None:
     instants = (
         instant
         for grant in account.grants
-        if grant.remaining or grant.pending or grant.mints
+        if grant.remaining or grant.held or grant.pending or grant.mints
         for instant in (grant.starts_at, grant.window_end, grant.expires_at)
         if instant is not None and instant > now
     )

@@ -70,7 +70,7 @@ class Credits:
         self._store = store
         self._rules = rules
         self._batcher = batcher
-        self._keys: LRUCache[str, AccountKey] = LRUCache(MAX_KNOWN_HOLDS)
+        self._keys: LRUCache[tuple[str | None, str], AccountKey] = LRUCache(MAX_KNOWN_HOLDS)
 
     # -- holds ------------------------------------------------------------------------------------
 
@@ -83,7 +83,9 @@ class Credits:
             if session is not None or not _may_be_committed(error):
                 raise
             hold = await self._made(command, request)
-        self._keys[hold.id] = command.key
+        if request.has_new_id:  # nobody else has a hold of this id: it says whose it is
+            self._keys[None, hold.id] = command.key
+        self._keys[request.customer, hold.id] = command.key
         return hold
 
     async def capture(
@@ -250,6 +252,7 @@ class Credits:
         *,
         scope: str = "",
         actor: str | None = None,
+        idempotency_key: str | None = None,
         session: object = None,
     ) -> None:
         """Let a part of an account use no more than `limit` in each window; None lifts the cap.
@@ -263,7 +266,10 @@ class Credits:
         if actor is not None:
             check_id(actor, "actor")
         key = (check_id(customer, "customer"), unit)
-        await self._run(CapCommand(key, every, limit, scope=scope, actor=actor), session)
+        command = CapCommand(
+            key, every, limit, scope=scope, actor=actor, idempotency_key=idempotency_key
+        )
+        await self._run(command, session)
 
     def joined(self, session: object) -> JoinedCredits:
         """The commands inside a host's synchronous SQLAlchemy `Session` or `Connection`."""
@@ -383,13 +389,13 @@ class Credits:
 
     async def _key(self, hold_id: str, customer: str | None) -> AccountKey:
         """The account of a hold: as remembered, or looked up."""
-        known: AccountKey | None = self._keys.get(check_id(hold_id, "hold"))
-        if known is not None and customer in (None, known[0]):
+        known: AccountKey | None = self._keys.get((customer, check_id(hold_id, "hold")))
+        if known is not None:
             return known
         found = await self._find(hold_id, customer)
         if found is None:
             raise _unknown_hold(hold_id)
-        self._keys[hold_id] = key = (found.customer, found.unit)
+        self._keys[found.customer, hold_id] = key = (found.customer, found.unit)
         return key
 
     async def _captured(self, holds: Sequence[Hold]) -> Sequence[Hold] | None:

@@ -132,7 +132,7 @@ class Ledger(ABC):
         """Lock accounts, in the order of their keys, and read them as they then are.
 
         Rows are made for those that were never used. Without `wait`, the ones that somebody else
-        has locked are left out (where a database can tell; else it waits).
+        has locked, or is about to make, are left out (where a database can tell; else it waits).
         """
 
     @abstractmethod
@@ -390,6 +390,9 @@ class Transaction(ABC):
 
 class Store(ABC):
     """A database. Opened and closed with the gate."""
+
+    locks_rows: bool = False
+    """Whether a lock is one of an account, and not of the whole database."""
 
     @property
     def quick(self) -> QuickLedger | None:

@@ -36,7 +36,7 @@ def test_from_empty_to_the_head(empty_url: str) -> None:
     assert current(empty_url) is None
     assert upgrade(empty_url) == Upgrade(before=None, after=head())
     assert current(empty_url) == head()
-    assert on(empty_url, schema_status) == SchemaStatus(SCHEMA_VERSION, 1)
+    assert on(empty_url, schema_status) == SchemaStatus(SCHEMA_VERSION, 2)
 
 
 def test_running_it_again_changes_nothing(empty_url: str) -> None:

@@ -16,15 +16,13 @@ from typing import Any, Final, Self, TypeVar
 from gatekeeper.errors import OverloadedError, ShuttingDownError
 from gatekeeper.services.ledger.batch import SKIPPED
 from gatekeeper.services.ledger.commands import Command
+from gatekeeper.services.ledger.parking import Item, Parking, interrupted
 from gatekeeper.services.ledger.ways import Ways
 from gatekeeper.storage.postings import AccountKey
 
 _logger: Final = logging.getLogger("gatekeeper")
 
 R = TypeVar("R")
-
-MAX_WAITERS: Final = 4
-"""How many transactions may wait for a locked account at once: each takes up a connection."""
 
 DRAIN_SECONDS: Final = 20.0
 """How long closing waits for batches that are under way."""
@@ -45,31 +43,25 @@ class BatchLimits:
     max_waiting_for_account: int = 2_000
 
 
-@dataclass(slots=True)
-class _Item:
-    command: Command[Any]
-    future: "asyncio.Future[Any]"
-
-
 class Batcher:
     """The queues of one gate, and the batches that are under way."""
 
     def __init__(self, ways: Ways, limits: BatchLimits | None = None) -> None:
         self._ways = ways
         self._limits = limits or BatchLimits()
-        self._queues: dict[AccountKey, deque[_Item]] = {}
+        self._queues: dict[AccountKey, deque[Item]] = {}
         self._turns: deque[AccountKey] = deque()
         self._in_turns: set[AccountKey] = set()
         self._busy: Counter[AccountKey] = Counter()
         self._waiting = 0
         self._running: set[asyncio.Task[None]] = set()
-        self._waiters: set[asyncio.Task[None]] = set()
-        self._waiting_room = asyncio.Semaphore(MAX_WAITERS)
+        self._parking = Parking(ways, deliver=self._deliver, free=self._free)
         self._woken = False
-        self._closing = False
+        self._taken: set[Item] = set()
+        self._closing = self._closed = False
 
     async def __aenter__(self) -> Self:
-        self._closing = False
+        self._woken = self._closing = self._closed = False
         return self
 
     async def __aexit__(
@@ -82,25 +74,49 @@ class Batcher:
         self._closing = True
         clock = asyncio.get_running_loop().time
         deadline = clock() + DRAIN_SECONDS
-        while (under_way := self._running | self._waiters) or self._turns:
-            left = deadline - clock()
-            if left <= 0:
-                break
-            self._start()
-            if under_way:
-                await asyncio.wait(under_way, timeout=left, return_when="FIRST_COMPLETED")
-            else:
-                await asyncio.sleep(0)
-        for task in under_way:
-            task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
+        while self._has_work and (left := deadline - clock()) > 0:
+            await self._progress(left)
+        self._closed = True
+        await self._give_up()
         await self._ways.close()
 
     async def drained(self) -> None:
-        """Wait until nothing is under way."""
-        while under_way := self._running | self._waiters:
-            await asyncio.wait(under_way)
-            await asyncio.sleep(0)  # what it has brought about begins
+        """Wait until nothing waits, and nothing is under way."""
+        while self._has_work:
+            await self._progress()
+
+    @property
+    def _has_work(self) -> bool:
+        return bool(self._turns or self._tasks)
+
+    @property
+    def _tasks(self) -> "set[asyncio.Task[None]]":
+        return self._running | self._parking.tasks
+
+    async def _progress(self, timeout_seconds: float | None = None) -> None:
+        """Wait until a batch has ended, or begins."""
+        if under_way := self._tasks:
+            await asyncio.wait(under_way, timeout=timeout_seconds, return_when="FIRST_COMPLETED")
+        else:
+            await asyncio.sleep(0)
+
+    async def _give_up(self) -> None:
+        """Tell those who still wait: what has not begun is not done; of the rest nobody knows."""
+        for queue in self._queues.values():
+            self._fail(queue, ShuttingDownError())
+            queue.clear()
+        self._turns.clear()
+        self._in_turns.clear()
+        self._waiting = 0
+        under_way = self._tasks
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+        for item in self._taken:  # of a task that had not begun
+            self._fail([item], interrupted())
+        self._taken.clear()
+        self._queues.clear()
+        self._busy.clear()
 
     async def run(self, command: Command[R]) -> R:
         """Carry out a command in the next batch that has room for it.
@@ -113,6 +129,7 @@ class Batcher:
             OverloadedError: too much waits already.
             ShuttingDownError: the gate is closing.
         """
+        self._check_room(command.key)
         future = self._submit(command)
         try:
             result: R = await future
@@ -122,20 +139,22 @@ class Batcher:
             raise
         return result
 
-    def _submit(self, command: Command[Any]) -> "asyncio.Future[Any]":
+    def _check_room(self, key: AccountKey) -> None:
         if self._closing:
             raise ShuttingDownError
-        key = command.key
-        queue = self._queues.get(key)
-        if self._waiting >= self._limits.max_waiting or (
-            queue is not None and len(queue) >= self._limits.max_waiting_for_account
+        waiting_here = len(self._queues.get(key, ()))
+        if (
+            self._waiting >= self._limits.max_waiting
+            or waiting_here >= self._limits.max_waiting_for_account
         ):
             raise OverloadedError
+
+    def _submit(self, command: Command[Any]) -> "asyncio.Future[Any]":
+        key = command.key
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        if queue is None:
-            queue = self._queues[key] = deque()
-        queue.append(_Item(command, future))
+        queue = self._queues.setdefault(key, deque())
+        queue.append(Item(command, future))
         if len(queue) == 1:
             self._give_turn(key)
         self._waiting += 1
@@ -153,16 +172,18 @@ class Batcher:
         while self._turns and len(self._running) < self._ways.lanes:
             batch = self._take()
             if batch:
+                self._taken.update(batch)
                 loop = asyncio.get_running_loop()
                 task = loop.create_task(self._carry_out(batch), name="gatekeeper batch")
-                self._keep(self._running, task)
+                self._running.add(task)
+                task.add_done_callback(self._ended)
 
-    def _take(self) -> list[_Item]:
+    def _take(self) -> list[Item]:
         """The next batch: a share of what waits for each account, in turns."""
         idle = self._ways.lanes - len(self._running)
         room = min(self._limits.max_batch, -(-self._waiting // idle))
         share = max(1, room // len(self._turns))
-        batch: list[_Item] = []
+        batch: list[Item] = []
         again: list[AccountKey] = []
         while self._turns and len(batch) < room:
             key = self._turns.popleft()
@@ -190,10 +211,9 @@ class Batcher:
             self._in_turns.add(key)
             self._turns.append(key)
 
-    async def _carry_out(self, batch: Sequence[_Item]) -> None:
-        """Carry a batch out. Accounts that somebody else has locked go on by themselves, so that
-        nobody else waits for them."""
-        skipped: dict[AccountKey, list[_Item]] = {}
+    async def _carry_out(self, batch: Sequence[Item]) -> None:
+        """Carry a batch out. Accounts that somebody else has locked are parked."""
+        skipped: dict[AccountKey, list[Item]] = {}
         try:
             outcomes = await self._ways.carry_out([item.command for item in batch])
             for item, outcome in zip(batch, outcomes, strict=True):
@@ -204,62 +224,44 @@ class Batcher:
         except Exception as error:  # noqa: BLE001 - told to those whom it belongs to
             self._fail(batch, error)
         except asyncio.CancelledError:
-            self._fail(batch, ShuttingDownError())
+            self._fail(batch, interrupted())
             raise
         finally:
-            loop = asyncio.get_running_loop()
+            self._taken.difference_update(batch)
+            for key in {item.command.key for item in batch} - skipped.keys():
+                self._free(key)
             for key, items in skipped.items():
-                self._keep(self._waiters, loop.create_task(self._wait_for(key, items)))
-            self._free({item.command.key for item in batch} - skipped.keys())
+                self._parking.park(key, items)
 
-    async def _wait_for(self, key: AccountKey, items: Sequence[_Item]) -> None:
-        """Carry out the commands of one account once its lock can be had."""
-        try:
-            async with self._waiting_room:
-                outcomes = await self._ways.carry_out_waiting([item.command for item in items])
-            for item, outcome in zip(items, outcomes, strict=True):
-                self._deliver(item, outcome)
-        except Exception as error:  # noqa: BLE001 - told to those whom it belongs to
-            self._fail(items, error)
-        except asyncio.CancelledError:
-            self._fail(items, ShuttingDownError())
-            raise
-        finally:
-            self._free({key})
-
-    def _deliver(self, item: _Item, outcome: object) -> None:
+    def _deliver(self, item: Item, outcome: object) -> None:
         if item.future.cancelled():
             if not isinstance(outcome, BaseException):
                 self._undo(item.command, outcome)
-        elif isinstance(outcome, BaseException):
-            item.future.set_exception(outcome)
-        else:
+        elif not isinstance(outcome, BaseException):
             item.future.set_result(outcome)
+        elif not item.future.done():
+            item.future.set_exception(outcome)
 
-    def _fail(self, items: Iterable[_Item], error: Exception) -> None:
+    def _fail(self, items: Iterable[Item], error: Exception) -> None:
         for item in items:
             if not item.future.done():
                 item.future.set_exception(error)
 
     def _undo(self, command: Command[Any], result: object) -> None:
-        """Take back what a command came to that nobody waits for."""
+        """Take back what a command came to that nobody waits for: however full the queues are, and
+        while the gate closes, too."""
         undo = command.undo(result)
-        if undo is not None and not self._closing:
+        if undo is not None and not self._closed:
             self._submit(undo).add_done_callback(_note_failure)
 
-    def _free(self, keys: Iterable[AccountKey]) -> None:
-        """These accounts are in one batch less."""
-        for key in keys:
-            self._busy[key] -= 1
-            self._give_turn(key)
-
-    def _keep(self, tasks: "set[asyncio.Task[None]]", task: "asyncio.Task[None]") -> None:
-        tasks.add(task)
-        task.add_done_callback(self._ended)
+    def _free(self, key: AccountKey) -> None:
+        """The account is in one batch less."""
+        self._busy[key] -= 1
+        self._give_turn(key)
+        self._wake(asyncio.get_running_loop())
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._running.discard(task)
-        self._waiters.discard(task)
         if not task.cancelled() and task.exception() is not None:
             _logger.error("a batch failed", exc_info=task.exception())
         self._wake(asyncio.get_running_loop())

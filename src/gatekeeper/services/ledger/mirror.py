@@ -22,22 +22,28 @@ MAX_HOLDS: Final = 1_000
 class Mirrored:
     """One account, and those of its open holds that went through here.
 
-    `ahead` is the account as writes that are under way will leave it, and `under_way` tells of the
-    last of them whether it was written; both None if there is none.
+    `ahead` is the account as writes that are under way will leave it, `holds_ahead` are the holds
+    that they make or change, and `under_way` tells of the last of them whether it was written;
+    there is nothing of it if none is under way.
     """
 
-    __slots__ = ("account", "ahead", "holds", "under_way")
+    __slots__ = ("account", "ahead", "holds", "holds_ahead", "under_way")
 
     def __init__(self, account: Account) -> None:
         self.account = account
         self.holds: dict[str, Hold] = {}
         self.ahead: Account | None = None
+        self.holds_ahead: dict[str, Hold] = {}
         self.under_way: asyncio.Future[bool] | None = None
 
     @property
     def latest(self) -> Account:
         """The account as the next command will find it, if all goes well."""
         return self.account if self.ahead is None else self.ahead
+
+    def hold(self, hold_id: str) -> Hold | None:
+        """A hold as the next command will find it, if it is in mind."""
+        return self.holds_ahead.get(hold_id) or self.holds.get(hold_id)
 
     def take(self, holds: Iterable[Hold]) -> None:
         """Keep those of the holds that are open, and forget the others."""
@@ -72,10 +78,10 @@ class Mirror:
         self._put(posting.key, mirrored)
 
     def learn(self, accounts: Mapping[AccountKey, Account], holds: Iterable[Hold]) -> None:
-        """Take over what was read. What is known of an account at the same revision stays."""
+        """Take over what was read. What is known of an account that has not moved stays."""
         for key, account in accounts.items():
             known = self._accounts.get(key)
-            if known is None or known.account.revision != account.revision:
+            if known is None or not _is_same(known.account, account):
                 self._put(key, Mirrored(account))
         for hold in holds:
             known = self._accounts.get((hold.customer, hold.unit))
@@ -92,6 +98,7 @@ class Mirror:
         known = self._accounts.get(posting.key)
         if known is not None:
             known.ahead = posting.after
+            known.holds_ahead |= {**posting.made, **posting.changed}
             known.under_way = under_way
 
     def wrote(self, posting: Posting) -> None:
@@ -99,13 +106,15 @@ class Mirror:
         known = self._accounts.get(posting.key)
         if known is None or known.account.revision > posting.after.revision:
             return
-        if known.account.revision != posting.before.revision:
+        if not _is_same(known.account, posting.before):
             known.holds.clear()
         known.account = posting.after
         if known.ahead is posting.after:
             known.ahead = known.under_way = None
-        known.take(posting.made.values())
-        known.take(posting.changed.values())
+        for hold in (*posting.made.values(), *posting.changed.values()):
+            known.take((hold,))
+            if known.holds_ahead.get(hold.id) is hold:
+                del known.holds_ahead[hold.id]
 
     def forget(self, key: AccountKey) -> None:
         """Whatever is known of the account may be wrong."""
@@ -116,3 +125,8 @@ class Mirror:
         self._accounts.move_to_end(key)
         while len(self._accounts) > self._max_accounts:
             self._accounts.popitem(last=False)
+
+
+def _is_same(one: Account, other: Account) -> bool:
+    """Whether nothing was written between the two; releases of schema 1 move the version alone."""
+    return (one.revision, one.version) == (other.revision, other.version)

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Final
 
-from gatekeeper.ledger import Account, Expire, holds_swept
+from gatekeeper.ledger import Account, Expire, holds_swept, paths_of
 from gatekeeper.services.ledger.desk import Desk
 from gatekeeper.storage.port import Transaction
 
@@ -23,6 +23,9 @@ def end_overdue(tx: Transaction, desk: Desk) -> None:
     """End the holds whose time is over, and note when the next one's will be."""
     customer, unit = desk.key
     overdue = tx.ledger.expired_holds(desk.now, SWEEP_BATCH, customer=customer, unit=unit)
+    scopes = {path for hold in overdue for path in paths_of(hold.scope)}
+    if scopes:  # what comes back has its place in their caps again
+        desk.add_scoped(tx.ledger.caps(customer, unit, scopes))
     for hold in overdue:
         if hold.id not in desk.posting.changed:
             desk.settle(hold, Expire())

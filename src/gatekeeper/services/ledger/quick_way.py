@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from gatekeeper.errors import GatekeeperError
-from gatekeeper.ledger import Account
+from gatekeeper.errors import GatekeeperError, LedgerInvariantError, StoreUnavailableError
+from gatekeeper.ledger import Account, Hold
 from gatekeeper.services.ledger.batch import Outcome
 from gatekeeper.services.ledger.commands import Command
 from gatekeeper.services.ledger.desk import Desk
@@ -29,6 +29,10 @@ _logger: Final = logging.getLogger("gatekeeper")
 
 CONTENDED_SECONDS: Final = 0.25
 """How long an account that somebody else writes too is left to the locking way."""
+
+
+MAX_CONTENDED: Final = 10_000
+"""Of how many accounts that is kept in mind before those that are over are forgotten."""
 
 
 class _Left:
@@ -48,12 +52,8 @@ class QuickWay:
         self._contended: dict[AccountKey, float] = {}
 
     async def carry_out(self, commands: Sequence[Command[Any]]) -> list[Outcome]:
-        """Each command's outcome, or LEFT.
-
-        Raises:
-            StoreUnavailableError: the database can't be reached, or (`outcome="unknown"`) its
-                answer was lost.
-        """
+        """Each command's outcome, or LEFT. That the answer to a write was lost is an outcome of
+        those commands that were in it."""
         outcomes: list[Outcome] = [LEFT] * len(commands)
         try:
             await self._rounds(commands, outcomes)
@@ -87,24 +87,27 @@ class QuickWay:
         if now is None:
             return []  # none of the accounts is there yet
         desks = self._desks(keys, now)
-        holds = {
-            (key[0], hold.id): hold
-            for key in desks
-            if (known := self._mirror.get(key)) is not None
-            for hold in known.holds.values()
-        }
+        sure = {key for key in read if self._is_written(key)}
+        holds = self._holds([commands[n] for n in asked])
         room = Room(self._rules, desks, tx=None, holds=holds, receipts={})
         refused: list[int] = []
         for n in asked:
+            key = commands[n].key
+            before = desks[key].account if key in desks else None
             try:
                 outcomes[n] = commands[n].decide(room)
-            except NeedsLockError:
+            except (NeedsLockError, LedgerInvariantError):  # or what was read does not fit together
                 continue
             except GatekeeperError as error:
-                if commands[n].key in read:
+                if commands[n].key in sure:
                     outcomes[n] = error
                 else:
                     refused.append(n)
+            except Exception:
+                _logger.exception("a command was not decided in the quick way")
+            else:
+                if desks[key].account is before and key not in sure:
+                    refused.append(n)  # nothing is written, so that nothing would be checked
         await self._write(commands, asked, desks, outcomes, now)
         return refused
 
@@ -123,7 +126,8 @@ class QuickWay:
             command = commands[n]
             known = self._mirror.get(command.key)
             held = [key for key in command.hold_keys if command.needs_holds]
-            if known is None or read_all or not all(id_ in known.holds for _, id_ in held):
+            is_in_mind = known is not None and all(known.hold(id_) for _, id_ in held)
+            if not is_in_mind or read_all:
                 unknown.add(command.key)
                 wanted.update(held)
         if not unknown and self._quick.now() is not None:
@@ -147,6 +151,22 @@ class QuickWay:
                 desk.posting.customer_version = account.fresh.version
         return desks
 
+    def _holds(self, commands: Iterable[Command[Any]]) -> dict[tuple[str, str], Hold]:
+        """The holds of the commands, those that are in mind."""
+        found: dict[tuple[str, str], Hold] = {}
+        for command in commands:
+            known = self._mirror.get(command.key)
+            for key in command.hold_keys:
+                hold = None if known is None else known.hold(key[1])
+                if hold is not None:
+                    found[key] = hold
+        return found
+
+    def _is_written(self, key: AccountKey) -> bool:
+        """Whether the account is in mind as it was read, and not as it is about to be."""
+        known = self._mirror.get(key)
+        return known is not None and known.ahead is None
+
     def _is_usable(self, account: Account, now: datetime) -> bool:
         fresh = account.fresh
         if fresh is None or not is_fresh(account, self._rules, fresh.version, now):
@@ -161,23 +181,34 @@ class QuickWay:
         outcomes: list[Outcome],
         now: datetime,
     ) -> None:
+        """Write what can be written in this way."""
         changed = [desk for desk in desks.values() if not desk.posting.is_empty]
         plain = [desk.posting for desk in changed if _is_plain(desk)]
-        written = await self._write_after(plain, now) if plain else set()
-        lost = {desk.key for desk in changed} - written
+        ends = await self._write_after(plain, now) if plain else {}
         for n in asked:
-            if commands[n].key in lost and not isinstance(outcomes[n], GatekeeperError):
+            key = commands[n].key
+            if key not in desks or desks[key].posting.is_empty:
+                continue
+            end = ends.get(key, False)
+            if isinstance(end, StoreUnavailableError) and not _is_refused(outcomes[n]):
+                outcomes[n] = end
+            elif end is not True:  # what was refused for want of it is decided anew, too
                 outcomes[n] = LEFT
 
-    async def _write_after(self, postings: Sequence[Posting], now: datetime) -> set[AccountKey]:
-        """Write postings, each once the one that it builds on has been written; returns the
-        accounts that were."""
+    async def _write_after(
+        self, postings: Sequence[Posting], now: datetime
+    ) -> dict[AccountKey, bool | StoreUnavailableError]:
+        """Write postings, each once the one that it builds on has been written.
+
+        Returns whether each account was; an error if nobody knows.
+        """
         loop = asyncio.get_running_loop()
         before = [self._mirror.under_way(posting.key) for posting in postings]
         ends = [loop.create_future() for _ in postings]
         for posting, end in zip(postings, ends, strict=True):
             self._mirror.begin(posting, end)
         written: set[AccountKey] = set()
+        unknown: StoreUnavailableError | None = None
         ready: list[Posting] = []
         try:
             await _all_done(before)
@@ -188,6 +219,8 @@ class QuickWay:
                 written = await self._quick.write(ready, now)
         except NotWrittenError:
             _logger.info("a quick write was refused", exc_info=True)
+        except StoreUnavailableError as error:
+            unknown = error
         finally:
             for posting, end in zip(postings, ends, strict=True):
                 if posting.key in written:
@@ -195,11 +228,18 @@ class QuickWay:
                 else:
                     self._mirror.forget(posting.key)
                 end.set_result(posting.key in written)
-            self._note_contention({posting.key for posting in ready} - written)
-        return written
+        sent = {posting.key for posting in ready}
+        self._note_contention(sent - written)
+        return {
+            posting.key: unknown if unknown and posting.key in sent else posting.key in written
+            for posting in postings
+        }
 
     def _note_contention(self, keys: Iterable[AccountKey]) -> None:
-        until = time.monotonic() + CONTENDED_SECONDS
+        now = time.monotonic()
+        until = now + CONTENDED_SECONDS
+        if len(self._contended) > MAX_CONTENDED:
+            self._contended = {key: end for key, end in self._contended.items() if end > now}
         for key in keys:
             self._contended[key] = until
 
@@ -219,6 +259,10 @@ async def _all_done(futures: Iterable["asyncio.Future[bool] | None"]) -> None:
     open_ = [future for future in futures if future is not None and not future.done()]
     if open_:
         await asyncio.wait(open_)
+
+
+def _is_refused(outcome: Outcome) -> bool:
+    return outcome is LEFT or isinstance(outcome, GatekeeperError)
 
 
 def _is_plain(desk: Desk) -> bool:

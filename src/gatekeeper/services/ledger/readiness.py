@@ -52,9 +52,11 @@ def make_ready(tx: Transaction, rules: Rules, desk: Desk, version: int | None) -
         state = customers.state_of(tx, customer)
     except CustomerNotFoundError as error:
         desk.refusal = error
+        tx.audit.drop_unused(customer)  # locking has made a row of somebody who is no customer
         return
+    desk.now = max(desk.now, state.created_at)  # a customer who was made known just now
     due = _due(state, rules, desk.account, desk.now)
-    change = refresh(desk.account, due, desk.now)
+    change = refresh(desk.account, due, desk.now, policy=rules.policy_of(desk.key[1]))
     if change.account != desk.account:
         desk.take(change)
     desk.be_fresh(_fresh(state, rules, due, desk.account, desk.now))
@@ -67,7 +69,9 @@ def as_it_stands(tx: Transaction, rules: Rules, account: Account, now: datetime)
         CustomerNotFoundError: the customer was deleted.
     """
     state = customers.state_of(tx, account.customer)
-    return refresh(account, _due(state, rules, account, now), now)
+    now = max(now, state.created_at)  # of somebody unknown: this very moment
+    due = _due(state, rules, account, now)
+    return refresh(account, due, now, policy=rules.policy_of(account.unit))
 
 
 def _due(state: CustomerState, rules: Rules, account: Account, now: datetime) -> Allotment:

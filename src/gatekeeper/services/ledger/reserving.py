@@ -87,7 +87,7 @@ def check_ttl(ttl: timedelta) -> timedelta:
 def earlier_hold(room: Room, desk: Desk, request: ReserveRequest, key: str) -> Hold | None:
     """The hold of an earlier, equal request under the same idempotency key.
 
-    One that ended without a capture, or whose time is over, has done nothing: the request is new.
+    One that ended, or whose time is over, without any capture has done nothing: the request is new.
     """
     receipt = room.receipt(request.customer, key)
     if receipt is None:
@@ -99,7 +99,7 @@ def earlier_hold(room: Room, desk: Desk, request: ReserveRequest, key: str) -> H
     if hold is None:
         return None
     runs = hold.status is HoldStatus.OPEN and hold.expires_at > desk.now
-    if not runs and hold.status is not HoldStatus.CAPTURED:
+    if not runs and not hold.captured and hold.status is not HoldStatus.CAPTURED:
         return None
     if not request.once:
         return hold

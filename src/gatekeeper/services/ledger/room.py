@@ -6,7 +6,7 @@ from gatekeeper.ledger import Hold, Receipt
 from gatekeeper.services.ledger.desk import Desk
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.port import Transaction
-from gatekeeper.storage.postings import AccountKey
+from gatekeeper.storage.postings import AccountKey, Posting
 
 
 class NeedsLockError(Exception):
@@ -31,7 +31,7 @@ class Room:
         self.rules = rules
         self._desks = desks
         self._tx = tx
-        self._holds = holds
+        self._holds = dict(holds)
         self._receipts = dict(receipts)
 
     @property
@@ -60,14 +60,14 @@ class Room:
         """A hold of the desk's account as it is now.
 
         Raises:
-            NeedsLockError: it was not read.
+            NeedsLockError: it was not read, or the caps of its scope were not.
         """
         posting = desk.posting
         found = posting.changed.get(hold_id) or posting.made.get(hold_id)
         if found is None:
             found = self._holds.get((posting.before.customer, hold_id))
-            if found is None and self._tx is None:
-                raise NeedsLockError
+        if self._tx is None and (found is None or found.scope):
+            raise NeedsLockError
         return found
 
     def is_taken(self, desk: Desk, hold_id: str) -> bool:
@@ -75,6 +75,15 @@ class Room:
         the database finds out when the hold is written.)"""
         posting = desk.posting
         return hold_id in posting.made or (posting.before.customer, hold_id) in self._holds
+
+    def flush(self, desk: Desk) -> None:
+        """Write what the desk has come to, for a command that has to find it in the tables."""
+        posting = desk.posting
+        if not posting.is_empty:
+            self.tx.ledger.post([posting])
+            for hold in (*posting.made.values(), *posting.changed.values()):
+                self._holds[hold.customer, hold.id] = hold
+            desk.posting = Posting(posting.after, posting.after)
 
     def receipt(self, customer: str, key: str) -> Receipt | None:
         """The receipt of an idempotency key.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from gatekeeper.errors import StoreUnavailableError, TransactionConflictError
-from gatekeeper.services.ledger.batch import Outcome, carry_out_all
+from gatekeeper.services.ledger.batch import SKIPPED, Outcome, carry_out_all
 from gatekeeper.services.ledger.commands import Command
 from gatekeeper.services.ledger.mirror import Mirror
 from gatekeeper.services.ledger.quick_way import LEFT, QuickWay
@@ -40,11 +40,7 @@ class Ways:
         return 1 if quick is None or quick.is_contended(key) else QUICK_LANES
 
     async def carry_out(self, commands: Sequence[Command[Any]]) -> list[Outcome]:
-        """Each command's outcome; SKIPPED where somebody else has locked the account.
-
-        Raises:
-            StoreUnavailableError: of all of them.
-        """
+        """Each command's outcome; SKIPPED where somebody else has locked the account."""
         quick = self._quick_way()
         if quick is None:
             return await self._locking(commands, wait=False)
@@ -56,9 +52,11 @@ class Ways:
                 outcomes[n] = outcome
         return outcomes
 
-    async def carry_out_waiting(self, commands: Sequence[Command[Any]]) -> list[Outcome]:
-        """The outcomes of commands of one account, once its lock can be had."""
-        return await self._locking(commands, wait=True)
+    async def carry_out_locked(
+        self, commands: Sequence[Command[Any]], *, wait: bool
+    ) -> list[Outcome]:
+        """As `carry_out`, by the locking way alone; with `wait` once the locks can be had."""
+        return await self._locking(commands, wait=wait)
 
     async def close(self) -> None:
         """Give back what the quick way keeps."""
@@ -72,19 +70,55 @@ class Ways:
         return self._quick
 
     async def _locking(self, commands: Sequence[Command[Any]], *, wait: bool) -> list[Outcome]:
-        """One transaction for all. Should one of them break it, each gets one of its own."""
+        """One transaction for all. Errors are outcomes: a part of the batch may be done already."""
         try:
             outcomes, desks = await self._store.write(
                 lambda tx: carry_out_all(tx, self._rules, commands, wait=wait)
             )
-        except StoreUnavailableError:
+        except StoreUnavailableError as error:
             for command in commands:
                 self._mirror.forget(command.key)
-            raise
+            return [error] * len(commands)
         except Exception as error:  # noqa: BLE001 - it is an outcome, told to whom it belongs
-            if len(commands) == 1 or (wait and isinstance(error, TransactionConflictError)):
-                return [error] * len(commands)
-            return [(await self._locking([command], wait=wait))[0] for command in commands]
+            return await self._apart(commands, error, wait=wait)
         for desk in desks:
             self._mirror.put(desk.posting)
         return outcomes
+
+    async def _apart(
+        self, commands: Sequence[Command[Any]], error: Exception, *, wait: bool
+    ) -> list[Outcome]:
+        """Halve what broke, until the one that broke it stands alone.
+
+        An account that was not to be had at once is skipped, whatever stood in its way.
+        """
+        if isinstance(error, TransactionConflictError):
+            if wait or (error.params.get("is_locked") and not self._store.locks_rows):
+                return [error] * len(commands)
+            if len({command.key for command in commands}) == 1:
+                return [SKIPPED] * len(commands)
+        if len(commands) == 1:
+            return [error]
+        halves = _halves(commands)
+        found = {n: outcome for half in halves for n, outcome in await self._some(half, wait=wait)}
+        return [found[n] for n in range(len(commands))]
+
+    async def _some(
+        self, numbered: Sequence[tuple[int, Command[Any]]], *, wait: bool
+    ) -> list[tuple[int, Outcome]]:
+        outcomes = await self._locking([command for _, command in numbered], wait=wait)
+        return [(n, outcome) for (n, _), outcome in zip(numbered, outcomes, strict=True)]
+
+
+def _halves(commands: Sequence[Command[Any]]) -> list[list[tuple[int, Command[Any]]]]:
+    """Two halves of the accounts, or of the commands if there is one account; numbered."""
+    numbered = list(enumerate(commands))
+    keys = list(dict.fromkeys(command.key for command in commands))
+    if len(keys) == 1:
+        middle = len(numbered) // 2
+        return [numbered[:middle], numbered[middle:]]
+    first = set(keys[: len(keys) // 2])
+    return [
+        [(n, command) for n, command in numbered if command.key in first],
+        [(n, command) for n, command in numbered if command.key not in first],
+    ]

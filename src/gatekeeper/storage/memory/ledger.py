@@ -96,6 +96,16 @@ class MemoryLedger(Ledger):
                 raise TransactionConflictError(f"Entry {entry.sequence} is there already.")
         for grant in posting.grants:
             self._add_grant(grant)
+        self._post_holds(posting)
+        for cap in posting.caps.values():
+            self._caps.put((*key, cap.scope, cap.every), cap)
+        for receipt in posting.receipts:
+            known = self._receipts.get((receipt.customer, receipt.key))
+            if known is not None and known.fingerprint != receipt.fingerprint:
+                raise TransactionConflictError("This idempotency key was used meanwhile.")
+            self.put_receipt(receipt)
+
+    def _post_holds(self, posting: Posting) -> None:
         for hold in posting.made.values():
             if (hold.customer, hold.id) in self._holds:
                 raise ConflictError(f"There was a hold {hold.id!r} before.", hold=hold.id)
@@ -105,10 +115,6 @@ class MemoryLedger(Ledger):
             if found is None or found.status is not HoldStatus.OPEN or found.unit != hold.unit:
                 raise TransactionConflictError(f"Hold {hold.id!r} ended after it was read.")
             self._put_hold(hold)
-        for cap in posting.caps.values():
-            self._caps.put((*key, cap.scope, cap.every), cap)
-        for receipt in posting.receipts:
-            self.put_receipt(receipt)
 
     def find_hold(self, hold_id: str, *, customer: str | None = None) -> Hold | None:
         if customer is not None:

@@ -81,7 +81,8 @@ def _outcome_unknown() -> StoreUnavailableError:
 _NAMED: Final[dict[Failure, Callable[[], GatekeeperError]]] = {
     Failure.CONFLICT: TransactionConflictError,
     Failure.BUSY: lambda: TransactionConflictError(
-        "Another transaction kept a lock for longer than we wait; run this one again."
+        "Another transaction kept a lock for longer than we wait; run this one again.",
+        is_locked=True,
     ),
     Failure.DUPLICATE: lambda: ConflictError("Something of this id is there already."),
     Failure.CHECK: lambda: LedgerInvariantError(

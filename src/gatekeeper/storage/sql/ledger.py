@@ -94,6 +94,8 @@ class SqlLedger(HoldRows, Ledger):
     def lock(self, keys: Collection[AccountKey], *, wait: bool) -> dict[AccountKey, Account]:
         for customer, _ in keys:
             self._note(customer)
+        if not wait:
+            self._dialect.hurry(self._connection)
         found = self._locked(keys, wait=wait)
         if len(found) == len(keys):
             return found
@@ -101,6 +103,10 @@ class SqlLedger(HoldRows, Ledger):
         if not wait:
             there = self._connection.execute(_THERE, {"keys": padded(missing)})
             missing = sorted(set(missing) - {(customer, unit) for customer, unit in there})
+        if missing:
+            named = sorted({customer for customer, _ in missing})
+            free = self._dialect.may_make(self._connection, named, wait=wait)
+            missing = [key for key in missing if key[0] in free]
         if missing:
             empty = [_account_columns(Account(*key)) for key in missing]
             self._connection.execute(self._dialect.insert_new(accounts), empty)
@@ -127,7 +133,6 @@ class SqlLedger(HoldRows, Ledger):
             for grant in posting.grants:
                 self._insert_grant(grant)
         self._upsert(caps, [_cap_columns(*p.key, cap) for p in postings for cap in p.caps.values()])
-        self._upsert(receipts, [columns_of(r) for p in postings for r in p.receipts])
 
     def _upsert(self, table: Table, rows: list[dict[str, Any]]) -> None:
         if rows:

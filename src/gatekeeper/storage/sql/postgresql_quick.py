@@ -8,9 +8,10 @@ import time
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import asyncpg
+import msgspec
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -34,7 +35,9 @@ CLOCK_TOLERANCE: Final = timedelta(seconds=1)
 _LOST: Final = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """What asyncpg raises when a connection breaks, besides the server's own errors."""
 
-_WRITE: Final = statement(lambda number: f"${number}")
+_PLAN_ONCE: Final = "SET plan_cache_mode = force_generic_plan"
+"""The size of the arrays makes no difference to the plan; PostgreSQL would plan anew for each."""
+
 _READ: Final = f"""
 SELECT {", ".join(f"a.{name}" for name in ACCOUNT_COLUMNS)}, c.version AS customer_version,
   clock_timestamp() AS now
@@ -49,13 +52,20 @@ JOIN gatekeeper_holds h ON h.customer = w.customer AND h.id = w.id
 """  # noqa: S608 - the names are constants
 
 
+class _Kept(NamedTuple):
+    """A connection that SQLAlchemy's pool has lent, and asyncpg's own inside it."""
+
+    lent: AsyncConnection
+    driver: Any
+
+
 class PostgresqlQuick(QuickLedger):
     """See the port. `clock` takes the place of the database's, for tests."""
 
     def __init__(self, engine: AsyncEngine, clock: Clock | None = None) -> None:
         self._engine = engine
         self._clock = clock
-        self._idle: list[AsyncConnection] = []
+        self._idle: list[_Kept] = []
         self._ahead: timedelta | None = None
         self._epoch = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -69,7 +79,6 @@ class PostgresqlQuick(QuickLedger):
     async def read(
         self, keys: Collection[AccountKey], hold_keys: Collection[tuple[str, str]]
     ) -> QuickRead:
-        accounts, versions, holds = {}, {}, {}
         try:
             async with self._connection() as connection:
                 asked = time.monotonic()
@@ -79,28 +88,21 @@ class PostgresqlQuick(QuickLedger):
                 found = (
                     await connection.fetch(_READ_HOLDS, *_columns(hold_keys)) if hold_keys else []
                 )
+            return _read(rows, found)
         except (*_LOST, StoreUnavailableError, asyncpg.PostgresError) as error:
             raise NotReadError from error
-        for row in rows:
-            *columns, version, _ = row
-            account = account_of(columns)
-            accounts[account.customer, account.unit] = account
-            if version is not None:
-                versions[account.customer] = version
-        for row in found:
-            hold = _hold(row)
-            holds[hold.customer, hold.id] = hold
-        return QuickRead(accounts, versions, holds)
+        except (msgspec.MsgspecError, ValueError) as error:  # a damaged row, of one of them
+            raise NotReadError from error
 
     async def write(self, postings: Sequence[Posting], now: datetime) -> set[AccountKey]:
         earliest = latest = None
         if self._clock is None:
             earliest, latest = now - CLOCK_TOLERANCE, now + CLOCK_TOLERANCE
-        values = parameters(postings, earliest, latest)
+        shape, values = parameters(postings, earliest, latest)
         try:
             async with self._connection() as connection:
                 asked = time.monotonic()
-                row = await connection.fetchrow(_WRITE, *values)
+                row = await connection.fetchrow(statement(shape, _numbered), *values)
         except asyncpg.PostgresError as error:
             if _is_lost(error):
                 raise _unknown() from error
@@ -112,41 +114,49 @@ class PostgresqlQuick(QuickLedger):
 
     async def close(self) -> None:
         idle, self._idle = self._idle, []
-        for connection in idle:
-            await connection.close()
+        for kept in idle:
+            await kept.lent.close()
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
         """A connection of asyncpg's; one that has met an error is thrown away."""
-        connection, driver = await self._open_connection()
+        kept = await self._open_connection()
         try:
-            yield driver
+            yield kept.driver
         except BaseException:
-            await _discard(connection)
+            await _discard(kept.lent)
             raise
-        self._idle.append(connection)
+        self._idle.append(kept)
 
-    async def _open_connection(self) -> tuple[AsyncConnection, Any]:
-        """One of the kept connections that is still open, or a new one."""
-        while self._idle:
-            connection = self._idle.pop()
-            driver = (await connection.get_raw_connection()).driver_connection
-            if driver is not None and not driver.is_closed():
-                return connection, driver
-            await _discard(connection)
-        connection = await self._connect()
-        return connection, (await connection.get_raw_connection()).driver_connection
+    async def _open_connection(self) -> _Kept:
+        """One of the kept connections, or one of the pool's, that is still open."""
+        while True:
+            kept = self._idle.pop() if self._idle else await self._connect()
+            if not kept.driver.is_closed():
+                return kept
+            await _discard(kept.lent)
 
-    async def _connect(self) -> AsyncConnection:
+    async def _connect(self) -> _Kept:
         try:
-            return await self._engine.connect()
-        except (DBAPIError, PoolTimeoutError, OSError, TimeoutError) as error:
+            lent = await self._engine.connect()
+        except (DBAPIError, PoolTimeoutError, *_LOST) as error:
             raise StoreUnavailableError from error
+        try:
+            driver: Any = (await lent.get_raw_connection()).driver_connection
+            await driver.execute(_PLAN_ONCE)
+        except (DBAPIError, asyncpg.PostgresError, *_LOST) as error:
+            await _discard(lent)
+            raise StoreUnavailableError from error
+        return _Kept(lent, driver)
 
     def _note_time(self, asked: float, answer: datetime) -> None:
         """What the database said between `asked` and now: on the average, in the middle."""
         middle = (asked + time.monotonic()) / 2
         self._ahead = answer - self._epoch - timedelta(seconds=middle)
+
+
+def _numbered(number: int) -> str:
+    return f"${number}"
 
 
 async def _discard(connection: AsyncConnection) -> None:
@@ -158,6 +168,20 @@ async def _discard(connection: AsyncConnection) -> None:
 
 def _columns(keys: Collection[tuple[str, str]]) -> tuple[list[str], list[str]]:
     return [first for first, _ in keys], [second for _, second in keys]
+
+
+def _read(rows: Sequence[Any], found: Sequence[Any]) -> QuickRead:
+    read = QuickRead({}, {}, {})
+    for row in rows:
+        *columns, version, _ = row
+        account = account_of(columns)
+        read.accounts[account.customer, account.unit] = account
+        if version is not None:
+            read.versions[account.customer] = version
+    for row in found:
+        hold = _hold(row)
+        read.holds[hold.customer, hold.id] = hold
+    return read
 
 
 def _hold(row: Any) -> Hold:

@@ -19,6 +19,10 @@ T = TypeVar("T")
 
 DRIVER: Final = "postgresql+asyncpg"
 
+MIN_POOL_FOR_QUICK: Final = 8
+"""The smallest pool that lends connections for good: the quick way keeps two of them, and four may
+wait for locked accounts."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostgresqlOptions:
@@ -53,7 +57,7 @@ class PostgresqlRunner(Runner):
 
     def __init__(self, url: URL, options: PostgresqlOptions) -> None:
         plain, from_url = split_url(url)
-        self._pgbouncer = options.pgbouncer
+        self._has_quick = not options.pgbouncer and options.pool_size >= MIN_POOL_FOR_QUICK
         self.engine: AsyncEngine = create_async_engine(
             plain,
             pool_size=options.pool_size,
@@ -79,8 +83,9 @@ class PostgresqlRunner(Runner):
             return await connection.run_sync(transact, work)
 
     def quick(self, clock: Clock | None) -> QuickLedger | None:
-        """None behind PgBouncer: between two statements, the server may be another one."""
-        return None if self._pgbouncer else PostgresqlQuick(self.engine, clock)
+        """None behind PgBouncer (between two statements, the server may be another one), and where
+        the pool is too small to do without the connections that it keeps."""
+        return PostgresqlQuick(self.engine, clock) if self._has_quick else None
 
     async def close(self) -> None:
         await self.engine.dispose()

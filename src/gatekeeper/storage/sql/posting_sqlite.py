@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from gatekeeper.errors import InvalidInputError, TransactionConflictError
-from gatekeeper.ledger import Account, Entry, Hold
+from gatekeeper.ledger import Account, Entry, Hold, Receipt
 from gatekeeper.storage.postings import Posting
 from gatekeeper.storage.sql.packing import pack_standing, packed
 from gatekeeper.storage.sql.types import is_storable
@@ -43,8 +43,16 @@ WHERE customer = ? AND id = ? AND unit = ? AND status = 'open'
 """
 
 
+_KEEP_RECEIPT: Final = """
+INSERT INTO gatekeeper_receipts AS r (customer, key, fingerprint, result, created_at)
+VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (customer, key) DO UPDATE SET result = excluded.result, created_at = excluded.created_at
+WHERE r.fingerprint = excluded.fingerprint
+"""
+
+
 def post_to_sqlite(connection: Connection, postings: Sequence[Posting]) -> None:
-    """Write the accounts, entries and holds of postings.
+    """Write the accounts, entries, holds and receipts of postings.
 
     Raises:
         TransactionConflictError: an account is not as it was read, or a hold has ended.
@@ -56,6 +64,7 @@ def post_to_sqlite(connection: Connection, postings: Sequence[Posting]) -> None:
     _write(
         connection, _SAVE_HOLD, [_changed(hold) for p in postings for hold in p.changed.values()]
     )
+    _write(connection, _KEEP_RECEIPT, [_receipt(one) for p in postings for one in p.receipts])
 
 
 def _write(connection: Connection, statement: str, rows: list[tuple[Any, ...]]) -> None:
@@ -139,6 +148,16 @@ def _made(hold: Hold) -> tuple[Any, ...]:
         _text(hold.scope),
         _text(hold.metadata),
         None if hold.formula is None else packed(hold.formula),
+    )
+
+
+def _receipt(receipt: Receipt) -> tuple[Any, ...]:
+    return (
+        receipt.customer,
+        receipt.key,
+        receipt.fingerprint,
+        receipt.result,
+        micros(receipt.created_at),
     )
 
 

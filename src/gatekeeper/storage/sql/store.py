@@ -35,6 +35,7 @@ class SqlStore(Store):
         self, runner: Runner, *, clock: Clock | None = None, auto_upgrade: bool = False
     ) -> None:
         self._runner = runner
+        self.locks_rows = runner.dialect.locks_rows
         self._clock = clock
         self._auto_upgrade = auto_upgrade
         self._attempts = Attempts()

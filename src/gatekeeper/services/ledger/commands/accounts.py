@@ -8,6 +8,7 @@ from gatekeeper.errors import DuplicateGrantError, UnknownNameError
 from gatekeeper.ledger import (
     AccountCommand,
     Change,
+    Entry,
     Grant,
     GrantCredits,
     Receipt,
@@ -24,6 +25,8 @@ from gatekeeper.services.ledger.room import Room
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.postings import AccountKey
 from gatekeeper.types import Every, check_amount, check_id
+
+_Entries = tuple[Entry, ...]
 
 
 class GrantCommand(Command[Grant]):
@@ -105,13 +108,21 @@ class GrantCommand(Command[Grant]):
 
 
 class AccountChange(Command[Change]):
-    """Carry out an engine's command on an account: a clawback, a revocation, a cap."""
+    """Carry out an engine's command on an account: a clawback, a revocation.
+
+    Repeated under its idempotency key, it returns the entries of the first time.
+
+    Raises:
+        InvalidIdError, IdempotencyConflictError, and what the engine raises; nothing changes.
+    """
 
     def __init__(
         self, key: AccountKey, command: AccountCommand, idempotency_key: str | None = None
     ) -> None:
         self.key = key
         self._command = command
+        if idempotency_key is not None:
+            check_id(idempotency_key, "idempotency key")
         self._idempotency_key = idempotency_key
 
     @property
@@ -125,12 +136,15 @@ class AccountChange(Command[Change]):
         if self._idempotency_key is not None:
             receipt = room.receipt(self.key[0], self._idempotency_key)
             if receipt is not None:
-                check_replay(receipt, wanted)
-                return Change(desk.account)
+                written = msgspec.json.decode(check_replay(receipt, wanted), type=_Entries)
+                return Change(desk.account, written)
+        if not desk.account.version:
+            desk.check_living()  # nobody has an account of somebody who is no customer
         change = desk.apply(self._command)
         if self._idempotency_key is not None:
+            answer = msgspec.json.encode(change.entries).decode()
             room.put_receipt(
-                desk, Receipt(self.key[0], self._idempotency_key, wanted, "", desk.now)
+                desk, Receipt(self.key[0], self._idempotency_key, wanted, answer, desk.now)
             )
         return change
 
@@ -140,6 +154,7 @@ class CapCommand(Command[None]):
 
     Raises:
         InvalidIdError, UnknownNameError, InvalidAmountError: nothing changes.
+        IdempotencyConflictError: the key was used for another request.
     """
 
     def __init__(
@@ -150,8 +165,12 @@ class CapCommand(Command[None]):
         *,
         scope: str = "",
         actor: str | None = None,
+        idempotency_key: str | None = None,
     ) -> None:
         self.key = key
+        if idempotency_key is not None:
+            check_id(idempotency_key, "idempotency key")
+        self._idempotency_key = idempotency_key
         self._scope = check_scope(scope)
         if every not in EVERY_ORDER:
             raise UnknownNameError("length of a window", str(every), EVERY_ORDER)
@@ -161,11 +180,23 @@ class CapCommand(Command[None]):
         self._limit = limit
         self._actor = actor
 
+    @property
+    def receipt_keys(self) -> Collection[tuple[str, str]]:
+        used = self._idempotency_key
+        return () if used is None else ((self.key[0], used),)
+
     def scopes(self, holds: Holds) -> Iterable[str]:
         return paths_of(self._scope)
 
     def decide(self, room: Room) -> None:
-        desk = room.desk(self.key)
+        desk, wanted = room.desk(self.key), self._fingerprint()
+        if self._idempotency_key is not None:
+            receipt = room.receipt(self.key[0], self._idempotency_key)
+            if receipt is not None:
+                check_replay(receipt, wanted)
+                return
+        desk.check_living()
+        room.flush(desk)  # what earlier commands of the batch have used counts, too
         since = window_at(CALENDAR, self._every, desk.now).start
         used = room.tx.ledger.used(*self.key, self._scope, since)
         desk.apply(
@@ -176,6 +207,20 @@ class CapCommand(Command[None]):
                 used=used,
                 actor=self._actor,
             )
+        )
+        if self._idempotency_key is not None:
+            room.put_receipt(
+                desk, Receipt(self.key[0], self._idempotency_key, wanted, "", desk.now)
+            )
+
+    def _fingerprint(self) -> str:
+        return fingerprint(
+            "set_cap",
+            unit=self.key[1],
+            every=self._every,
+            limit=self._limit,
+            scope=self._scope,
+            actor=self._actor,
         )
 
 

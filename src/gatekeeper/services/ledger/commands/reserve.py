@@ -34,6 +34,7 @@ class ReserveCommand(Command[Hold]):
         self._listed = self._cost.resolve(request.quantity)
         self.key = (request.customer, self._cost.unit_key)
         self._request = request
+        self._has_made = False
         self.is_quick = request.idempotency_key is None and not request.scope
 
     @property
@@ -49,9 +50,12 @@ class ReserveCommand(Command[Hold]):
         return paths_of(self._request.scope)
 
     def undo(self, result: object) -> Command[Any] | None:
-        made = isinstance(result, Hold) and result.id == self._request.hold_id
-        # else it is the hold of an earlier, equal request
-        return ReleaseCommand(self.key, self._request.hold_id) if made else None
+        request = self._request
+        if not self._has_made:
+            return None  # it is the hold of an earlier, equal request, even if it has the same id
+        if request.idempotency_key is not None and not request.once:
+            return None  # a retry may have been given the hold; if none comes, it expires
+        return ReleaseCommand(self.key, request.hold_id)
 
     def decide(self, room: Room) -> Hold:
         """As the class says.
@@ -61,6 +65,7 @@ class ReserveCommand(Command[Hold]):
             IdempotencyConflictError, AlreadySettledError: the key was used before.
             CustomerNotFoundError: the customer was deleted.
         """
+        self._has_made = False  # it may have been decided before, and not written
         request, desk = self._request, room.desk(self.key)
         if request.idempotency_key is not None:
             earlier = earlier_hold(room, desk, request, request.idempotency_key)
@@ -89,6 +94,7 @@ class ReserveCommand(Command[Hold]):
             )
         )
         hold = hold_of(change)
+        self._has_made = True
         if request.idempotency_key is not None:
             room.put_receipt(
                 desk,

@@ -1,6 +1,8 @@
 """The ledger at full strength: revisions, caps, scopes, grants that begin later; and erasure.
 
-Releases of schema 1 run on this one: every new column has a default or may be NULL.
+Every new column has a default or may be NULL, so that what still runs of schema 1 goes on; but it
+does not know grants that begin later, captures in parts or caps, and would drop them. So no release
+of schema 1 starts on this one: end those that run before the new features are used.
 
 Revision ID: gatekeeper_0002
 Revises: gatekeeper_0001
@@ -30,14 +32,13 @@ def upgrade() -> None:
     _widen_holds()
     _create_caps()
     _create_erased()
-    op.execute(sa.text("UPDATE gatekeeper_schema SET version = 2"))
+    op.execute(sa.text("UPDATE gatekeeper_schema SET version = 2, readable_from = 2"))
 
 
 def downgrade() -> None:
     """Refused: caps and the metadata of entries would be lost."""
     raise NotImplementedError(
-        "Gatekeeper's second schema can't be taken back: what was written since would be lost. "
-        "Releases of the first schema run on it as it is."
+        "Gatekeeper's second schema can't be taken back: what was written since would be lost."
     )
 
 

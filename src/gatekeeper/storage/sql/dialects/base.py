@@ -1,7 +1,7 @@
 """What has to be said differently to different databases."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from enum import Enum, auto
 from typing import Any, ClassVar
@@ -50,6 +50,7 @@ class SqlDialect(ABC):
     """One kind of database."""
 
     name: ClassVar[str]
+    locks_rows: ClassVar[bool]
 
     def __init__(self) -> None:
         self._statements: dict[object, Insert] = {}
@@ -77,11 +78,22 @@ class SqlDialect(ABC):
 
     @abstractmethod
     def post(self, connection: Connection, postings: Sequence[Posting]) -> None:
-        """Write the accounts, entries and holds of postings.
+        """Write the accounts, entries, holds and receipts of postings.
 
         Raises:
             TransactionConflictError: an account is not as it was read, or a hold has ended.
         """
+
+    @abstractmethod
+    def hurry(self, connection: Connection) -> None:
+        """Let the rest of the transaction wait for a moment only, whatever it meets."""
+
+    @abstractmethod
+    def may_make(
+        self, connection: Connection, customers: Sequence[str], *, wait: bool
+    ) -> Collection[str]:
+        """For which of these customers accounts can be made, without waiting for somebody who is
+        about to make the same ones; with `wait` all of them, after that."""
 
     @abstractmethod
     def now(self, connection: Connection) -> datetime:

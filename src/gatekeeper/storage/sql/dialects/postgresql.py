@@ -1,10 +1,11 @@
 """PostgreSQL."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
-from sqlalchemy import Connection, Table, func, select, text
+from sqlalchemy import Connection, Table, TextClause, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -13,22 +14,37 @@ from sqlalchemy.sql.dml import Insert
 from gatekeeper.errors import TransactionConflictError
 from gatekeeper.storage.postings import Posting
 from gatekeeper.storage.sql.dialects.base import Failure, SqlDialect, replaced_columns
-from gatekeeper.storage.sql.posting_postgresql import PARAMETERS, parameters, statement
+from gatekeeper.storage.sql.posting_postgresql import Shape, parameters, statement
 from gatekeeper.storage.sql.tables import schema
 
 _NOW: Final = select(func.clock_timestamp())
 
-_IDENTITY: Final = select(schema.c.database_id, func.current_database())
+# An INSERT waits for another transaction that has inserted the same key; there is no SKIP LOCKED
+# for it. So whoever makes a customer's first rows holds an advisory lock of their name
+# (https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS).
+_HURRY: Final = text("SET LOCAL lock_timeout = '100ms'")
 
-_PLACES: Final = tuple(f"p{number}" for number in range(1, PARAMETERS + 1))
-_POST: Final = text(statement(lambda number: f":p{number}"))
+_MAY_MAKE: Final = {
+    True: text(
+        "SELECT customer, pg_advisory_xact_lock(hashtextextended(customer, :ours)) "
+        "FROM unnest(CAST(:customers AS text[])) AS x(customer)"
+    ),
+    False: text(
+        "SELECT customer FROM unnest(CAST(:customers AS text[])) AS x(customer) "
+        "WHERE pg_try_advisory_xact_lock(hashtextextended(customer, :ours))"
+    ),
+}
+_OURS: Final = 7235415371402438739
+"""What tells our advisory locks from those of others: any number."""
+
+_IDENTITY: Final = select(schema.c.database_id, func.current_database())
 
 _BY_STATE: Final = {
     "40001": Failure.CONFLICT,  # serialization_failure
     "40P01": Failure.CONFLICT,  # deadlock_detected
     "55P03": Failure.BUSY,  # lock_not_available: lock_timeout
     "57014": Failure.BUSY,  # query_canceled: statement_timeout
-    "22012": Failure.CONFLICT,  # division_by_zero: a hold ended after it was read
+    "22012": Failure.CONFLICT,  # division_by_zero: a hold or receipt changed after it was read
     "23505": Failure.DUPLICATE,  # unique_violation
     "23514": Failure.CHECK,  # check_violation
     "42P01": Failure.SCHEMA,  # undefined_table
@@ -50,12 +66,23 @@ class PostgresqlDialect(SqlDialect):
     """PostgreSQL, through asyncpg, or through a synchronous driver of the host's."""
 
     name: ClassVar[str] = "postgresql"
+    locks_rows: ClassVar[bool] = True
 
     def post(self, connection: Connection, postings: Sequence[Posting]) -> None:
-        values = parameters(postings, None, None)
-        row = connection.execute(_POST, dict(zip(_PLACES, values, strict=True))).one()
+        shape, values = parameters(postings, None, None)
+        named = {f"p{number}": value for number, value in enumerate(values, start=1)}
+        row = connection.execute(_post(shape), named).one()
         if len(row[0] or ()) != len(postings):
             raise TransactionConflictError("An account changed after it was read.")
+
+    def hurry(self, connection: Connection) -> None:
+        connection.execute(_HURRY)
+
+    def may_make(
+        self, connection: Connection, customers: Sequence[str], *, wait: bool
+    ) -> Collection[str]:
+        rows = connection.execute(_MAY_MAKE[wait], {"customers": list(customers), "ours": _OURS})
+        return {row.customer for row in rows}
 
     def now(self, connection: Connection) -> datetime:
         """`clock_timestamp()`: the moment itself, not the start of the transaction."""
@@ -91,6 +118,15 @@ class PostgresqlDialect(SqlDialect):
             index_elements=list(table.primary_key.columns),
             set_={name: statement.excluded[name] for name in replaced_columns(table, keep)},
         )
+
+
+@functools.cache
+def _post(shape: Shape) -> TextClause:
+    return text(statement(shape, _named))
+
+
+def _named(number: int) -> str:
+    return f":p{number}"
 
 
 def _sqlstate(error: DBAPIError) -> str | None:

@@ -1,7 +1,7 @@
 """SQLite."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -47,9 +47,19 @@ class SqliteDialect(SqlDialect):
     """SQLite, through the standard library's driver, or through the host's aiosqlite."""
 
     name: ClassVar[str] = "sqlite"
+    locks_rows: ClassVar[bool] = False
 
     def post(self, connection: Connection, postings: Sequence[Posting]) -> None:
         post_to_sqlite(connection, postings)
+
+    def hurry(self, connection: Connection) -> None:
+        """Nothing: a transaction that may write waits for nobody any more."""
+
+    def may_make(
+        self, connection: Connection, customers: Sequence[str], *, wait: bool
+    ) -> Collection[str]:
+        """All: a transaction that may write has the whole file."""
+        return customers
 
     def now(self, connection: Connection) -> datetime:
         """The process's clock: the database is a file of the same machine."""
