@@ -115,13 +115,14 @@ async def test_an_account_is_in_one_batch_at_a_time() -> None:
     assert queues.ways.batches[2].names == ["two"]
     for batch in queues.ways.batches[1:]:
         batch.end()
-    assert await asyncio.gather(one, two, other) == ["one", "two", "other"]
+    assert [await one, await two, await other] == ["one", "two", "other"]
 
 
 async def test_where_batches_build_on_one_another_it_is_in_as_many_as_there_are_lanes() -> None:
     queues = Queues(lanes=2, depth=2)
+    sent = []
     for n in range(3):
-        queues.send("org", str(n))
+        sent.append(queues.send("org", str(n)))
         await settle_down()
     assert [batch.names for batch in queues.ways.batches] == [["0"], ["1"]]
     queues.ways.batches[1].end()

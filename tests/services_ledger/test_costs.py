@@ -14,7 +14,7 @@ from tests.services_ledger.watched import WatchedStore
 
 pytestmark = pytest.mark.anyio
 
-LARGE = {"model": "large", "input": 2_000, "output": 1_000}
+LARGE: dict[str, int | str] = {"model": "large", "input": 2_000, "output": 1_000}
 """1 + 2 x 3 + 15 = 22 credits."""
 
 

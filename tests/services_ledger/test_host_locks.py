@@ -75,7 +75,7 @@ async def test_neighbours_in_the_same_batch_go_on_and_the_waiting_one_sees_the_h
     assert not any(task.done() for task in wanting)
     await gate.grant(CUSTOMER, "credits", 1, reason="the host's", session=session)
     await session.commit()
-    outcomes = await asyncio.gather(*wanting, return_exceptions=True)
+    outcomes: list[Any] = await asyncio.gather(*wanting, return_exceptions=True)
     [refused] = [one for one in outcomes if isinstance(one, CreditsRequiredError)]
     [made] = [one for one in outcomes if one is not refused]
     assert (made.amount, refused.params["available"]) == (2, 0)

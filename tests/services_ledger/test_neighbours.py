@@ -51,7 +51,7 @@ async def together(gate: Gatekeeper, *bad: Any) -> list[Any]:
     """Reserve for everybody, with `bad` in between; returns what came of the bad ones."""
     before = {name: await held(gate, customer=name) for name in NAMES}
     good = [gate.reserve(name, "credits", 1) for name in NAMES]
-    outcomes = await asyncio.gather(*good[:3], *bad, *good[3:], return_exceptions=True)
+    outcomes: list[Any] = await asyncio.gather(*good[:3], *bad, *good[3:], return_exceptions=True)
     for name in NAMES:
         assert await held(gate, customer=name) == before[name] + 1
     neighbours = [*outcomes[:3], *outcomes[-3:]]
@@ -184,7 +184,8 @@ async def test_a_damaged_account_is_refused_alone(
         column = damage.split(" = ", maxsplit=1)[0]
         await run_sql(
             gate_url,
-            f"UPDATE gatekeeper_accounts SET {column} = (SELECT {column} FROM kept {where}) {where}",
+            f"UPDATE gatekeeper_accounts SET {column} = (SELECT {column} FROM kept {where}) "
+            f"{where}",
             "DROP TABLE kept",
         )
 

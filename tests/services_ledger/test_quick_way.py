@@ -268,7 +268,7 @@ async def two_batches(gate: Gatekeeper, store: WatchedStore, *amounts: int) -> l
     await settle_down()
     assert len(gate.credits._batcher._running) == 2
     store.quick_writes.turnstile.open()
-    return await asyncio.gather(first, second)
+    return [await first, await second]
 
 
 async def _made(gate: Gatekeeper, amount: int) -> Any:

@@ -1,4 +1,4 @@
-"""Thresholds that are crossed are told by the outbox, once, in the transaction that crosses them."""
+"""Thresholds that are crossed are told by the outbox, once, in the transaction that does it."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta

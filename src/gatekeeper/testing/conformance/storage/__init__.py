@@ -21,6 +21,7 @@ from gatekeeper.testing.conformance.storage.holds import HoldConformance
 from gatekeeper.testing.conformance.storage.inbox import InboxConformance
 from gatekeeper.testing.conformance.storage.ledger import LedgerConformance
 from gatekeeper.testing.conformance.storage.outbox import OutboxConformance
+from gatekeeper.testing.conformance.storage.postings import PostingConformance
 from gatekeeper.testing.conformance.storage.purchases import PurchaseConformance
 from gatekeeper.testing.conformance.storage.subscriptions import SubscriptionConformance
 from gatekeeper.testing.conformance.storage.tickets import TicketConformance
@@ -35,6 +36,7 @@ __all__ = [
     "InboxConformance",
     "LedgerConformance",
     "OutboxConformance",
+    "PostingConformance",
     "PurchaseConformance",
     "StoreConformance",
     "SubscriptionConformance",
@@ -52,6 +54,7 @@ class StoreConformance(
     InboxConformance,
     LedgerConformance,
     OutboxConformance,
+    PostingConformance,
     PurchaseConformance,
     SubscriptionConformance,
     TicketConformance,

@@ -106,6 +106,21 @@ class CustomerConformance:
         stored = await store.read(lambda tx: tx.customers.get("ada"))
         assert stored == samples.customer(name="12")
 
+    async def test_versions_are_those_of_customers_who_are_there(self, store: Store) -> None:
+        def work(tx: Transaction) -> None:
+            for name in ("ada", "bob", "eve"):
+                tx.customers.insert(samples.customer(name))
+            tx.customers.insert(samples.customer("gone", version=5, deleted_at=NOW))
+            tx.customers.touch("bob")
+
+        await store.write(work)
+
+        async def versions(names: list[str]) -> dict[str, int]:
+            return await store.read(lambda tx: tx.customers.versions(names))
+
+        assert await versions(["ada", "bob", "gone", "nobody"]) == {"ada": 0, "bob": 1}
+        assert await versions([]) == {}
+
     async def test_touching_an_unknown_customer_is_an_error(self, store: Store) -> None:
         with pytest.raises(CustomerNotFoundError):
             await store.write(lambda tx: tx.customers.touch("nobody"))

@@ -90,6 +90,23 @@ class HistoryConformance:
         await store.write(lambda tx: tx.ledger.put_receipt(later))
         assert await store.read(lambda tx: tx.ledger.receipt("ada", "key")) == later
 
+    async def test_receipts_are_found_by_their_customers_and_keys(self, store: Store) -> None:
+        receipts = {
+            (customer, key): _receipt(customer=customer, key=key, result=f"{customer} {key}")
+            for customer in ("ada", "bob")
+            for key in ("one", "two", "three")
+        }
+        for receipt in receipts.values():
+            await _put(store, receipt)
+        wanted = [("ada", "one"), ("bob", "three"), ("ada", "four"), ("eve", "one")]
+
+        async def found(keys: list[tuple[str, str]]) -> dict[tuple[str, str], Receipt]:
+            return await store.read(lambda tx: tx.ledger.receipts(keys))
+
+        assert await found(wanted) == {key: receipts[key] for key in wanted[:2]}
+        assert await found(list(receipts)) == receipts
+        assert await found([]) == {}
+
     async def test_racing_receipts_of_one_key_leave_one(self, store: Store) -> None:
         receipts = [_receipt(result=str(number)) for number in range(8)]
         await asyncio.gather(*(_put(store, one) for one in receipts))

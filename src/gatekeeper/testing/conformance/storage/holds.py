@@ -1,13 +1,24 @@
 """Holds: found, listed, expired, and kept after their end."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import pytest
 
 from gatekeeper.errors import ConflictError, InvalidInputError, TransactionConflictError
-from gatekeeper.ledger import Capture, Change, Extend, HoldCommand, HoldStatus, settle
+from gatekeeper.ledger import (
+    Capture,
+    Change,
+    Extend,
+    Hold,
+    HoldCommand,
+    HoldStatus,
+    Release,
+    Reserve,
+    apply,
+    settle,
+)
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.testing.conformance.storage import samples
 from gatekeeper.testing.conformance.storage.samples import HOUR, NOW, SECOND
@@ -31,6 +42,26 @@ class HoldConformance:
             await store.read(lambda tx: tx.ledger.find_hold("hold_1"))
         found = await store.read(lambda tx: tx.ledger.find_hold("hold_1", customer="bob"))
         assert found == other.hold
+
+    async def test_holds_are_found_by_their_customers_and_ids(self, store: Store) -> None:
+        made: dict[tuple[str, str], Hold | None] = {}
+        for customer in ("ada", "bob"):
+            await store.write(partial(samples.fund, amount=10, customer_id=customer))
+            for name in ("one", "two", "three"):
+                change = await store.write(
+                    partial(samples.hold, hold_id=name, amount=1, customer_id=customer)
+                )
+                made[customer, name] = change.hold
+        ended = await store.write(_settled("two", Capture(1)))
+        made["ada", "two"] = ended.hold
+        wanted = [("ada", "two"), ("bob", "three"), ("ada", "four"), ("eve", "one")]
+
+        async def found(keys: list[tuple[str, str]]) -> dict[tuple[str, str], Hold]:
+            return await store.read(lambda tx: tx.ledger.find_holds(keys))
+
+        assert await found(wanted) == {key: made[key] for key in wanted[:2]}
+        assert await found(list(made)) == made
+        assert await found([]) == {}
 
     async def test_a_settled_hold_is_kept_and_no_longer_open(self, store: Store) -> None:
         await store.write(lambda tx: samples.fund(tx, 100))
@@ -125,6 +156,86 @@ class HoldConformance:
         assert await expired(9, 10, customer="ada") == ["first", "third", "later"]
         assert await expired(9, 10, customer="ada", unit="credits") == ["third", "later"]
         assert await expired(9, 10, customer="nobody") == []
+
+    async def test_the_next_end_is_that_of_an_open_hold_of_the_account(self, store: Store) -> None:
+        for customer, unit in (("ada", "credits"), ("ada", "masters"), ("bob", "credits")):
+            await store.write(partial(samples.fund, amount=10, customer_id=customer, unit=unit))
+        for hold_id, customer, unit, hours in (
+            ("second", "ada", "credits", 2),
+            ("first", "ada", "credits", 1),
+            ("last", "ada", "credits", 4),
+            ("other", "ada", "masters", 3),
+            ("bob's", "bob", "credits", 3),
+        ):
+            await store.write(
+                partial(
+                    samples.hold,
+                    hold_id=hold_id,
+                    amount=1,
+                    customer_id=customer,
+                    unit=unit,
+                    ttl=hours * HOUR,
+                )
+            )
+        await store.write(_settled("second", Release()))
+
+        async def next_end(hours: int, customer: str = "ada") -> datetime | None:
+            after = NOW + hours * HOUR
+            return await store.read(
+                lambda tx: tx.ledger.next_hold_expiry(customer, "credits", after=after)
+            )
+
+        assert await next_end(0) == NOW + HOUR
+        assert await next_end(1) == NOW + 4 * HOUR  # one that ends at this very instant is over
+        assert await next_end(4) is None
+        assert await next_end(0, "nobody") is None
+
+    async def test_what_was_used_is_what_was_captured_or_is_held(self, store: Store) -> None:
+        """By scope: "design" is what is used in "design" and below it, and not in "designers"."""
+        for customer, unit in (("ada", "credits"), ("ada", "masters"), ("bob", "credits")):
+            await store.write(partial(samples.fund, amount=1_000, customer_id=customer, unit=unit))
+
+        def hold(
+            tx: Transaction,
+            name: str,
+            amount: int,
+            scope: str,
+            unit: str = "credits",
+            hours: int = 0,
+        ) -> None:
+            account = tx.ledger.account("ada", unit, lock=True)
+            command = Reserve(name, amount, NOW + 9 * HOUR, scope=scope)
+            tx.ledger.save(account, apply(account, command, NOW + hours * HOUR))
+
+        for name, amount, scope in (
+            ("open", 1, "design"),
+            ("captured", 2, "design/ann"),
+            ("in part", 4, "design/ann"),
+            ("released", 8, "design"),
+            ("beside", 16, "designers"),
+            ("without", 32, ""),
+            ("like", 64, "d_sign"),
+        ):
+            await store.write(partial(hold, name=name, amount=amount, scope=scope))
+        await store.write(partial(hold, name="m", amount=128, scope="design", unit="masters"))
+        await store.write(lambda tx: samples.hold(tx, "b", 256, "bob"))
+        await store.write(_settled("captured", Capture(1)))
+        await store.write(_settled("in part", Capture(3, final=False)))
+        await store.write(_settled("released", Release()))
+        await store.write(partial(hold, name="later", amount=512, scope="design", hours=1))
+
+        async def used(scope: str, hours: int = 0) -> int:
+            since = NOW + hours * HOUR
+            return await store.read(lambda tx: tx.ledger.used("ada", "credits", scope, since))
+
+        assert await used("design") == 1 + 1 + 4 + 512
+        assert await used("design/ann") == 1 + 4
+        assert await used("designers") == 16
+        assert await used("d_sign") == 64
+        assert await used("sales") == 0
+        assert await used("") == 1 + 1 + 4 + 16 + 32 + 64 + 512
+        assert await used("design", 1) == 512
+        assert await used("design", 2) == 0
 
 
 def _settled(hold_id: str, command: HoldCommand) -> Callable[[Transaction], Change]:
