@@ -15,7 +15,17 @@ import pytest
 from sqlalchemy import make_url, text
 
 from gatekeeper.errors import GatekeeperError, TransactionConflictError
-from gatekeeper.ledger import Capture, Expire, Extend, Hold, Release, Reserve, apply, settle
+from gatekeeper.ledger import (
+    Capture,
+    Expire,
+    Extend,
+    Hold,
+    Receipt,
+    Release,
+    Reserve,
+    apply,
+    settle,
+)
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.postings import Posting, posting_of
 from gatekeeper.storage.quick import NotWrittenError, QuickLedger
@@ -97,6 +107,21 @@ async def test_an_account_that_moved_on_in_any_way_is_not_written(
     with pytest.raises(TransactionConflictError):
         await store.write(lambda tx: tx.ledger.post([posting]))
     assert await account_and_hold(store) == before
+
+
+async def test_a_key_that_another_request_has_used_meanwhile_is_not_used_again(
+    store: SqlStore,
+) -> None:
+    """As for another unit of the customer, whose account's lock keeps nobody from this one."""
+    await store.write(prepare)
+    posting = await store.read(reserved)
+    posting.receipts.append(Receipt("ada", "key", "this request", "hold_2", NOW))
+    earlier = Receipt("ada", "key", "another request", "hold_1", NOW)
+    await store.write(lambda tx: tx.ledger.put_receipt(earlier))
+    with pytest.raises(TransactionConflictError):
+        await store.write(lambda tx: tx.ledger.post([posting]))
+    assert await account_and_hold(store) == (2, 2, False)
+    assert await store.read(lambda tx: tx.ledger.receipt("ada", "key")) == earlier
 
 
 async def test_a_transaction_is_not_committed_in_which_one_account_of_several_has_moved_on(
