@@ -32,7 +32,7 @@ def _profile(examples: int, steps: int) -> settings:
 
 
 IN_MEMORY = _profile(2_000, 50) if IS_LONG else _profile(100, 30)
-IN_SQL = _profile(200, 40) if IS_LONG else _profile(20, 20)
+IN_SQL = _profile(500, 40) if IS_LONG else _profile(20, 20)
 
 
 def test_the_engine_agrees_with_the_naive_ledger() -> None:
