@@ -114,11 +114,11 @@ def test_the_end_of_a_window_counts_and_so_does_that_of_what_mints() -> None:
     assert next_turn(other.account, START + DAY) == START + 2 * DAY
 
 
-def test_what_only_holds_have_left_of_a_grant_changes_nothing() -> None:
+def test_a_grant_that_is_wholly_held_still_has_its_end() -> None:
     book = Book()
     book.grant(5, expires_at=START + DAY)
     book.reserve(5)
-    assert next_turn(book.account, START) is None
+    assert next_turn(book.account, START) == START + DAY
 
 
 @pytest.mark.parametrize(

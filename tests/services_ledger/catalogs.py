@@ -7,7 +7,7 @@ from gatekeeper.catalog import Choice, Term
 from gatekeeper.storage.port import Store
 from gatekeeper.types import Clock
 
-credits, exports = Unit("credits", low=2), Unit("exports")
+credits, exports = Unit("credits", low=2, expiry_notice_hours=72), Unit("exports")
 
 
 def rated_catalog(*, large: int = 15) -> Catalog:

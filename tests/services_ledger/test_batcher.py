@@ -385,6 +385,18 @@ async def test_what_does_not_end_is_given_up_and_told(monkeypatch: pytest.Monkey
         assert await queues.batcher.run(Note("org", "again")) == "again"
 
 
+async def test_a_batch_that_was_to_begin_is_given_up_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batcher_module, "DRAIN_SECONDS", 0.0)
+    queues = Queues()
+    async with queues.batcher:
+        task = queues.send("org", "about to begin")
+        await asyncio.sleep(0)
+        queues.batcher._start()  # its task has not had its first turn
+    with pytest.raises(StoreUnavailableError):
+        await task
+    assert not queues.ways.batches
+
+
 async def test_after_closing_nothing_is_undone_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
     queues = Queues()
     async with queues.batcher:

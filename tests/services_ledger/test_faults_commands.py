@@ -17,11 +17,13 @@ from gatekeeper.errors import (
     CreditsRequiredError,
     CustomerNotFoundError,
     IdempotencyConflictError,
+    OverloadedError,
 )
 from gatekeeper.ledger import Entry, HoldStatus
 from gatekeeper.services.accounts import ReserveRequest
 from gatekeeper.services.credit_options import reserve_request
 from gatekeeper.services.ledger import overdue
+from gatekeeper.services.ledger.batcher import BatchLimits
 from gatekeeper.services.usage import METER_TOPIC, MeterUse
 from gatekeeper.storage.memory import MemoryStore
 from gatekeeper.storage.port import Transaction
@@ -294,6 +296,25 @@ async def test_a_reserve_that_nobody_waits_for_any_more_leaves_no_hold(gate: Gat
 
 def reserve_of(amount: int) -> ReserveRequest:
     return reserve_request(CUSTOMER, "credits", amount)
+
+
+@pytest.mark.parametrize(
+    ("limits", "customers"),
+    [
+        (BatchLimits(max_waiting=3), ("a", "b", "c", "d")),
+        (BatchLimits(max_waiting_for_account=3), ("a", "a", "a", "a", "b")),
+    ],
+)
+async def test_what_a_full_queue_has_no_room_for_is_refused_at_once(
+    gate: Gatekeeper, limits: BatchLimits, customers: tuple[str, ...]
+) -> None:
+    gate.credits._batcher._limits = limits
+    outcomes = await asyncio.gather(
+        *(gate.reserve(customer, "credits", 1) for customer in customers), return_exceptions=True
+    )
+    assert [isinstance(one, OverloadedError) for one in outcomes] == [
+        n == 3 for n in range(len(customers))
+    ]
 
 
 # -- told -----------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The quick way without a database: a quick ledger over the store in memory, and a second gate on
 that store as another process. What `tests/faults` breaks in the quick way is shown here."""
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
@@ -9,14 +10,24 @@ from functools import partial
 import pytest
 
 from gatekeeper import Catalog, Gatekeeper, Plan, Settings, Unit
-from gatekeeper.errors import CustomerNotFoundError, HoldEndedError, StoreUnavailableError
+from gatekeeper.errors import (
+    CustomerNotFoundError,
+    GatekeeperError,
+    HoldEndedError,
+    StoreUnavailableError,
+)
 from gatekeeper.ledger import HoldStatus
+from gatekeeper.services.credit_options import reserve_request
+from gatekeeper.services.ledger.commands import ReserveCommand
+from gatekeeper.services.ledger.mirror import Mirror
+from gatekeeper.services.ledger.quick_way import LEFT, QuickWay
 from gatekeeper.storage.memory import MemoryStore
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.postings import AccountKey, Posting
 from gatekeeper.storage.quick import QuickLedger, QuickRead
 from gatekeeper.testing.clock import ManualClock
 from tests.gates import CUSTOMER, available, held
+from tests.services_ledger.scripted import settle_down
 
 pytestmark = pytest.mark.anyio
 
@@ -28,6 +39,7 @@ class MemoryQuick(QuickLedger):
         writes: how many there were.
         is_locked: somebody has locked every account.
         loses_answers: what is written is written, and nobody hears of it.
+        reads_wait, writes_wait: for what the next ones wait, the first of them first.
     """
 
     def __init__(self, store: "QuickStore", clock: ManualClock) -> None:
@@ -35,6 +47,8 @@ class MemoryQuick(QuickLedger):
         self._clock = clock
         self.writes = 0
         self.is_locked = self.loses_answers = False
+        self.reads_wait: list[asyncio.Event] = []
+        self.writes_wait: list[asyncio.Event] = []
 
     def now(self) -> datetime:
         return self._clock()
@@ -48,10 +62,14 @@ class MemoryQuick(QuickLedger):
             versions = tx.customers.versions({customer for customer, _ in found})
             return QuickRead(found, versions, tx.ledger.find_holds(hold_keys))
 
+        if self.reads_wait:
+            await self.reads_wait.pop(0).wait()
         return await self._store.read(work)
 
     async def write(self, postings: Sequence[Posting], now: datetime) -> set[AccountKey]:
         self.writes += 1
+        if self.writes_wait:
+            await self.writes_wait.pop(0).wait()
         if self.is_locked:
             return set()
         written: set[AccountKey] = set()
@@ -129,6 +147,32 @@ async def test_what_is_spent_elsewhere_is_not_spent_again(
     async with other.reserve(CUSTOMER, "credits", 3):
         assert (await one.reserve(CUSTOMER, "credits", 1)).amount == 1
     assert (await available(one), await held(one)) == (0, 1)
+
+
+async def test_nobody_is_refused_by_what_is_only_under_way(
+    gates: tuple[Gatekeeper, Gatekeeper], store: QuickStore
+) -> None:
+    """While one reads, the other begins to write what would leave too little, and then is not
+    written."""
+    rules = gates[0].credits._rules
+    way = QuickWay(store.ledger, rules, Mirror())
+    read, written = asyncio.Event(), asyncio.Event()
+    store.ledger.reads_wait.append(read)
+    store.ledger.writes_wait.append(written)
+    requests = [reserve_request(CUSTOMER, "credits", amount) for amount in (3, 4)]
+    first, second = (
+        asyncio.create_task(way.carry_out([ReserveCommand(rules, request)])) for request in requests
+    )
+    await settle_down()
+    assert not store.ledger.writes_wait, "the second one is not under way"
+    read.set()
+    await settle_down()  # the first one decides, or sees that it can't
+    store.ledger.is_locked = True
+    written.set()
+    assert await second == [LEFT]
+    store.ledger.is_locked = False
+    [outcome] = await first
+    assert not isinstance(outcome, GatekeeperError)
 
 
 async def test_a_customer_who_is_deleted_elsewhere_holds_no_more(

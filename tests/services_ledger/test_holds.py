@@ -1,6 +1,7 @@
 """Holds through the gate: captures in part, overruns, metadata, ids of several customers."""
 
 import asyncio
+from datetime import timedelta
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ from gatekeeper.errors import (
     CreditsRequiredError,
     HoldEndedError,
     HoldNotFoundError,
+    InvalidAmountError,
     InvalidInputError,
     OverrunError,
 )
@@ -66,6 +68,12 @@ async def test_an_overrun_is_taken_from_the_account_if_so_declared(gate: Gatekee
     capped = await gate.reserve("org_43", "credits", 2)
     assert (await gate.capture(capped.id, 9, overrun="cap")).overrun == 7
     assert await available(gate, customer="org_43") == 3
+
+
+async def test_a_hold_lives_longer_than_no_time_and_not_for_ever(gate: Gatekeeper) -> None:
+    for ttl in (timedelta(0), timedelta(days=367), "soon"):
+        with pytest.raises(InvalidAmountError):
+            await gate.reserve(CUSTOMER, "credits", 1, ttl=ttl)  # type: ignore[arg-type] # on purpose
 
 
 async def test_open_holds_are_listed_the_oldest_first(gate: Gatekeeper, clock: ManualClock) -> None:

@@ -216,6 +216,42 @@ async def test_a_customer_who_was_deleted_elsewhere_can_hold_no_more(
     assert (await gate.capture(hold.id)).status is HoldStatus.CAPTURED
 
 
+async def test_what_changes_nothing_is_not_answered_by_what_is_in_mind(
+    gate: Gatekeeper, other: Gatekeeper
+) -> None:
+    """Nothing would be written, so that the database would check nothing."""
+    hold = await gate.reserve(CUSTOMER, "credits", 1)
+    await other.release(hold.id)
+    with pytest.raises(HoldEndedError):
+        await gate.capture(hold.id, 0, final=False)
+    with pytest.raises(HoldEndedError):
+        await gate.extend(hold.id, timedelta(seconds=1))
+
+
+async def test_an_account_that_is_read_behind_its_customer_is_brought_up_to_date(
+    gate: Gatekeeper, other: Gatekeeper, store: WatchedStore
+) -> None:
+    mirror(gate).forget((CUSTOMER, "credits"))
+    await other.customers.override_plan(CUSTOMER, "pro")
+    await gate.reserve(CUSTOMER, "credits", 1)
+    assert (store.quick_writes.calls, store.writes.calls) == (0, 1)
+    await gate.reserve(CUSTOMER, "credits", 1)
+    assert (store.quick_writes.calls, store.writes.calls) == (1, 1)
+
+
+async def test_a_grant_that_has_expired_is_not_spent(
+    postgres_gate_url: str, clock: ManualClock
+) -> None:
+    async with new_gate(postgres_gate_url, clock=clock).connected() as gate:
+        expires_at = clock() + timedelta(hours=1)
+        await gate.grant(CUSTOMER, "exports", 10, reason="test", expires_at=expires_at)
+        await gate.reserve(CUSTOMER, "exports", 1)
+        clock.set(expires_at)
+        with pytest.raises(CreditsRequiredError):
+            await gate.reserve(CUSTOMER, "exports", 1)
+    await assert_no_breach(postgres_gate_url)
+
+
 # -- (e): the clock -------------------------------------------------------------------------------
 
 
@@ -374,16 +410,16 @@ async def test_a_refusal_is_not_decided_by_what_is_only_under_way(
     await store.quick_reads.turnstile.arrived.wait()
     store.quick_writes.turnstile.shut()
     store.quick_writes.refusals = [refused()]
-    store.writes.refusals = [StoreUnavailableError("away")]
     taking = asyncio.create_task(_made(gate, 100))
     await store.quick_writes.turnstile.arrived.wait()
     store.quick_reads.turnstile.open()
-    await settle_down()
-    store.quick_writes.turnstile.open()
-    refusal, taken = await asyncio.gather(asking, taking)
-    assert isinstance(taken, StoreUnavailableError)
+    refusal = await asking
     assert isinstance(refusal, CreditsRequiredError)
     assert refusal.params["available"] == 100
+    store.writes.refusals = [StoreUnavailableError("away")]
+    store.quick_writes.turnstile.open()
+    assert isinstance(await taking, StoreUnavailableError)
+    assert await held(gate) == 0
 
 
 # -- (g): lost answers ----------------------------------------------------------------------------
@@ -520,12 +556,15 @@ async def test_an_account_that_others_write_too_is_left_to_the_locking_way_for_a
     gate: Gatekeeper, other: Gatekeeper, store: WatchedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quick_way, "CONTENDED_SECONDS", 3_600.0)
+    monkeypatch.setattr(quick_way, "MAX_CONTENDED", 0)  # more than one: those that are over go
+    gate.credits._batcher._ways._quick_way()._contended = {("long ago", "credits"): 0.0}  # type: ignore[union-attr] # there is one
     await other.reserve(CUSTOMER, "credits", 1)
     await gate.reserve(CUSTOMER, "credits", 1)
     assert (store.quick_writes.calls, store.writes.calls) == (1, 1)
     await gate.reserve(CUSTOMER, "credits", 1)
     assert (store.quick_writes.calls, store.writes.calls) == (1, 2)
     ways = gate.credits._batcher._ways
+    assert list(ways._quick_way()._contended) == [(CUSTOMER, "credits")]  # type: ignore[union-attr] # as above
     assert (ways.depth((CUSTOMER, "credits")), ways.depth(("org_43", "credits"))) == (1, 2)
 
 

@@ -9,8 +9,14 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gatekeeper import Gatekeeper
-from gatekeeper.errors import CreditsRequiredError
+from gatekeeper.errors import (
+    CreditsRequiredError,
+    LedgerInvariantError,
+    StoreUnavailableError,
+)
 from gatekeeper.ledger import Signal
+from gatekeeper.services.ledger.commands import NoticeCommand
+from gatekeeper.services.ledger.room import Room
 from gatekeeper.storage.port import Transaction
 from gatekeeper.testing.clock import ManualClock
 from tests.gates import CUSTOMER, available
@@ -100,6 +106,56 @@ async def test_a_cap_that_is_used_up_is_told_once_in_its_window(
     clock.advance(days=1)
     await spend(gate, 10)
     assert [signal.scope for _, signal in await told(gate)] == [""]
+
+
+async def test_a_grant_that_is_about_to_expire_is_told_of_once(
+    gate: Gatekeeper, clock: ManualClock
+) -> None:
+    expires_at = clock() + timedelta(days=10)
+    grant = await gate.grant(CUSTOMER, "credits", 7, reason="test", expires_at=expires_at)
+    other = await gate.grant("org_43", "credits", 8, reason="test", expires_at=expires_at)
+    assert await gate.credits.send_notices() == 0
+    clock.set(expires_at - timedelta(hours=72))
+    assert await gate.credits.send_notices() == 2
+    assert await gate.credits.send_notices() == 0
+    signals = {topic: signal for topic, signal in await told(gate) if signal.customer == CUSTOMER}
+    assert signals.keys() == {"grant.expiring"}
+    signal = signals["grant.expiring"]
+    assert (signal.grant_id, signal.expires_at, signal.left) == (grant.id, expires_at, 12)
+    assert signal.grant_id != other.id
+
+
+async def test_an_account_of_which_nothing_can_be_told_keeps_no_other_waiting(
+    gate: Gatekeeper,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    expires_at = clock() + timedelta(hours=1)
+    for customer in ("org_1", "org_2"):
+        await gate.grant(customer, "credits", 7, reason="test", expires_at=expires_at)
+    decide = NoticeCommand.decide
+
+    def damaged(command: NoticeCommand, room: Room) -> int:
+        if command.key[0] == "org_1":
+            raise LedgerInvariantError("it contradicts itself")
+        return decide(command, room)
+
+    monkeypatch.setattr(NoticeCommand, "decide", damaged)
+    assert await gate.credits.send_notices() == 1
+    assert "notices of org_1 in credits were not sent" in caplog.text
+    assert [signal.customer for _, signal in await told(gate)] == ["org_2"]
+
+
+async def test_without_a_database_no_notices_are_sent(
+    gate: Gatekeeper, clock: ManualClock, store: WatchedStore
+) -> None:
+    expires_at = clock() + timedelta(hours=1)
+    await gate.grant(CUSTOMER, "credits", 7, reason="test", expires_at=expires_at)
+    store.writes.refusals = [StoreUnavailableError("away")]
+    with pytest.raises(StoreUnavailableError):
+        await gate.credits.send_notices()
+    assert await gate.credits.send_notices() == 1
 
 
 @pytest.mark.parametrize("loss", ["before", "after"])

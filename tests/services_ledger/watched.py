@@ -103,6 +103,7 @@ class WatchedStore(Store):
 
     def __init__(self, store: Store) -> None:
         self.inner = store
+        self.locks_rows = store.locks_rows
         self.writes = Fate()
         self.quick_reads = Fate()
         self.quick_writes = Fate()

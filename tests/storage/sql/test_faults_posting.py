@@ -274,6 +274,18 @@ async def test_a_batch_leaves_out_what_somebody_has_locked_and_does_not_wait(
         await first.rollback()
 
 
+async def test_a_batch_leaves_out_what_somebody_is_about_to_make_and_does_not_wait(
+    postgres: SqlStore, migrated_postgres_url: str
+) -> None:
+    keys = {KEY, ("bob", "credits")}
+    async with two_transactions(migrated_postgres_url) as (first, _, _):
+        await first.do(lambda tx: tx.ledger.account(*KEY, lock=True))
+        async with asyncio.timeout(WAIT_SECONDS):
+            found = await postgres.write(lambda tx: tx.ledger.lock(keys, wait=False))
+        assert set(found) == {("bob", "credits")}
+        await first.rollback()
+
+
 # -- holds by their time --------------------------------------------------------------------------
 
 

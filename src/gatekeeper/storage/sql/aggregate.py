@@ -54,4 +54,4 @@ def padded(keys: Sequence[K]) -> Sequence[K]:
     """Keys for an IN list, repeated up to a power of two: a list of each length would be a
     statement of its own to prepare."""
     wanted = 1 << (len(keys) - 1).bit_length()
-    return [*keys, *(keys[-1:] * (wanted - len(keys)))]
+    return [*keys, *(list(keys[-1:]) * (wanted - len(keys)))]
