@@ -58,6 +58,10 @@ test-long: $(READY) ## Run all tests, those of minutes too, with many more examp
 	$(PY) -m pytest $(XDIST) -m "not stripe_live" --hypothesis-profile=long --timeout=3600 \
 		-o faulthandler_timeout=4000 $(ARGS)
 
+.PHONY: faults
+faults: $(READY) ## Seed each fault of tests/faults and see that the tests catch it; ARGS=name for one
+	@$(PY) -m tests.faults $(ARGS)
+
 .PHONY: test-stripe
 test-stripe: $(READY) ## Run the story against Stripe itself, with a test key in STRIPE_SECRET_KEY
 	@case "$${STRIPE_SECRET_KEY:-}" in \

@@ -5,8 +5,9 @@ from typing import Final
 from tests.faults.fault import Fault
 
 BATCHER: Final = "tests/services_ledger/test_batcher.py::"
+COMMANDS: Final = "tests/services_ledger/test_faults_commands.py::"
 NEIGHBOURS: Final = "tests/services_ledger/test_neighbours.py::"
-QUICK: Final = "tests/services_ledger/test_quick_way.py::"
+QUICK: Final = "tests/services_ledger/test_faults_quick.py::"
 
 BATCH_FAULTS: Final = (
     Fault(
@@ -26,7 +27,7 @@ BATCH_FAULTS: Final = (
         file="services/ledger/batcher.py",
         source="            self._waiting >= self._limits.max_waiting\n",
         wrong="            False\n",
-        tests=(f"{BATCHER}test_a_full_queue_refuses_and_loses_nothing",),
+        tests=(f"{COMMANDS}test_what_a_full_queue_has_no_room_for_is_refused_at_once",),
     ),
     Fault(
         name="account-queue-without-bound",
@@ -34,7 +35,7 @@ BATCH_FAULTS: Final = (
         file="services/ledger/batcher.py",
         source="            or waiting_here >= self._limits.max_waiting_for_account\n",
         wrong="",
-        tests=(f"{BATCHER}test_a_full_queue_refuses_and_loses_nothing",),
+        tests=(f"{COMMANDS}test_what_a_full_queue_has_no_room_for_is_refused_at_once",),
     ),
     Fault(
         name="busy-account-goes-first",
@@ -56,8 +57,8 @@ BATCH_FAULTS: Final = (
         name="neighbours-fail-together",
         breaks="what breaks a batch is told to its own caller alone",
         file="services/ledger/ways.py",
-        source=("        if len(commands) == 1:\n            return [error]\n        middle"),
-        wrong=("        if commands:\n            return [error] * len(commands)\n        middle"),
+        source="        if len(commands) == 1:\n            return [error]\n",
+        wrong="        if commands:\n            return [error] * len(commands)\n",
         tests=(f"{NEIGHBOURS}test_a_damaged_account_is_refused_alone",),
     ),
     Fault(
@@ -66,23 +67,23 @@ BATCH_FAULTS: Final = (
         file="services/ledger/quick_way.py",
         source="                if commands[n].key in sure:",
         wrong="                if commands[n].key in keys:",
-        tests=(f"{QUICK}X",),
+        tests=(f"{QUICK}test_what_is_granted_elsewhere_is_seen_before_anybody_is_refused",),
     ),
     Fault(
-        name="stale-mirror-kept",
-        breaks="what could not be written is read again",
-        file="services/ledger/quick_way.py",
-        source=("                    self._mirror.forget(posting.key)\n                end.set"),
-        wrong=("                    pass\n                end.set"),
-        tests=(f"{QUICK}X",),
+        name="mirror-learns-nothing",
+        breaks="what was read takes the place of what is in mind",
+        file="services/ledger/mirror.py",
+        source="if known is None or not _is_same(known.account, account):",
+        wrong="if known is None:",
+        tests=(f"{QUICK}test_what_is_granted_elsewhere_is_seen_before_anybody_is_refused",),
     ),
     Fault(
         name="quick-without-its-customer",
-        breaks="the quick way is told the customer's version it decided by",
+        breaks="the quick way is told by which version of the customer it decided",
         file="services/ledger/quick_way.py",
         source="                desk.posting.customer_version = account.fresh.version\n",
         wrong="",
-        tests=(f"{QUICK}X",),
+        tests=(f"{QUICK}test_a_customer_who_is_deleted_elsewhere_holds_no_more",),
     ),
     Fault(
         name="quick-with-overdue-holds",
@@ -90,15 +91,15 @@ BATCH_FAULTS: Final = (
         file="services/ledger/quick_way.py",
         source="        return not has_due_holds(account, now)",
         wrong="        return True",
-        tests=(f"{QUICK}X",),
+        tests=(f"{QUICK}test_overdue_holds_are_ended_before_anybody_is_refused",),
     ),
     Fault(
         name="quick-threshold-untold",
         breaks="the quick way leaves what somebody has to hear of",
         file="services/ledger/quick_way.py",
-        source="posting.receipts or desk.told)",
-        wrong="posting.receipts)",
-        tests=(f"{QUICK}X",),
+        source=" or desk.told)",
+        wrong=")",
+        tests=(f"{QUICK}test_thresholds_are_told",),
     ),
     Fault(
         name="quick-answer-before-the-write",
@@ -106,14 +107,22 @@ BATCH_FAULTS: Final = (
         file="services/ledger/quick_way.py",
         source="            elif end is not True:",
         wrong="            elif end is None:",
-        tests=(f"{QUICK}X",),
+        tests=(f"{QUICK}test_what_somebody_keeps_locked_is_done_the_locking_way",),
     ),
     Fault(
-        name="mirror-goes-back",
-        breaks="an older write never replaces a newer one in mind",
-        file="services/ledger/mirror.py",
-        source="known.account.revision > posting.after.revision",
-        wrong="known.account.revision == posting.after.revision",
-        tests=(f"{QUICK}X",),
+        name="quick-lost-answer-done-again",
+        breaks="what may be done already is not done again",
+        file="services/ledger/quick_way.py",
+        source="                outcomes[n] = end\n",
+        wrong="                outcomes[n] = LEFT\n",
+        tests=(f"{QUICK}test_what_was_done_and_not_heard_of_is_done_once",),
+    ),
+    Fault(
+        name="refused-by-what-is-under-way",
+        breaks="a refusal is not decided by a write that is under way",
+        file="services/ledger/quick_way.py",
+        source="        return known is not None and known.ahead is None",
+        wrong="        return known is not None",
+        tests=(f"{QUICK}test_nobody_is_refused_by_what_is_only_under_way",),
     ),
 )

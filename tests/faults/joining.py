@@ -43,7 +43,7 @@ JOINING_FAULTS: Final = (
         breaks="what waits for the host's commit waits for it",
         file="storage/sql/joining.py",
         source="        watch.add(watch.last_released, transaction.callbacks)\n",
-        wrong=("        for callback in transaction.callbacks:\n            callback()\n"),
+        wrong="        for callback in transaction.callbacks:\n            callback()\n",
         tests=(f"{JOIN}test_callbacks_wait_for_the_hosts_commit",),
     ),
     Fault(
@@ -100,8 +100,8 @@ JOINING_FAULTS: Final = (
         name="sent-again-after-an-unknown-commit",
         breaks="a transaction whose commit is in doubt is not run again",
         file="storage/sql/errors.py",
-        source=("failure is not Failure.CONFLICT:\n        return False\n"),
-        wrong=("failure is Failure.CONFLICT:\n        return False\n"),
+        source="failure is not Failure.CONFLICT:\n        return False\n",
+        wrong="failure is Failure.CONFLICT:\n        return False\n",
         tests=(f"{FAILURES}test_only_a_certain_conflict_is_run_again_after_commit",),
     ),
 )

@@ -33,8 +33,8 @@ GRANT_FAULTS: Final = (
         name="burn-order-not-total",
         breaks="the burn order is the same wherever grants are kept",
         file="ledger/burn.py",
-        source=("        grant.id,\n    )"),
-        wrong=('        "",\n    )'),
+        source="        grant.id,\n    )",
+        wrong='        "",\n    )',
         tests=(f"{GRANTS}test_a_hold_burns_by_priority_then_expiry_then_creation_then_id",),
     ),
     Fault(
@@ -121,7 +121,7 @@ GRANT_FAULTS: Final = (
         name="revoked-pending-begins",
         breaks="a revoked grant that has not begun never does",
         file="ledger/moves.py",
-        source=("        pending=0,\n        mint_left=0"),
+        source="        pending=0,\n        mint_left=0",
         wrong="        mint_left=0",
         tests=(f"{GIVEN}test_a_revoked_grant_that_has_not_begun_never_does",),
     ),
@@ -145,7 +145,7 @@ GRANT_FAULTS: Final = (
         name="debt-not-repaid-by-returns",
         breaks="what comes back repays what is owed",
         file="ledger/moves.py",
-        source=("    if draft.debt:\n        amount -= repay(draft, grant_id, amount)\n"),
+        source="    if draft.debt:\n        amount -= repay(draft, grant_id, amount)\n",
         wrong="",
         tests=(
             (

@@ -80,8 +80,8 @@ HOLD_FAULTS: Final = (
         name="overrun-of-the-whole",
         breaks="what was captured before counts against what is left of a hold",
         file="ledger/holds.py",
-        source=("    left = hold.amount - hold.captured\n    amount = command.amount\n"),
-        wrong=("    left = hold.amount\n    amount = command.amount\n"),
+        source="    left = hold.amount - hold.captured\n    amount = command.amount\n",
+        wrong="    left = hold.amount\n    amount = command.amount\n",
         tests=(f"{PARTS}test_case_56_beyond_what_is_left_is_beyond_the_hold",),
     ),
     Fault(
@@ -114,7 +114,7 @@ HOLD_FAULTS: Final = (
         name="overage-beside-the-caps",
         breaks="caps count overage that is owed, too",
         file="ledger/claims.py",
-        source=("        draft.budget.count(excess, scope)\n    return sum("),
+        source="        draft.budget.count(excess, scope)\n    return sum(",
         wrong=(
             "        draft.budget.count(sum(amount for _, amount in shares), scope)\n"
             "    return sum("
@@ -125,8 +125,8 @@ HOLD_FAULTS: Final = (
         name="overage-not-billed",
         breaks="use that a meter bills is told when it is captured",
         file="ledger/moves.py",
-        source=("    if grant.meter is not None:\n        draft.bill"),
-        wrong=("    if grant.meter is None:\n        draft.bill"),
+        source="    if grant.meter is not None:\n        draft.bill",
+        wrong="    if grant.meter is None:\n        draft.bill",
         tests=(f"{HOLDS}test_overage_is_reported_when_it_is_captured_and_up_to_its_limit",),
     ),
     Fault(

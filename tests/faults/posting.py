@@ -4,6 +4,7 @@ from typing import Final
 
 from tests.faults.fault import Fault
 
+ASYNC: Final = "tests/sdk/test_async.py::"
 CONFORMANCE: Final = "tests/storage/test_conformance.py::"
 POSTING: Final = "tests/storage/sql/test_faults_posting.py::"
 
@@ -36,8 +37,8 @@ POSTING_FAULTS: Final = (
         name="postgresql-clock-behind",
         breaks="nothing is written by a clock that is behind",
         file="storage/sql/posting_postgresql.py",
-        source=("'infinity')\n  FOR"),
-        wrong=("'infinity') + interval '1 hour'\n  FOR"),
+        source="'infinity')\n  FOR",
+        wrong="'infinity') + interval '1 hour'\n  FOR",
         tests=(f"{POSTING}test_the_quick_way_writes_nothing_by_a_clock_that_is_off",),
     ),
     Fault(
@@ -65,15 +66,36 @@ POSTING_FAULTS: Final = (
         tests=(f"{POSTING}test_the_quick_way_takes_all_back_for_a_hold_that_has_ended",),
     ),
     Fault(
-        name="postgresql-ended-hold-passed-over",
+        name="postgresql-parts-uncounted",
         breaks="a write whose hold has ended is taken back as a whole",
         file="storage/sql/posting_postgresql.py",
-        source=(
-            "  1 / CASE WHEN (SELECT count(*) FROM changed) = (SELECT count(*) FROM changing)\n"
-            "      THEN 1 ELSE 0 END\n"
-        ),
-        wrong="  (SELECT count(*) FROM changed)\n",
+        source="(SELECT count(*) FROM {done}) = (SELECT count(*) FROM {wanted}) ",
+        wrong="(SELECT count(*) FROM {done}) <= (SELECT count(*) FROM {wanted}) ",
         tests=(f"{POSTING}test_the_quick_way_takes_all_back_for_a_hold_that_has_ended",),
+    ),
+    Fault(
+        name="postgresql-receipt-written-over",
+        breaks="a key that was used meanwhile is not used again (PostgreSQL)",
+        file="storage/sql/posting_postgresql.py",
+        source="  WHERE r.fingerprint = excluded.fingerprint\n  RETURNING 1\n",
+        wrong="  RETURNING 1\n",
+        tests=(f"{POSTING}test_a_key_that_another_request_has_used_meanwhile_is_not_used_again",),
+    ),
+    Fault(
+        name="sqlite-receipt-written-over",
+        breaks="a key that was used meanwhile is not used again (SQLite)",
+        file="storage/sql/posting_sqlite.py",
+        source="WHERE r.fingerprint = excluded.fingerprint\n",
+        wrong="",
+        tests=(f"{POSTING}test_a_key_that_another_request_has_used_meanwhile_is_not_used_again",),
+    ),
+    Fault(
+        name="sqlite-receipt-not-stored",
+        breaks="a receipt is stored beside its effect (SQLite)",
+        file="storage/sql/posting_sqlite.py",
+        source="[_receipt(one) for p in postings for one in p.receipts]",
+        wrong="[]",
+        tests=(f"{ASYNC}test_an_idempotency_key_finds_the_same_hold_and_grant_again",),
     ),
     Fault(
         name="postgresql-part-of-a-batch",

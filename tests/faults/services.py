@@ -12,7 +12,7 @@ SERVICE_FAULTS: Final = (
         name="overdue-holds-kept",
         breaks="overdue holds are ended before anybody is refused for want of them",
         file="services/ledger/readiness.py",
-        source=("    if has_due_holds(desk.account, desk.now):\n        end_overdue(tx, desk)\n"),
+        source="    if has_due_holds(desk.account, desk.now):\n        end_overdue(tx, desk)\n",
         wrong="",
         tests=(f"{COMMANDS}test_a_hold_is_over_for_others_at_the_very_instant_of_its_end",),
     ),
@@ -28,8 +28,8 @@ SERVICE_FAULTS: Final = (
         name="overdue-beyond-a-batch-forgotten",
         breaks="more overdue holds than one command ends are ended by the next",
         file="services/ledger/overdue.py",
-        source=("    if len(overdue) < SWEEP_BATCH:\n        earliest"),
-        wrong=("    if overdue:\n        earliest"),
+        source="    if len(overdue) < SWEEP_BATCH:\n        earliest",
+        wrong="    if overdue:\n        earliest",
         tests=(f"{COMMANDS}test_more_overdue_holds_than_one_command_ends_are_ended_by_the_next",),
     ),
     Fault(
@@ -64,7 +64,7 @@ SERVICE_FAULTS: Final = (
             "\n"
             "    async def send"
         ),
-        wrong=("            break\n        return ended\n\n    async def send"),
+        wrong="            break\n        return ended\n\n    async def send",
         tests=(f"{SERVICES}test_a_sweep_ends_what_is_overdue_and_nothing_else",),
     ),
     Fault(
@@ -135,7 +135,7 @@ SERVICE_FAULTS: Final = (
         name="extend-key-ignores-the-amount",
         breaks="a key of an extension stands for its amount",
         file="services/ledger/commands/holds.py",
-        source=("            add_amount=self._add_amount,\n        )"),
+        source="            add_amount=self._add_amount,\n        )",
         wrong="        )",
         tests=(f"{COMMANDS}test_a_used_key_refuses_what_differs_in_anything",),
     ),
@@ -158,7 +158,7 @@ SERVICE_FAULTS: Final = (
             "        )\n"
             "\n"
         ),
-        wrong=("            scope=self._scope,\n            actor=self._actor,\n        )\n\n"),
+        wrong="            scope=self._scope,\n            actor=self._actor,\n        )\n\n",
         tests=(f"{COMMANDS}test_a_used_key_refuses_what_differs_in_anything",),
     ),
     Fault(
@@ -181,7 +181,7 @@ SERVICE_FAULTS: Final = (
         name="purchase-granted-twice",
         breaks="a purchase grants once by its business key",
         file="services/ledger/commands/accounts.py",
-        source=("            if given is not None:\n                return self._same(given)\n"),
+        source="            if given is not None:\n                return self._same(given)\n",
         wrong="",
         tests=(f"{SERVICES}test_a_purchase_grants_once_by_its_business_key",),
     ),
@@ -221,8 +221,8 @@ SERVICE_FAULTS: Final = (
         name="abandoned-hold-kept",
         breaks="a hold that nobody waits for is released",
         file="services/ledger/commands/reserve.py",
-        source="ReleaseCommand(self.key, self._request.hold_id) if self._has_made else None",
-        wrong="None",
+        source="        return ReleaseCommand(self.key, request.hold_id)",
+        wrong="        return None",
         tests=(f"{COMMANDS}test_a_reserve_that_nobody_waits_for_any_more_leaves_no_hold",),
     ),
 )

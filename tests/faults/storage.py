@@ -4,10 +4,8 @@ from typing import Final
 
 from tests.faults.fault import Fault
 
-ASYNC: Final = "tests/sdk/test_async.py::"
 CAPS: Final = "tests/services_ledger/test_caps.py::"
 CONFORMANCE: Final = "tests/storage/test_conformance.py::"
-HARD_CASES: Final = "tests/services_credits/test_hard_cases.py::"
 LOCKS: Final = "tests/storage/sql/test_locks.py::"
 POSTING: Final = "tests/storage/sql/test_faults_posting.py::"
 STORE: Final = "tests/storage/sql/test_store.py::"
@@ -25,7 +23,7 @@ STORAGE_FAULTS: Final = (
         name="joined-read-beside-the-lock",
         breaks="what is read is what was locked, as the other transaction has left it",
         file="storage/sql/ledger.py",
-        source=("_LOCKED: Final = {\n    True: _CHOSEN.with_for_update(key_share=True),\n"),
+        source="_LOCKED: Final = {\n    True: _CHOSEN.with_for_update(key_share=True),\n",
         wrong=(
             "_BESIDE = accounts.alias()\n"
             "_LOCKED: Final = {\n"
@@ -50,10 +48,7 @@ STORAGE_FAULTS: Final = (
         source="            missing = [key for key in missing if key[0] in free]\n",
         wrong="",
         tests=(
-            (
-                f"{HARD_CASES}test_case_64_more_locked_accounts_than_connections_stop_no"
-                "_other_customer[new]"
-            ),
+            f"{POSTING}test_a_batch_leaves_out_what_somebody_is_about_to_make_and_does_not_wait",
         ),
     ),
     Fault(
@@ -63,14 +58,6 @@ STORAGE_FAULTS: Final = (
         source="if not self._changed(self._dialect.insert_new(grants, any_key=True)",
         wrong="if 0 > self._changed(self._dialect.insert_new(grants, any_key=True)",
         tests=(f"{CONFORMANCE}TestSqliteStore::test_one_business_key_grants_once_whoever_asks",),
-    ),
-    Fault(
-        name="receipt-not-stored",
-        breaks="a receipt is stored beside its effect",
-        file="storage/sql/ledger.py",
-        source="[columns_of(r) for p in postings for r in p.receipts]",
-        wrong="[]",
-        tests=(f"{ASYNC}test_an_idempotency_key_finds_the_same_hold_and_grant_again",),
     ),
     Fault(
         name="caps-not-stored",

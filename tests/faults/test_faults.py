@@ -8,10 +8,10 @@ from typing import Final
 
 import pytest
 
-from tests.faults.command import main
+from tests.faults import command
 from tests.faults.every import EVERY_FAULT
 from tests.faults.fault import PACKAGE, ROOT, Fault
-from tests.faults.running import RUN_SECONDS, Outcome, run
+from tests.faults.running import RUN_SECONDS, Outcome, Verdict, run
 from tests.services.postgres import PostgresServer
 
 each_fault: Final = pytest.mark.parametrize("fault", EVERY_FAULT, ids=lambda fault: fault.name)
@@ -24,7 +24,9 @@ CAUGHT: Final = Fault(
     wrong="[operation]",
     tests=("tests/ledger/test_idempotency.py",),
 )
-NOT_CAUGHT: Final = replace(CAUGHT, name="not-caught", wrong="[sorted(arguments.items())]")
+NOT_CAUGHT: Final = replace(
+    CAUGHT, name="not-caught", source="hashlib.sha256(", wrong="hashlib.sha3_256("
+)
 MISSING_NAME: Final = replace(CAUGHT, name="missing-name", wrong="[arguments_]")
 MISSING_MODULE: Final = replace(
     CAUGHT, name="missing-module", source="import hashlib\n", wrong="import hashlib_\n"
@@ -77,7 +79,7 @@ def test_it_is_caught(fault: Fault, postgres_server: PostgresServer) -> None:
 def test_a_fault_is_caught_by_a_test_that_fails() -> None:
     verdict = run(CAUGHT)
     assert (verdict.outcome, verdict.detail) == (Outcome.CAUGHT, "")
-    assert verdict.test.endswith("test_other_requests_have_other_fingerprints")
+    assert "test_idempotency.py::test_other_requests_have_other_fingerprints" in verdict.test
 
 
 @pytest.mark.parametrize("fault", [MISSING_NAME, MISSING_MODULE, MISSING_TEST])
@@ -90,14 +92,31 @@ def test_a_fault_that_does_not_fit_is_refused() -> None:
         run(replace(CAUGHT, source="there is no such text"))
 
 
-def test_the_command_tells_by_its_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
-    faults = (CAUGHT, NOT_CAUGHT, MISSING_TEST)
-    assert main(["caught"], faults) == 0
-    assert main(["caught", "not-caught"], faults) == 1
+def test_a_fault_that_no_test_notices_is_not_caught() -> None:
+    assert run(NOT_CAUGHT).outcome is Outcome.NOT_CAUGHT
+
+
+def test_the_command_tells_by_its_exit_code(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes = {
+        CAUGHT: Outcome.CAUGHT,
+        NOT_CAUGHT: Outcome.NOT_CAUGHT,
+        MISSING_TEST: Outcome.ERROR,
+    }
+
+    def told(fault: Fault, *, postgres_url: str | None) -> Verdict:
+        assert postgres_url is None, "the engine needs no server"
+        return Verdict(fault, outcomes[fault], 0.0)
+
+    monkeypatch.setattr(command, "run", told)
+    faults = tuple(outcomes)
+    assert command.main(["caught"], faults) == 0
+    assert command.main(["caught", "not-caught"], faults) == 1
     assert capsys.readouterr().out.endswith("1 caught, 1 NOT CAUGHT\n")
-    assert main([], faults) == 2
-    assert main(["--list"], faults) == 0
+    assert command.main([], faults) == 2
+    assert command.main(["--list"], faults) == 0
     assert "not-caught" in capsys.readouterr().out
     with pytest.raises(SystemExit) as refused:
-        main(["unknown"], faults)
+        command.main(["unknown"], faults)
     assert refused.value.code == 2
