@@ -93,7 +93,7 @@ bench: $(READY) ## Run the benchmarks and print what they measured
 
 .PHONY: clean
 clean: ## Remove the environment and everything the tools left
-	rm -rf .venv .venv-tools .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache \
+	rm -rf .venv .venv-tools benchmarks/peers/.venv .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache \
 		.ruff_cache build dist htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
