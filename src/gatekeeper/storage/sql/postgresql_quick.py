@@ -107,6 +107,8 @@ class PostgresqlQuick(QuickLedger):
             if _is_lost(error):
                 raise _unknown() from error
             raise NotWrittenError from error
+        except StoreUnavailableError as error:  # no connection was to be had: nothing was sent
+            raise NotWrittenError from error
         except _LOST as error:
             raise _unknown() from error
         self._note_time(asked, row[1])
