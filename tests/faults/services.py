@@ -164,9 +164,9 @@ SERVICE_FAULTS: Final = (
     Fault(
         name="settle-receipt-not-kept",
         breaks="a settlement under a key is carried out once",
-        file="services/ledger/commands/holds.py",
-        source="            room.put_receipt(desk, self._receipt(desk, done_to))",
-        wrong="            self._receipt(desk, done_to)",
+        file="services/ledger/commands/keyed.py",
+        source="        room.put_receipt(desk, Receipt(",
+        wrong="        (desk, Receipt(",
         tests=(f"{COMMANDS}test_the_same_request_under_a_key_is_carried_out_once",),
     ),
     Fault(

@@ -150,10 +150,8 @@ async def test_a_failure_is_not_lost_to_a_newer_fetch_by_the_return_page(world: 
     assert (await world.available(), await status(world)) == (105, PurchaseStatus.PAID)
 
 
-async def test_a_failure_does_not_undo_what_was_paid_meanwhile(world: World) -> None:
-    await begin(world)
-    unpaid = checkout_session(payment_status="unpaid")
-    world.stripe.put(unpaid)
+def pay_during_the_next_fetch(world: World) -> None:
+    """It is paid while an event's fetch is on its way, and the return page sees it first."""
     checkout = Checkout(world.stripe, world.store, world.rules, world._invalidate)
 
     async def return_page(object_id: str) -> None:
@@ -162,6 +160,13 @@ async def test_a_failure_does_not_undo_what_was_paid_meanwhile(world: World) -> 
         assert (await checkout.status("pur_1", "org_1")).status is PurchaseStatus.PAID
 
     world.stripe.during_fetch = return_page
+
+
+async def test_a_failure_does_not_undo_what_was_paid_meanwhile(world: World) -> None:
+    await begin(world)
+    unpaid = checkout_session(payment_status="unpaid")
+    world.stripe.put(unpaid)
+    pay_during_the_next_fetch(world)
     await world.deliver(make_event(FAILED, unpaid))
     assert (await world.available(), await status(world)) == (105, PurchaseStatus.PAID)
 
@@ -170,14 +175,7 @@ async def test_an_older_fetch_writes_nothing_over_what_was_paid_meanwhile(world:
     await begin(world)
     unpaid = checkout_session(payment_status="unpaid")
     world.stripe.put(unpaid)
-    checkout = Checkout(world.stripe, world.store, world.rules, world._invalidate)
-
-    async def return_page(object_id: str) -> None:
-        world.stripe.during_fetch = None
-        world.stripe.put(checkout_session())
-        assert (await checkout.status("pur_1", "org_1")).status is PurchaseStatus.PAID
-
-    world.stripe.during_fetch = return_page
+    pay_during_the_next_fetch(world)
     await world.deliver(make_event(COMPLETED, unpaid))
     assert (await world.available(), await status(world)) == (105, PurchaseStatus.PAID)
 

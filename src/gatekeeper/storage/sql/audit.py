@@ -31,10 +31,9 @@ from gatekeeper.storage.sql.aggregate import padded, select_of
 from gatekeeper.storage.sql.erasure import SqlErasure
 from gatekeeper.storage.sql.packing import (
     ACCOUNT_COLUMNS,
+    account_columns,
     account_of,
     allocations_of,
-    pack_standing,
-    packed,
 )
 from gatekeeper.storage.sql.reports import SqlReports
 from gatekeeper.storage.sql.tables import accounts, entries, grants, holds
@@ -207,7 +206,7 @@ class SqlAudit(SqlErasure, SqlReports, Audit):
 
     def restore(self, account: Account) -> None:
         self._note(account.customer)
-        self._connection.execute(self._dialect.upsert(accounts), _columns_of(account))
+        self._connection.execute(self._dialect.upsert(accounts), account_columns(account))
 
     def _accounts(self, which: dict[str, Any], *, lock: bool = False) -> dict[AccountKey, _Read]:
         rows = self._connection.execute(_LOCKED if lock else _ACCOUNTS, which)
@@ -219,7 +218,7 @@ class SqlAudit(SqlErasure, SqlReports, Audit):
         for customer, _ in which["keys"]:
             self._note(customer)
         if lost:
-            empty = [_columns_of(Account(*key)) for key in sorted(lost)]
+            empty = [account_columns(Account(*key)) for key in sorted(lost)]
             self._connection.execute(self._dialect.insert_new(accounts), empty)
         return self._accounts(which, lock=True)
 
@@ -283,23 +282,6 @@ def _is_readable(columns: dict[str, Any], name: str) -> bool:
     except msgspec.DecodeError:
         return False
     return True
-
-
-def _columns_of(account: Account) -> dict[str, Any]:
-    return {
-        "customer": account.customer,
-        "unit": account.unit,
-        "posted": account.posted,
-        "held": account.held,
-        "debt": account.debt,
-        "version": account.version,
-        "grants": packed(account.grants),
-        "received": packed(account.received),
-        "last_entry_at": account.last_entry_at,
-        "revision": account.revision,
-        "standing": pack_standing(account),
-        "notice_due_at": account.notice_due_at,
-    }
 
 
 def _allocations(text: str) -> tuple[Allocation, ...] | None:

@@ -17,7 +17,7 @@ from gatekeeper.storage.port import Ledger
 from gatekeeper.storage.postings import AccountKey, Posting
 from gatekeeper.storage.sql.aggregate import columns_of, padded, select_of, struct_of
 from gatekeeper.storage.sql.holds import HoldRows
-from gatekeeper.storage.sql.packing import ACCOUNT_COLUMNS, account_of, pack_standing, packed
+from gatekeeper.storage.sql.packing import ACCOUNT_COLUMNS, account_columns, account_of
 from gatekeeper.storage.sql.tables import accounts, caps, entries, grants, receipts
 from gatekeeper.types import Every
 
@@ -108,7 +108,7 @@ class SqlLedger(HoldRows, Ledger):
             free = self._dialect.may_make(self._connection, named, wait=wait)
             missing = [key for key in missing if key[0] in free]
         if missing:
-            empty = [_account_columns(Account(*key)) for key in missing]
+            empty = [account_columns(Account(*key)) for key in missing]
             self._connection.execute(self._dialect.insert_new(accounts), empty)
             found |= self._locked(missing, wait=wait)
         return found
@@ -182,23 +182,6 @@ class SqlLedger(HoldRows, Ledger):
 
     def prune_receipts(self, before: datetime, limit: int) -> int:
         return self._changed(_PRUNE_RECEIPTS, {"before": before, "at_most": limit})
-
-
-def _account_columns(account: Account) -> dict[str, Any]:
-    return {
-        "customer": account.customer,
-        "unit": account.unit,
-        "posted": account.posted,
-        "held": account.held,
-        "debt": account.debt,
-        "version": account.version,
-        "grants": packed(account.grants),
-        "received": packed(account.received),
-        "last_entry_at": account.last_entry_at,
-        "revision": account.revision,
-        "standing": pack_standing(account),
-        "notice_due_at": account.notice_due_at,
-    }
 
 
 def _cap_columns(customer: str, unit: str, cap: Cap) -> dict[str, Any]:

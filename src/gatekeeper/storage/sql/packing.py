@@ -54,6 +54,24 @@ ACCOUNT_COLUMNS: Final = (
 """The order in which `account_of` takes an account's columns."""
 
 
+def account_columns(account: Account) -> dict[str, Any]:
+    """The columns of an account, in the order of `ACCOUNT_COLUMNS`."""
+    return {
+        "customer": account.customer,
+        "unit": account.unit,
+        "posted": account.posted,
+        "held": account.held,
+        "debt": account.debt,
+        "version": account.version,
+        "grants": packed(account.grants),
+        "received": packed(account.received),
+        "last_entry_at": account.last_entry_at,
+        "revision": account.revision,
+        "standing": pack_standing(account),
+        "notice_due_at": account.notice_due_at,
+    }
+
+
 def account_of(row: Any) -> Account:
     """An account from its columns, in the order of `ACCOUNT_COLUMNS`."""
     (

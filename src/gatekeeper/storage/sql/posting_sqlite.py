@@ -5,19 +5,15 @@ they are: building them from SQLAlchemy's constructs would cost more than SQLite
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from gatekeeper.errors import InvalidInputError, TransactionConflictError
+from gatekeeper.errors import TransactionConflictError
 from gatekeeper.ledger import Account, Entry, Hold, Receipt
 from gatekeeper.storage.postings import Posting
 from gatekeeper.storage.sql.packing import pack_standing, packed
-from gatekeeper.storage.sql.types import is_storable
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
+from gatekeeper.storage.sql.types import free_text, micros
 
 _SAVE_ACCOUNT: Final = """
 UPDATE gatekeeper_accounts SET
@@ -75,18 +71,6 @@ def _write(connection: Connection, statement: str, rows: list[tuple[Any, ...]]) 
         raise TransactionConflictError("An account or a hold changed after it was read.")
 
 
-def micros(instant: datetime | None) -> int | None:
-    """As `UtcDateTime` stores an instant."""
-    return None if instant is None else (instant - _EPOCH) // _MICROSECOND
-
-
-def _text(value: str | None) -> str | None:
-    """Text from outside, as `FreeText` takes it."""
-    if value is not None and not is_storable(value):
-        raise InvalidInputError("A text holds a NUL or a lone surrogate and can't be stored.")
-    return value
-
-
 def _account(posting: Posting) -> tuple[Any, ...]:
     before, after = posting.before, posting.after
     return (*_account_values(after), *posting.key, before.revision, before.version)
@@ -119,11 +103,11 @@ def _entry(entry: Entry) -> tuple[Any, ...]:
         entry.debt_delta,
         entry.grant_id,
         entry.hold_id,
-        _text(entry.actor),
-        _text(entry.feature),
-        _text(entry.reference),
-        _text(entry.scope),
-        _text(entry.metadata),
+        free_text(entry.actor),
+        free_text(entry.feature),
+        free_text(entry.reference),
+        free_text(entry.scope),
+        free_text(entry.metadata),
     )
 
 
@@ -142,11 +126,11 @@ def _made(hold: Hold) -> tuple[Any, ...]:
         hold.cost_numerator,
         hold.cost_denominator,
         micros(hold.ended_at),
-        _text(hold.actor),
-        _text(hold.feature),
-        _text(hold.reference),
-        _text(hold.scope),
-        _text(hold.metadata),
+        free_text(hold.actor),
+        free_text(hold.feature),
+        free_text(hold.reference),
+        free_text(hold.scope),
+        free_text(hold.metadata),
         None if hold.formula is None else packed(hold.formula),
     )
 

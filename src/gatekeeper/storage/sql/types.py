@@ -45,7 +45,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value.tzinfo is None:
             raise ValueError(f"a naive datetime is no instant: {value!r}")
         if dialect.name == "sqlite":
-            return (value - _EPOCH) // _MICROSECOND
+            return micros(value)
         return value
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
@@ -71,9 +71,7 @@ class FreeText(TypeDecorator[str]):
         Raises:
             InvalidInputError: the text can't be stored.
         """
-        if value is not None and not is_storable(value):
-            raise InvalidInputError("A text holds a NUL or a lone surrogate and can't be stored.")
-        return value
+        return free_text(value)
 
 
 class Word(TypeDecorator[StrEnum]):
@@ -134,6 +132,22 @@ def _decode_terms(stored: str) -> Terms:
     """There are as many different terms as plans have been sold in, and a row for every month of
     every customer: each text is parsed once."""
     return decode_terms(stored)
+
+
+def micros(instant: datetime | None) -> int | None:
+    """An instant as SQLite keeps it: whole microseconds since 1970."""
+    return None if instant is None else (instant - _EPOCH) // _MICROSECOND
+
+
+def free_text(text: str | None) -> str | None:
+    """A text from outside, as it can be stored.
+
+    Raises:
+        InvalidInputError: it can't be.
+    """
+    if text is not None and not is_storable(text):
+        raise InvalidInputError("A text holds a NUL or a lone surrogate and can't be stored.")
+    return text
 
 
 def is_storable(text: str) -> bool:

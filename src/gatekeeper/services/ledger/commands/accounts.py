@@ -1,6 +1,6 @@
 """Commands on an account: grants, revocations and clawbacks, caps."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 import msgspec
 
@@ -11,15 +11,14 @@ from gatekeeper.ledger import (
     Entry,
     Grant,
     GrantCredits,
-    Receipt,
     SetCap,
-    check_replay,
     check_scope,
     fingerprint,
     paths_of,
 )
 from gatekeeper.periods import CALENDAR, EVERY_ORDER, window_at
-from gatekeeper.services.ledger.commands.base import Command, Holds
+from gatekeeper.services.ledger.commands.base import Holds
+from gatekeeper.services.ledger.commands.keyed import KeyedCommand
 from gatekeeper.services.ledger.desk import Desk
 from gatekeeper.services.ledger.room import Room
 from gatekeeper.services.rules import Rules
@@ -29,7 +28,7 @@ from gatekeeper.types import Every, check_amount, check_id
 _Entries = tuple[Entry, ...]
 
 
-class GrantCommand(Command[Grant]):
+class GrantCommand(KeyedCommand[Grant]):
     """Add a grant. One with a `source_key` that has been granted before is returned as it is.
 
     Raises:
@@ -48,37 +47,24 @@ class GrantCommand(Command[Grant]):
         rules.catalog.unit(key[1])
         check_id(key[0], "customer")
         check_amount(command.amount, "The amount of a grant")
-        if idempotency_key is not None:
-            check_id(idempotency_key, "idempotency key")
-        self.key = key
+        super().__init__(key, idempotency_key)
         self._command = command
-        self._idempotency_key = idempotency_key
 
-    @property
-    def receipt_keys(self) -> Collection[tuple[str, str]]:
-        used = self._idempotency_key
-        return () if used is None else ((self.key[0], used),)
-
-    def decide(self, room: Room) -> Grant:
-        desk, command = room.desk(self.key), self._command
-        if self._idempotency_key is not None:
-            receipt = room.receipt(self.key[0], self._idempotency_key)
-            if receipt is not None:
-                return msgspec.json.decode(check_replay(receipt, self._fingerprint()), type=Grant)
+    def act(self, room: Room, desk: Desk) -> Grant:
+        command = self._command
         if command.source_key is not None:
             given = room.tx.ledger.grant_by_source(command.source_key)
             given = given or _given_here(desk, command.source_key)
             if given is not None:
                 return self._same(given)
         desk.check_living()
-        made = desk.apply(command).grants[0]
-        if self._idempotency_key is not None:
-            answer = msgspec.json.encode(made).decode()
-            room.put_receipt(
-                desk,
-                Receipt(self.key[0], self._idempotency_key, self._fingerprint(), answer, desk.now),
-            )
-        return made
+        return desk.apply(command).grants[0]
+
+    def packed(self, result: Grant) -> str:
+        return msgspec.json.encode(result).decode()
+
+    def unpacked(self, answer: str, desk: Desk) -> Grant:
+        return msgspec.json.decode(answer, type=Grant)
 
     def _same(self, given: Grant) -> Grant:
         command = self._command
@@ -90,7 +76,7 @@ class GrantCommand(Command[Grant]):
             )
         return given
 
-    def _fingerprint(self) -> str:
+    def fingerprint(self) -> str:
         """What makes two requests the same request: all but the grant's id, which is ours."""
         command = self._command
         return fingerprint(
@@ -107,7 +93,7 @@ class GrantCommand(Command[Grant]):
         )
 
 
-class AccountChange(Command[Change]):
+class AccountChange(KeyedCommand[Change]):
     """Carry out an engine's command on an account: a clawback, a revocation.
 
     Repeated under its idempotency key, it returns the entries of the first time.
@@ -119,37 +105,25 @@ class AccountChange(Command[Change]):
     def __init__(
         self, key: AccountKey, command: AccountCommand, idempotency_key: str | None = None
     ) -> None:
-        self.key = key
+        super().__init__(key, idempotency_key)
         self._command = command
-        if idempotency_key is not None:
-            check_id(idempotency_key, "idempotency key")
-        self._idempotency_key = idempotency_key
 
-    @property
-    def receipt_keys(self) -> Collection[tuple[str, str]]:
-        used = self._idempotency_key
-        return () if used is None else ((self.key[0], used),)
-
-    def decide(self, room: Room) -> Change:
-        desk = room.desk(self.key)
-        wanted = fingerprint(type(self._command).__name__, unit=self.key[1], command=self._command)
-        if self._idempotency_key is not None:
-            receipt = room.receipt(self.key[0], self._idempotency_key)
-            if receipt is not None:
-                written = msgspec.json.decode(check_replay(receipt, wanted), type=_Entries)
-                return Change(desk.account, written)
+    def act(self, room: Room, desk: Desk) -> Change:
         if not desk.account.version:
             desk.check_living()  # nobody has an account of somebody who is no customer
-        change = desk.apply(self._command)
-        if self._idempotency_key is not None:
-            answer = msgspec.json.encode(change.entries).decode()
-            room.put_receipt(
-                desk, Receipt(self.key[0], self._idempotency_key, wanted, answer, desk.now)
-            )
-        return change
+        return desk.apply(self._command)
+
+    def fingerprint(self) -> str:
+        return fingerprint(type(self._command).__name__, unit=self.key[1], command=self._command)
+
+    def packed(self, result: Change) -> str:
+        return msgspec.json.encode(result.entries).decode()
+
+    def unpacked(self, answer: str, desk: Desk) -> Change:
+        return Change(desk.account, msgspec.json.decode(answer, type=_Entries))
 
 
-class CapCommand(Command[None]):
+class CapCommand(KeyedCommand[None]):
     """Set the host's cap of a part of an account; what the running window has used counts.
 
     Raises:
@@ -167,10 +141,7 @@ class CapCommand(Command[None]):
         actor: str | None = None,
         idempotency_key: str | None = None,
     ) -> None:
-        self.key = key
-        if idempotency_key is not None:
-            check_id(idempotency_key, "idempotency key")
-        self._idempotency_key = idempotency_key
+        super().__init__(key, idempotency_key)
         self._scope = check_scope(scope)
         if every not in EVERY_ORDER:
             raise UnknownNameError("length of a window", str(every), EVERY_ORDER)
@@ -180,21 +151,10 @@ class CapCommand(Command[None]):
         self._limit = limit
         self._actor = actor
 
-    @property
-    def receipt_keys(self) -> Collection[tuple[str, str]]:
-        used = self._idempotency_key
-        return () if used is None else ((self.key[0], used),)
-
     def scopes(self, holds: Holds) -> Iterable[str]:
         return paths_of(self._scope)
 
-    def decide(self, room: Room) -> None:
-        desk, wanted = room.desk(self.key), self._fingerprint()
-        if self._idempotency_key is not None:
-            receipt = room.receipt(self.key[0], self._idempotency_key)
-            if receipt is not None:
-                check_replay(receipt, wanted)
-                return
+    def act(self, room: Room, desk: Desk) -> None:
         desk.check_living()
         room.flush(desk)  # what earlier commands of the batch have used counts, too
         since = window_at(CALENDAR, self._every, desk.now).start
@@ -208,12 +168,14 @@ class CapCommand(Command[None]):
                 actor=self._actor,
             )
         )
-        if self._idempotency_key is not None:
-            room.put_receipt(
-                desk, Receipt(self.key[0], self._idempotency_key, wanted, "", desk.now)
-            )
 
-    def _fingerprint(self) -> str:
+    def packed(self, result: None) -> str:
+        return ""
+
+    def unpacked(self, answer: str, desk: Desk) -> None:
+        return None
+
+    def fingerprint(self) -> str:
         return fingerprint(
             "set_cap",
             unit=self.key[1],

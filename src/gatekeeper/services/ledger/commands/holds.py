@@ -12,13 +12,12 @@ from gatekeeper.ledger import (
     Extend,
     Hold,
     HoldCommand,
-    Receipt,
     Release,
-    check_replay,
     fingerprint,
     paths_of,
 )
-from gatekeeper.services.ledger.commands.base import Command, Holds, hold_of
+from gatekeeper.services.ledger.commands.base import Holds, hold_of
+from gatekeeper.services.ledger.commands.keyed import KeyedCommand
 from gatekeeper.services.ledger.desk import Desk
 from gatekeeper.services.ledger.reserving import check_ttl
 from gatekeeper.services.ledger.room import Room
@@ -26,7 +25,7 @@ from gatekeeper.storage.postings import AccountKey
 from gatekeeper.types import check_id
 
 
-class HoldCommandOf(Command[Hold]):
+class HoldCommandOf(KeyedCommand[Hold]):
     """Do something to a hold; `idempotency_key` makes it safe to send again.
 
     Raises:
@@ -35,56 +34,36 @@ class HoldCommandOf(Command[Hold]):
     """
 
     def __init__(self, key: AccountKey, hold_id: str, idempotency_key: str | None = None) -> None:
-        self.key = key
+        super().__init__(key, idempotency_key)
         self.hold_id = check_id(hold_id, "hold")
-        if idempotency_key is not None:
-            check_id(idempotency_key, "idempotency key")
-        self._idempotency_key = idempotency_key
         self.is_quick = idempotency_key is None
 
     @abstractmethod
     def command_at(self, now: datetime) -> HoldCommand:
         """What is asked of the engine."""
 
-    @abstractmethod
-    def fingerprint(self) -> str:
-        """What makes two requests the same request."""
-
     @property
     def hold_keys(self) -> Collection[tuple[str, str]]:
         return ((self.key[0], self.hold_id),)
-
-    @property
-    def receipt_keys(self) -> Collection[tuple[str, str]]:
-        used = self._idempotency_key
-        return () if used is None else ((self.key[0], used),)
 
     def scopes(self, holds: Holds) -> Iterable[str]:
         hold = holds.get((self.key[0], self.hold_id))
         return () if hold is None else paths_of(hold.scope)
 
-    def decide(self, room: Room) -> Hold:
-        desk = room.desk(self.key)
-        if self._idempotency_key is not None:
-            receipt = room.receipt(self.key[0], self._idempotency_key)
-            if receipt is not None:
-                done = check_replay(receipt, self.fingerprint())
-                return msgspec.json.decode(done, type=Hold)
+    def act(self, room: Room, desk: Desk) -> Hold:
         hold = room.hold(desk, self.hold_id)
         if hold is None or hold.unit != self.key[1]:
             raise HoldNotFoundError(f"Hold {self.hold_id!r} is not known.", hold=self.hold_id)
         command = self.command_at(desk.now)
         if isinstance(command, Extend) and command.add_amount:
             desk.check_living()
-        done_to = hold_of(desk.settle(hold, command))
-        if self._idempotency_key is not None:
-            room.put_receipt(desk, self._receipt(desk, done_to))
-        return done_to
+        return hold_of(desk.settle(hold, command))
 
-    def _receipt(self, desk: Desk, done_to: Hold) -> Receipt:
-        assert self._idempotency_key is not None
-        answer = msgspec.json.encode(done_to).decode()
-        return Receipt(self.key[0], self._idempotency_key, self.fingerprint(), answer, desk.now)
+    def packed(self, result: Hold) -> str:
+        return msgspec.json.encode(result).decode()
+
+    def unpacked(self, answer: str, desk: Desk) -> Hold:
+        return msgspec.json.decode(answer, type=Hold)
 
 
 class CaptureCommand(HoldCommandOf):
