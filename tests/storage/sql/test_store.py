@@ -1,13 +1,15 @@
 """The store's own transactions: reruns, cancellation, and what a URL may say."""
 
 import asyncio
+import sqlite3
 import threading
 from functools import partial
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from gatekeeper.errors import (
@@ -23,6 +25,7 @@ from gatekeeper.ledger import Account, Change
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import OutboxMessage
 from gatekeeper.storage.sql.postgresql_runner import PostgresqlOptions
+from gatekeeper.storage.sql.sqlite_runner import SqliteOptions, write_engine
 from gatekeeper.storage.sql.store import SqlStore, store_for
 from gatekeeper.testing.conformance.storage import samples
 from gatekeeper.testing.conformance.storage.samples import NOW
@@ -419,3 +422,38 @@ def claim_and_send(tx: Transaction) -> list[OutboxMessage]:
             tx.outbox.sent(message.id, NOW)
         sent += claimed
     return sent
+
+
+# -- the first to open a file ---------------------------------------------------------------------
+
+
+def opened_while_another_holds(path: Path, *, patience_seconds: float) -> str:
+    """A new file, which another connection has locked for a moment, as the first to open it does.
+
+    Returns:
+        The journal mode it ends in.
+    """
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE something (name)")
+    other.execute("BEGIN IMMEDIATE")
+    letting_go = threading.Timer(0.2, lambda: other.execute("COMMIT"))
+    letting_go.start()
+    options = SqliteOptions(busy_timeout_seconds=patience_seconds)
+    engine = write_engine(make_url(f"sqlite:///{path}"), options)
+    try:
+        with engine.connect() as connection:
+            return str(connection.exec_driver_sql("PRAGMA journal_mode").scalar_one())
+    finally:
+        engine.dispose()
+        letting_go.join()
+        other.close()
+
+
+def test_opening_a_file_waits_for_the_one_who_sets_it_up(tmp_path: Path) -> None:
+    """SQLite calls no busy handler for a read that turns into the write of a new mode."""
+    assert opened_while_another_holds(tmp_path / "new.sqlite3", patience_seconds=30) == "wal"
+
+
+def test_opening_a_file_waits_no_longer_than_said(tmp_path: Path) -> None:
+    with pytest.raises(OperationalError, match="database is locked"):
+        opened_while_another_holds(tmp_path / "new.sqlite3", patience_seconds=0.01)

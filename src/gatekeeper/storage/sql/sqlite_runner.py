@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import stamina
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool
 
@@ -139,7 +140,8 @@ def _engine(url: URL, options: SqliteOptions, *, pool_size: int, begin: str) -> 
     @event.listens_for(engine, "connect")
     def prepare(dbapi_connection: sqlite3.Connection, _record: Any) -> None:
         dbapi_connection.isolation_level = None
-        for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        _use_wal(dbapi_connection, options.busy_timeout_seconds)
+        for setting in ("synchronous = FULL", "foreign_keys = ON"):
             dbapi_connection.execute(f"PRAGMA {setting}")
 
     @event.listens_for(engine, "begin")
@@ -147,3 +149,21 @@ def _engine(url: URL, options: SqliteOptions, *, pool_size: int, begin: str) -> 
         connection.exec_driver_sql(begin)
 
     return engine
+
+
+def _use_wal(connection: sqlite3.Connection, patience_seconds: float) -> None:
+    """Have the file keep a write-ahead log.
+
+    Who opens a new file first changes its mode, alone; SQLite refuses all who come at that moment
+    without calling the busy handler (https://www.sqlite.org/c3ref/busy_handler.html).
+    """
+    for attempt in stamina.retry_context(
+        on=_is_busy, attempts=None, timeout=patience_seconds, wait_initial=0.005, wait_max=0.1
+    ):
+        with attempt:
+            connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _is_busy(error: Exception) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF == sqlite3.SQLITE_BUSY
