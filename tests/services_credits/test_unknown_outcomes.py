@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, TypeVar
 
+import anyio
 import pytest
 
 from gatekeeper import Gatekeeper
 from gatekeeper.errors import HoldEndedError, StoreUnavailableError
 from gatekeeper.ledger import HoldStatus
+from gatekeeper.services.upkeep import Upkeep
 from gatekeeper.storage.port import Joined, JoinedSync, Store, Transaction
 from gatekeeper.storage.sql.store import store_for
 from gatekeeper.testing.clock import ManualClock
@@ -66,8 +68,15 @@ def store(gate_url: str, clock: ManualClock) -> LosingStore:
 
 
 @pytest.fixture
-async def gate(gate_url: str, store: LosingStore) -> AsyncIterator[Gatekeeper]:
-    # With inline dispatch nothing runs beside the test that could meet a loss.
+async def gate(
+    gate_url: str, store: LosingStore, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Gatekeeper]:
+    """Beside the test nothing runs that could meet a loss: no dispatcher, and no upkeep."""
+
+    async def nothing(_upkeep: Upkeep) -> None:
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(Upkeep, "run", nothing)
     settings = new_gate(gate_url, inline_dispatch=True).settings
     async with Gatekeeper(CATALOG, settings, store=store) as opened:
         await opened.tasks.drained()
