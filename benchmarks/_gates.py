@@ -19,10 +19,10 @@ _TEMPLATE: Final = "template"
 _credits: Final = Unit("credits")
 
 
-def new_gate(database: Database, **settings: Any) -> Gatekeeper:
+def new_gate(url: str, **settings: Any) -> Gatekeeper:
     """A closed gate on a database, with the default settings but for those given."""
     catalog = Catalog(plans=[Plan("free", default=True)], declares=[_credits])
-    return Gatekeeper(catalog, Settings.load(database_url=database.url, **settings))
+    return Gatekeeper(catalog, Settings.load(database_url=url, **settings))
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def seed(database: Database, runner: asyncio.Runner) -> None:
             await gate.grant(customer, "credits", CREDITS, reason="benchmark")
             await pair_of(gate)(customer)
 
-    with opened(new_gate(database), runner) as gate:
+    with opened(new_gate(database.url), runner) as gate:
         runner.run(grant(gate))
     copy_customer(database, _TEMPLATE, MANY)
 

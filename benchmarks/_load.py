@@ -51,10 +51,17 @@ CUSTOMERS: Final = tuple(name for workload in WORKLOADS for name in workload.cus
 
 
 async def drive(pair: Pair, clients: int, customers: Sequence[str], pace: Pace) -> Sample:
+    """Run the load once, as `record` does."""
+    return (await record(pair, clients, customers, pace)).sample()
+
+
+async def record(
+    pair: Pair, clients: int, customers: Sequence[str], pace: Pace, *, first: int = 0
+) -> Recorder:
     """Run the load once. A pair that has begun is ended, so that no hold stays open.
 
     A reserve that is refused for want of room (a full queue, a lost connection) is counted and
-    tried again; any other error ends the benchmark.
+    tried again; any other error ends the benchmark. `first` is the number of the first client.
     """
     start = time.perf_counter() + pace.warm_up
     recorder = Recorder(start, start + pace.seconds)
@@ -71,5 +78,5 @@ async def drive(pair: Pair, clients: int, customers: Sequence[str], pace: Pace) 
                 continue
             recorder.add(begun, time.perf_counter())
 
-    await asyncio.gather(*(client(number) for number in range(clients)))
-    return recorder.sample()
+    await asyncio.gather(*(client(number) for number in range(first, first + clients)))
+    return recorder

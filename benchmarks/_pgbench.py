@@ -15,7 +15,7 @@ from typing import Final
 
 from benchmarks._books import Books
 from benchmarks._databases import PostgresDatabase
-from benchmarks._load import HOT, MANY, Workload
+from benchmarks._load import HOT, Workload
 from benchmarks._pace import Pace
 from benchmarks._plain import PREFIX
 from benchmarks._samples import Sample, sample_of
@@ -111,7 +111,7 @@ class Pgbench:
 def _script(workload: Workload) -> str:
     if workload.is_hot:
         return (_RESERVE + _CAPTURE).format(customer=f"'{HOT}'")
-    choose = f"\\set number random(1, {MANY})\n"
+    choose = f"\\set number random(1, {len(workload.customers)})\n"
     return choose + (_RESERVE + _CAPTURE).format(customer="'c' || :number::text")
 
 

@@ -43,7 +43,7 @@ def tables() -> Iterator[Table]:
 
 
 def _table(database: Database, runner: asyncio.Runner, asked: Pace) -> Table:
-    with opened(new_gate(database), runner) as gate:
+    with opened(new_gate(database.url), runner) as gate:
         hold_id = runner.run(_first_entries(gate))
     sizes = QUICK_ENTRIES if asked.quick else ENTRIES
     rows: list[Row] = []
@@ -51,7 +51,7 @@ def _table(database: Database, runner: asyncio.Runner, asked: Pace) -> Table:
     for size in sizes:
         entries = database.number("SELECT count(*) FROM gatekeeper_entries")
         copy_history(database, HOT, hold_id, (size - entries) // 2)
-        with opened(new_gate(database), runner) as gate:
+        with opened(new_gate(database.url), runner) as gate:
             before = resident_mib()
             side = gate_side(gate, database, runner)
             alone, crowd = (

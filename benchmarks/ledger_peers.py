@@ -57,7 +57,7 @@ def _sides(stack: ExitStack) -> list[Side]:
     ]
     for database in databases:
         seed(database, runner)
-        gate = stack.enter_context(opened(new_gate(database), runner))
+        gate = stack.enter_context(opened(new_gate(database.url), runner))
         ours.append(gate_side(gate, database, runner))
     theirs: list[Side] = [
         stack.enter_context(started(title, "escrowmint_load", stack.enter_context(_redis(durable))))

@@ -45,7 +45,7 @@ def tables() -> Iterator[Table]:
             runner.run(create_tables(engine))
             seed_plain(database)
         engine = engines[1]
-        with opened(new_gate(ours), runner) as gate:
+        with opened(new_gate(ours.url), runner) as gate:
             sides: list[Side] = [
                 gate_side(gate, ours, runner),
                 Pgbench(server.port, pgbench),

@@ -112,7 +112,7 @@ def _rows(database: Database, runner: asyncio.Runner, asked: Pace) -> Iterator[R
 
 
 def _gate(database: Database, **settings: Any) -> Gatekeeper:
-    gate = new_gate(database, **settings)
+    gate = new_gate(database.url, **settings)
     gate.identify(who)
     return gate
 

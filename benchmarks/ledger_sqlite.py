@@ -39,7 +39,7 @@ def tables() -> Iterator[Table]:
         engine = sqlite_engine(plain.url)
         runner.run(create_tables(engine))
         seed_plain(plain)
-        with opened(new_gate(ours), runner) as gate:
+        with opened(new_gate(ours.url), runner) as gate:
             sides: list[Side] = [
                 gate_side(gate, ours, runner),
                 LocalSide(UNBATCHED, unbatched_pair(engine), Books(plain, prefix=PREFIX), runner),
