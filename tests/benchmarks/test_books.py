@@ -40,7 +40,7 @@ def hold_id(database: Database, runner: asyncio.Runner) -> str:
     """A customer with credits, and the id of a hold of it that was released."""
 
     async def begin() -> str:
-        async with new_gate(database) as gate:
+        async with new_gate(database.url) as gate:
             await gate.grant(HOT, "credits", GRANTED, reason="test")
             hold = await gate.reserve(HOT, "credits", 1)
             await gate.release(hold.id, customer=HOT)
@@ -53,7 +53,7 @@ def test_a_run_leaves_books_that_add_up_and_as_many_captures_as_pairs(
     database: Database, runner: asyncio.Runner, hold_id: str
 ) -> None:
     books = Books(database)
-    with opened(new_gate(database), runner) as gate:
+    with opened(new_gate(database.url), runner) as gate:
         sample = runner.run(drive(pair_of(gate), 4, [HOT], A_MOMENT))
     assert sample.done > 0
     books.check(sample.done)
@@ -72,7 +72,7 @@ def test_copied_customers_and_copied_history_are_consistent_and_can_be_spent_fro
     assert database.number("SELECT count(*) FROM gatekeeper_entries") == 4 * (1 + 2 + 100)
 
     async def spend() -> int | None:
-        async with new_gate(database) as gate:
+        async with new_gate(database.url) as gate:
             await pair_of(gate)(name_of(3))
             return (await gate.balance(name_of(3), "credits")).available
 

@@ -12,6 +12,7 @@ from gatekeeper.errors import (
     StoreUnavailableError,
 )
 from gatekeeper.services.ledger import batcher as batcher_module
+from gatekeeper.services.ledger.batch import AGAIN
 from gatekeeper.services.ledger.batcher import Batcher, BatchLimits
 from gatekeeper.services.ledger.parking import Item
 from tests.services_ledger.scripted import Note, ScriptedWays, settle_down
@@ -135,6 +136,69 @@ async def test_what_waits_is_shared_among_idle_lanes() -> None:
     queues.send_many("org", 10)
     await settle_down()
     assert [len(batch.names) for batch in queues.ways.batches] == [5, 5]
+
+
+# -- decided anew ---------------------------------------------------------------------------------
+
+
+async def test_what_is_to_be_decided_anew_is_the_first_of_the_next_batch() -> None:
+    queues = Queues()
+    early = queues.send_many("org", 3)
+    await settle_down()
+    late = queues.send("org", "late")
+    await settle_down()
+    queues.ways.batches[0].end("org 0", AGAIN, AGAIN)
+    await settle_down()
+    assert await early[0] == "org 0"
+    assert queues.ways.batches[1].names == ["org 1", "org 2", "late"]
+    queues.ways.batches[1].end()
+    assert await asyncio.gather(*early, late) == ["org 0", "org 1", "org 2", "late"]
+    assert queues.batcher._waiting == 0
+    assert not queues.batcher._queues
+
+
+async def test_what_is_to_be_decided_anew_takes_up_room_until_then() -> None:
+    queues = Queues(max_waiting_for_account=3, max_batch=1)
+    tasks = queues.send_many("org", 3)
+    await settle_down()
+    tasks.append(queues.send("org", "more"))
+    await settle_down()
+    queues.ways.batches[0].end(AGAIN)
+    await settle_down()
+    assert queues.ways.batches[1].names == ["org 0"]
+    with pytest.raises(OverloadedError):
+        await queues.batcher.run(Note("org", "one too many"))
+    queues.ways.by_itself = lambda _: True
+    queues.ways.batches[1].end()
+    assert await asyncio.gather(*tasks) == ["org 0", "org 1", "org 2", "more"]
+
+
+async def test_who_is_gone_before_it_is_decided_anew_leaves_nothing_to_undo() -> None:
+    queues = Queues()
+    gone, stays = queues.send("org", "gone", undo=True), queues.send("org", "stays")
+    await settle_down()
+    gone.cancel()
+    await settle_down()
+    queues.ways.batches[0].end(AGAIN, AGAIN)
+    await settle_down()
+    assert queues.ways.batches[1].names == ["stays"]
+    queues.ways.batches[1].end()
+    assert await stays == "stays"
+    assert len(queues.ways.batches) == 2
+
+
+async def test_closing_waits_for_what_is_to_be_decided_anew() -> None:
+    queues = Queues()
+    async with queues.batcher:
+        task = queues.send("org", "one")
+        await settle_down()
+        closing = asyncio.create_task(queues.batcher.__aexit__(None, None, None))
+        await settle_down()
+        queues.ways.batches[0].end(AGAIN)
+        await settle_down()
+        queues.ways.batches[1].end()
+        assert await task == "one"
+        await closing
 
 
 # -- bounds ---------------------------------------------------------------------------------------

@@ -18,9 +18,11 @@ from gatekeeper.errors import (
 )
 from gatekeeper.ledger import HoldStatus
 from gatekeeper.services.credit_options import reserve_request
+from gatekeeper.services.ledger.batch import AGAIN
 from gatekeeper.services.ledger.commands import ReserveCommand
+from gatekeeper.services.ledger.contention import MAX_LOSSES
 from gatekeeper.services.ledger.mirror import Mirror
-from gatekeeper.services.ledger.quick_way import LEFT, QuickWay
+from gatekeeper.services.ledger.quick_way import QuickWay
 from gatekeeper.storage.memory import MemoryStore
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.postings import AccountKey, Posting
@@ -169,7 +171,7 @@ async def test_nobody_is_refused_by_what_is_only_under_way(
     await settle_down()  # the first one decides, or sees that it can't
     store.ledger.is_locked = True
     written.set()
-    assert await second == [LEFT]
+    assert await second == [AGAIN]
     store.ledger.is_locked = False
     [outcome] = await first
     assert not isinstance(outcome, GatekeeperError)
@@ -207,7 +209,9 @@ async def test_what_somebody_keeps_locked_is_done_the_locking_way(
 ) -> None:
     one, _ = gates
     store.ledger.is_locked = True
+    before = store.ledger.writes
     hold = await one.reserve(CUSTOMER, "credits", 4)
+    assert store.ledger.writes - before == MAX_LOSSES
     assert await held(one) == 4
     assert (await one.capture(hold.id)).status is HoldStatus.CAPTURED
     assert (await available(one), await held(one)) == (1, 0)

@@ -20,8 +20,9 @@ from gatekeeper.errors import (
     StoreUnavailableError,
 )
 from gatekeeper.ledger import HoldStatus
+from gatekeeper.services.ledger import contention
 from gatekeeper.services.ledger import mirror as mirror_module
-from gatekeeper.services.ledger import quick_way
+from gatekeeper.services.ledger.contention import MAX_LOSSES
 from gatekeeper.services.ledger.mirror import Mirror
 from gatekeeper.storage.port import Transaction
 from gatekeeper.testing.clock import ManualClock
@@ -60,8 +61,8 @@ def other(other_gate: Gatekeeper) -> Gatekeeper:
 
 @pytest.fixture
 def no_contention(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An account that somebody else writes too goes the quick way again at once."""
-    monkeypatch.setattr(quick_way, "CONTENDED_SECONDS", 0.0)
+    """That somebody else writes an account too is forgotten at once."""
+    monkeypatch.setattr(contention, "CONTENDED_SECONDS", 0.0)
 
 
 # -- what is usual --------------------------------------------------------------------------------
@@ -262,7 +263,7 @@ async def test_a_clock_that_is_off_writes_nothing_and_the_command_succeeds(
     store.clock_off_by = timedelta(seconds=seconds)
     before = await _database_time(store)
     hold = await gate.reserve(CUSTOMER, "credits", 1)
-    assert store.quick_writes.calls > 0
+    assert store.quick_writes.calls == MAX_LOSSES
     assert store.writes.calls == 1
     assert before <= hold.hold.created_at <= await _database_time(store)
     store.clock_off_by = timedelta(0)
@@ -296,13 +297,13 @@ async def _database_time(store: WatchedStore) -> Any:
 
 
 async def two_batches(gate: Gatekeeper, store: WatchedStore, *amounts: int) -> list[Any]:
-    """The first reserve is being written when the second is decided."""
+    """The first reserve is being written when the second is decided, once at least."""
     store.quick_writes.turnstile.shut()
     first = asyncio.create_task(_made(gate, amounts[0]))
     await store.quick_writes.turnstile.arrived.wait()
     second = asyncio.create_task(_made(gate, amounts[1]))
     await settle_down()
-    assert len(gate.credits._batcher._running) == 2
+    assert not second.done()
     store.quick_writes.turnstile.open()
     return [await first, await second]
 
@@ -400,26 +401,21 @@ async def _named(gate: Gatekeeper, hold_id: str) -> None:
     await gate.reserve(CUSTOMER, "credits", 2, hold_id=hold_id)
 
 
-async def test_a_refusal_is_not_decided_by_what_is_only_under_way(
+async def test_while_an_account_is_read_again_nobody_else_is_let_in(
     gate: Gatekeeper, store: WatchedStore
 ) -> None:
-    """While one batch reads the account again to be sure of its refusal, another one begins to
-    write what will come to nothing: the refusal tells of what is really there."""
+    """A refusal tells of what is really there: not of what is about to be written meanwhile."""
     store.quick_reads.turnstile.shut()
     asking = asyncio.create_task(_made(gate, 101))
     await store.quick_reads.turnstile.arrived.wait()
-    store.quick_writes.turnstile.shut()
-    store.quick_writes.refusals = [refused()]
     taking = asyncio.create_task(_made(gate, 100))
-    await store.quick_writes.turnstile.arrived.wait()
+    await settle_down()
+    assert store.quick_writes.calls == 0
     store.quick_reads.turnstile.open()
     refusal = await asking
     assert isinstance(refusal, CreditsRequiredError)
     assert refusal.params["available"] == 100
-    store.writes.refusals = [StoreUnavailableError("away")]
-    store.quick_writes.turnstile.open()
-    assert isinstance(await taking, StoreUnavailableError)
-    assert await held(gate) == 0
+    assert (await taking).amount == 100
 
 
 # -- (g): lost answers ----------------------------------------------------------------------------
@@ -552,31 +548,31 @@ async def test_what_can_not_be_read_goes_the_locking_way(
 # -- somebody else writes all the time ------------------------------------------------------------
 
 
-async def test_an_account_that_others_write_too_is_left_to_the_locking_way_for_a_while(
+async def test_an_account_that_others_write_too_is_read_again_first_for_a_while(
     gate: Gatekeeper, other: Gatekeeper, store: WatchedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quick_way, "CONTENDED_SECONDS", 3_600.0)
-    monkeypatch.setattr(quick_way, "MAX_CONTENDED", 0)  # more than one: those that are over go
-    gate.credits._batcher._ways._quick_way()._contended = {("long ago", "credits"): 0.0}  # type: ignore[union-attr] # there is one
+    monkeypatch.setattr(contention, "CONTENDED_SECONDS", 3_600.0)
     await other.reserve(CUSTOMER, "credits", 1)
     await gate.reserve(CUSTOMER, "credits", 1)
-    assert (store.quick_writes.calls, store.writes.calls) == (1, 1)
-    await gate.reserve(CUSTOMER, "credits", 1)
-    assert (store.quick_writes.calls, store.writes.calls) == (1, 2)
+    assert (store.quick_reads.calls, store.quick_writes.calls, store.writes.calls) == (1, 2, 0)
+    for n in range(2, 5):
+        await other.reserve(CUSTOMER, "credits", 1)
+        await gate.reserve(CUSTOMER, "credits", 1)
+        assert (store.quick_reads.calls, store.quick_writes.calls) == (n, n + 1)
+    assert store.writes.calls == 0
     ways = gate.credits._batcher._ways
-    assert list(ways._quick_way()._contended) == [(CUSTOMER, "credits")]  # type: ignore[union-attr] # as above
     assert (ways.depth((CUSTOMER, "credits")), ways.depth(("org_43", "credits"))) == (1, 2)
 
 
 @pytest.mark.usefixtures("no_contention")
-async def test_after_a_while_it_goes_the_quick_way_again(
+async def test_after_a_while_what_is_in_mind_is_trusted_again(
     gate: Gatekeeper, other: Gatekeeper, store: WatchedStore
 ) -> None:
     await other.reserve(CUSTOMER, "credits", 1)
     await gate.reserve(CUSTOMER, "credits", 1)
     store.forget_counts()
     await gate.reserve(CUSTOMER, "credits", 1)
-    assert (store.quick_writes.calls, store.writes.calls) == (1, 0)
+    assert (store.quick_reads.calls, store.quick_writes.calls, store.writes.calls) == (0, 1, 0)
     assert gate.credits._batcher._ways.depth((CUSTOMER, "credits")) == 2
 
 

@@ -25,10 +25,15 @@ class Skipped:
     """The outcome of a command whose account somebody else has locked."""
 
 
-SKIPPED = Skipped()
+class Again:
+    """The outcome of a command that has to be decided anew: nothing has come of it so far."""
 
-Outcome = object | GatekeeperError | Skipped
-"""What a command came to: its result, why it was refused, or that it was skipped."""
+
+SKIPPED = Skipped()
+AGAIN = Again()
+
+Outcome = object | GatekeeperError | Skipped | Again
+"""What a command came to: its result, why it was refused, or that it came to nothing yet."""
 
 
 def carry_out(tx: Transaction, rules: Rules, command: Command[R]) -> R:

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from gatekeeper.errors import OverloadedError, ShuttingDownError
-from gatekeeper.services.ledger.batch import SKIPPED
+from gatekeeper.services.ledger.batch import AGAIN, SKIPPED
 from gatekeeper.services.ledger.commands import Command
 from gatekeeper.services.ledger.parking import Item, Parking, interrupted
 from gatekeeper.services.ledger.ways import Ways
@@ -214,11 +214,14 @@ class Batcher:
     async def _carry_out(self, batch: Sequence[Item]) -> None:
         """Carry a batch out. Accounts that somebody else has locked are parked."""
         skipped: dict[AccountKey, list[Item]] = {}
+        again: list[Item] = []
         try:
             outcomes = await self._ways.carry_out([item.command for item in batch])
             for item, outcome in zip(batch, outcomes, strict=True):
                 if outcome is SKIPPED:
                     skipped.setdefault(item.command.key, []).append(item)
+                elif outcome is AGAIN:
+                    again.append(item)
                 else:
                     self._deliver(item, outcome)
         except Exception as error:  # noqa: BLE001 - told to those whom it belongs to
@@ -228,10 +231,17 @@ class Batcher:
             raise
         finally:
             self._taken.difference_update(batch)
+            self._put_back(again)
             for key in {item.command.key for item in batch} - skipped.keys():
                 self._free(key)
             for key, items in skipped.items():
                 self._parking.park(key, items)
+
+    def _put_back(self, items: Sequence[Item]) -> None:
+        """Those who have waited once already are the next."""
+        for item in reversed(items):
+            self._queues[item.command.key].appendleft(item)
+        self._waiting += len(items)
 
     def _deliver(self, item: Item, outcome: object) -> None:
         if item.future.cancelled():

@@ -1,21 +1,23 @@
 """The quick way through a batch: decide by what is in mind, and write it in one statement.
 
-Whatever does not fit (an account that is not up to date, an idempotency key, a threshold that was
-crossed, somebody else's write in between) is left to the locking way. A refusal is never decided
-by what is in mind: the account is read again first.
+An account that somebody else has written in between is read again, and its commands are decided
+anew with the next batch. Whatever does not fit (an account that is not up to date, an idempotency
+key, a threshold that was crossed) is left to the locking way. A refusal is never decided by what is
+in mind: the account is read again first.
 """
 
 import asyncio
 import logging
-import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from enum import Enum, auto
 from typing import Any, Final
 
 from gatekeeper.errors import GatekeeperError, LedgerInvariantError, StoreUnavailableError
 from gatekeeper.ledger import Account, Hold
-from gatekeeper.services.ledger.batch import Outcome
+from gatekeeper.services.ledger.batch import AGAIN, Outcome
 from gatekeeper.services.ledger.commands import Command
+from gatekeeper.services.ledger.contention import Contention
 from gatekeeper.services.ledger.desk import Desk
 from gatekeeper.services.ledger.mirror import Mirror
 from gatekeeper.services.ledger.overdue import has_due_holds
@@ -27,12 +29,8 @@ from gatekeeper.storage.quick import NotReadError, NotWrittenError, QuickLedger
 
 _logger: Final = logging.getLogger("gatekeeper")
 
-CONTENDED_SECONDS: Final = 0.25
-"""How long an account that somebody else writes too is left to the locking way."""
-
-
-MAX_CONTENDED: Final = 10_000
-"""Of how many accounts that is kept in mind before those that are over are forgotten."""
+QUICK_LANES: Final = 2
+"""Batches under way at once: one is decided while the database writes the other."""
 
 
 class _Left:
@@ -42,6 +40,15 @@ class _Left:
 LEFT: Final = _Left()
 
 
+class _End(Enum):
+    """What became of a posting: if it was not written, because its account had moved on, or the one
+    it builds on was not written, or for another reason."""
+
+    WRITTEN = auto()
+    MOVED = auto()
+    NOT_WRITTEN = auto()
+
+
 class QuickWay:
     """Carries out batches on a `QuickLedger`; `mirror` is shared with the locking way."""
 
@@ -49,48 +56,41 @@ class QuickWay:
         self._quick = quick
         self._rules = rules
         self._mirror = mirror
-        self._contended: dict[AccountKey, float] = {}
+        self._contention = Contention()
+        self._doubted: set[AccountKey] = set()
+
+    def depth(self, key: AccountKey) -> int:
+        """How many batches an account may be in at once: one may build on another, unless what is
+        in mind of the account has to be read again."""
+        return 1 if key in self._doubted or self._contention.is_contended(key) else QUICK_LANES
 
     async def carry_out(self, commands: Sequence[Command[Any]]) -> list[Outcome]:
-        """Each command's outcome, or LEFT. That the answer to a write was lost is an outcome of
-        those commands that were in it."""
+        """Each command's outcome, or LEFT, or AGAIN. That the answer to a write was lost is an
+        outcome of those commands that were in it."""
         outcomes: list[Outcome] = [LEFT] * len(commands)
-        try:
-            await self._rounds(commands, outcomes)
-        except NotReadError:
-            _logger.info("a quick read failed", exc_info=True)
+        hopeless = {one.key for one in commands if self._contention.is_hopeless(one.key)}
+        self._contention.won(hopeless)  # they will be, once they are locked
+        asked = [n for n, one in enumerate(commands) if one.is_quick and one.key not in hopeless]
+        if asked:
+            try:
+                await self._decide_and_write(commands, asked, outcomes)
+            except NotReadError:
+                _logger.info("a quick read failed", exc_info=True)
         return outcomes
 
-    async def _rounds(self, commands: Sequence[Command[Any]], outcomes: list[Outcome]) -> None:
-        asked = [n for n, command in enumerate(commands) if command.is_quick]
-        asked = [n for n in asked if not self.is_contended(commands[n].key)]
-        refused = await self._round(commands, asked, outcomes, read_all=False)
-        if refused:
-            for n in refused:
-                outcomes[n] = LEFT
-            await self._round(commands, refused, outcomes, read_all=True)
-
-    async def _round(
-        self,
-        commands: Sequence[Command[Any]],
-        asked: Sequence[int],
-        outcomes: list[Outcome],
-        *,
-        read_all: bool,
-    ) -> list[int]:
-        """Decide and write; returns the commands that were refused by what was only in mind."""
-        if not asked:
-            return []
+    async def _decide_and_write(
+        self, commands: Sequence[Command[Any]], asked: Sequence[int], outcomes: list[Outcome]
+    ) -> None:
         keys = {commands[n].key for n in asked}
-        read = await self._read(commands, asked, keys, read_all=read_all)
+        read = await self._read([commands[n] for n in asked], keys)
         now = self._quick.now()
         if now is None:
-            return []  # none of the accounts is there yet
+            return  # none of the accounts is there yet
         desks = self._desks(keys, now)
         sure = {key for key in read if self._is_written(key)}
         holds = self._holds([commands[n] for n in asked])
         room = Room(self._rules, desks, tx=None, holds=holds, receipts={})
-        refused: list[int] = []
+        doubtful: list[int] = []
         for n in asked:
             key = commands[n].key
             before = desks[key].account if key in desks else None
@@ -99,41 +99,40 @@ class QuickWay:
             except (NeedsLockError, LedgerInvariantError):  # or what was read does not fit together
                 continue
             except GatekeeperError as error:
-                if commands[n].key in sure:
-                    outcomes[n] = error
-                else:
-                    refused.append(n)
+                outcomes[n] = error
+                if key not in sure:
+                    doubtful.append(n)
             except Exception:
                 _logger.exception("a command was not decided in the quick way")
             else:
                 if desks[key].account is before and key not in sure:
-                    refused.append(n)  # nothing is written, so that nothing would be checked
+                    doubtful.append(n)  # nothing is written, so that nothing would be checked
         await self._write(commands, asked, desks, outcomes, now)
-        return refused
+        for n in doubtful:
+            outcomes[n] = AGAIN
+            self._doubted.add(commands[n].key)
 
     async def _read(
-        self,
-        commands: Sequence[Command[Any]],
-        asked: Sequence[int],
-        keys: set[AccountKey],
-        *,
-        read_all: bool,
+        self, commands: Iterable[Command[Any]], keys: set[AccountKey]
     ) -> set[AccountKey]:
-        """Read what is not in mind; returns the accounts that were read."""
+        """Read what is not in mind, or in doubt; returns the accounts that were read."""
+        doubted = {
+            key for key in keys if key in self._doubted or self._contention.is_contended(key)
+        }
         unknown: set[AccountKey] = set()
         wanted: set[tuple[str, str]] = set()
-        for n in asked:
-            command = commands[n]
+        for command in commands:
             known = self._mirror.get(command.key)
             held = [key for key in command.hold_keys if command.needs_holds]
             is_in_mind = known is not None and all(known.hold(id_) for _, id_ in held)
-            if not is_in_mind or read_all:
+            if not is_in_mind or command.key in doubted:
                 unknown.add(command.key)
                 wanted.update(held)
         if not unknown and self._quick.now() is not None:
             return unknown
         await _all_done([self._mirror.under_way(key) for key in unknown])
         found = await self._quick.read(unknown or keys, wanted)
+        self._doubted -= unknown
         self._mirror.learn(found.accounts, found.holds.values())
         for key, account in found.accounts.items():
             version = found.versions.get(key[0])
@@ -189,18 +188,20 @@ class QuickWay:
             key = commands[n].key
             if key not in desks or desks[key].posting.is_empty:
                 continue
-            end = ends.get(key, False)
-            if isinstance(end, StoreUnavailableError) and not _is_refused(outcomes[n]):
+            end = ends.get(key, _End.NOT_WRITTEN)
+            if end is _End.MOVED:  # what was refused for want of it is decided anew, too
+                outcomes[n] = AGAIN
+            elif isinstance(end, StoreUnavailableError) and not _is_refused(outcomes[n]):
                 outcomes[n] = end
-            elif end is not True:  # what was refused for want of it is decided anew, too
+            elif end is not _End.WRITTEN:
                 outcomes[n] = LEFT
 
     async def _write_after(
         self, postings: Sequence[Posting], now: datetime
-    ) -> dict[AccountKey, bool | StoreUnavailableError]:
+    ) -> "dict[AccountKey, _End | StoreUnavailableError]":
         """Write postings, each once the one that it builds on has been written.
 
-        Returns whether each account was; an error if nobody knows.
+        Returns what became of each account; an error if nobody knows.
         """
         loop = asyncio.get_running_loop()
         before = [self._mirror.under_way(posting.key) for posting in postings]
@@ -208,7 +209,7 @@ class QuickWay:
         for posting, end in zip(postings, ends, strict=True):
             self._mirror.begin(posting, end)
         written: set[AccountKey] = set()
-        unknown: StoreUnavailableError | None = None
+        other: _End | StoreUnavailableError = _End.MOVED
         ready: list[Posting] = []
         try:
             await _all_done(before)
@@ -219,8 +220,9 @@ class QuickWay:
                 written = await self._quick.write(ready, now)
         except NotWrittenError:
             _logger.info("a quick write was refused", exc_info=True)
+            other = _End.NOT_WRITTEN
         except StoreUnavailableError as error:
-            unknown = error
+            other = error
         finally:
             for posting, end in zip(postings, ends, strict=True):
                 if posting.key in written:
@@ -229,29 +231,11 @@ class QuickWay:
                     self._mirror.forget(posting.key)
                 end.set_result(posting.key in written)
         sent = {posting.key for posting in ready}
-        self._note_contention(sent - written)
-        return {
-            posting.key: unknown if unknown and posting.key in sent else posting.key in written
-            for posting in postings
-        }
-
-    def _note_contention(self, keys: Iterable[AccountKey]) -> None:
-        now = time.monotonic()
-        until = now + CONTENDED_SECONDS
-        if len(self._contended) > MAX_CONTENDED:
-            self._contended = {key: end for key, end in self._contended.items() if end > now}
-        for key in keys:
-            self._contended[key] = until
-
-    def is_contended(self, key: AccountKey) -> bool:
-        """Whether somebody else writes the account too."""
-        until = self._contended.get(key)
-        if until is None:
-            return False
-        if time.monotonic() < until:
-            return True
-        del self._contended[key]
-        return False
+        self._contention.won(written)
+        if other is _End.MOVED:
+            self._contention.lost(sent - written)
+        ends_by_key = dict.fromkeys((posting.key for posting in postings), _End.MOVED)
+        return ends_by_key | dict.fromkeys(sent, other) | dict.fromkeys(written, _End.WRITTEN)
 
 
 async def _all_done(futures: Iterable["asyncio.Future[bool] | None"]) -> None:

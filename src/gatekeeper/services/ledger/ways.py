@@ -5,19 +5,16 @@ that have no other.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from gatekeeper.errors import StoreUnavailableError, TransactionConflictError
 from gatekeeper.services.ledger.batch import SKIPPED, Outcome, carry_out_all
 from gatekeeper.services.ledger.commands import Command
 from gatekeeper.services.ledger.mirror import Mirror
-from gatekeeper.services.ledger.quick_way import LEFT, QuickWay
+from gatekeeper.services.ledger.quick_way import LEFT, QUICK_LANES, QuickWay
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.port import Store
 from gatekeeper.storage.postings import AccountKey
-
-QUICK_LANES: Final = 2
-"""Batches under way at once: one is decided while the database writes the other."""
 
 
 class Ways:
@@ -35,12 +32,13 @@ class Ways:
         return 1 if self._store.quick is None else QUICK_LANES
 
     def depth(self, key: AccountKey) -> int:
-        """How many batches an account may be in at once: the quick way builds one on another."""
+        """How many batches an account may be in at once."""
         quick = self._quick_way()
-        return 1 if quick is None or quick.is_contended(key) else QUICK_LANES
+        return 1 if quick is None else quick.depth(key)
 
     async def carry_out(self, commands: Sequence[Command[Any]]) -> list[Outcome]:
-        """Each command's outcome; SKIPPED where somebody else has locked the account."""
+        """Each command's outcome; SKIPPED where somebody else has locked the account, AGAIN where
+        somebody else was first, or what was in mind does not do."""
         quick = self._quick_way()
         if quick is None:
             return await self._locking(commands, wait=False)
