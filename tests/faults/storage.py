@@ -15,21 +15,26 @@ STORAGE_FAULTS: Final = (
         name="lock-dropped",
         breaks="an account is locked when it is read for a command",
         file="storage/sql/ledger.py",
-        source="    True: _CHOSEN.with_for_update(key_share=True),\n",
-        wrong="    True: _CHOSEN,\n",
+        source="        _ORDERED.with_for_update(key_share=True, skip_locked=not wait),\n",
+        wrong="        _ORDERED,\n",
         tests=(f"{LOCKS}test_a_waiter_sees_the_account_and_its_grants_as_the_other_left_them",),
     ),
     Fault(
         name="joined-read-beside-the-lock",
         breaks="what is read is what was locked, as the other transaction has left it",
         file="storage/sql/ledger.py",
-        source="_LOCKED: Final = {\n    True: _CHOSEN.with_for_update(key_share=True),\n",
+        source=(
+            "_LOCKED: Final = {\n"
+            "    wait: Among(\n"
+            "        _ORDERED.with_for_update(key_share=True, skip_locked=not wait),\n"
+        ),
         wrong=(
             "_BESIDE = accounts.alias()\n"
             "_LOCKED: Final = {\n"
-            "    True: _CHOSEN.where(\n"
-            "        _BESIDE.c.customer == accounts.c.customer, _BESIDE.c.unit == accounts.c.unit\n"
-            "    ).with_for_update(key_share=True, of=_BESIDE),\n"
+            "    wait: Among(\n"
+            "        _ORDERED.where(\n"
+            "            _BESIDE.c.customer == accounts.c.customer, _BESIDE.c.unit == accounts.c.unit\n"
+            "        ).with_for_update(key_share=True, skip_locked=not wait, of=_BESIDE),\n"
         ),
         tests=(f"{LOCKS}test_a_waiter_sees_the_account_and_its_grants_as_the_other_left_them",),
     ),
@@ -37,8 +42,8 @@ STORAGE_FAULTS: Final = (
         name="batch-waits-for-a-lock",
         breaks="a batch leaves out what somebody else has locked",
         file="storage/sql/ledger.py",
-        source="key_share=True, skip_locked=True)",
-        wrong="key_share=True)",
+        source="skip_locked=not wait)",
+        wrong="skip_locked=False)",
         tests=(f"{POSTING}test_a_batch_leaves_out_what_somebody_has_locked_and_does_not_wait",),
     ),
     Fault(
@@ -50,6 +55,14 @@ STORAGE_FAULTS: Final = (
         tests=(
             f"{POSTING}test_a_batch_leaves_out_what_somebody_is_about_to_make_and_does_not_wait",
         ),
+    ),
+    Fault(
+        name="batch-reads-the-whole-table",
+        breaks="accounts and holds are found by their index (SQLite)",
+        file="storage/sql/among.py",
+        source='        if dialect_name == "sqlite":',
+        wrong='        if dialect_name == "none":',
+        tests=("tests/storage/sql/test_plans.py::test_a_batch_of_accounts_scans_nothing",),
     ),
     Fault(
         name="grant-written-over",

@@ -68,3 +68,22 @@ async def test_a_command_on_an_account_scans_nothing(migrated_sqlite_url: str) -
         plan = await plan_of(store, command)
         assert "SEARCH" in plan
         assert "SCAN gatekeeper" not in plan
+
+
+async def test_a_batch_of_accounts_scans_nothing(migrated_sqlite_url: str) -> None:
+    """SQLite would read a whole table for `(a, b) IN (...)`."""
+    names = ("ada", "bob", "cyd")
+
+    def batch(tx: Transaction) -> None:
+        tx.ledger.lock([(name, "credits") for name in names], wait=True)
+        tx.ledger.find_holds([(name, "hold_1") for name in names])
+        tx.ledger.receipts([(name, "key") for name in names])
+        tx.customers.versions(names)
+        tx.audit.books([(name, "credits") for name in names], NOW, lock=True)
+        tx.outbox.add([samples.message(f"out_{name}", customer=name) for name in names])
+        assert len(tx.outbox.claim(NOW + HOUR, NOW + HOUR, 10)) == len(names)
+
+    async with store_for(migrated_sqlite_url) as store:
+        plan = await plan_of(store, batch)
+        assert "SEARCH gatekeeper_outbox" in plan
+        assert "SCAN gatekeeper" not in plan.replace("SCAN gatekeeper_outbox USING INDEX", "")

@@ -1,6 +1,5 @@
 """What the aggregates have in common."""
 
-from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -10,7 +9,6 @@ from sqlalchemy.sql.selectable import Select
 from gatekeeper.storage.sql.dialects import SqlDialect
 
 S = TypeVar("S", bound=msgspec.Struct)
-K = TypeVar("K")
 
 
 class Aggregate:
@@ -48,10 +46,3 @@ def select_of(table: Table, struct: type[msgspec.Struct]) -> Select[Any]:
 def struct_of(row: RowMapping | None, struct: type[S]) -> S | None:
     """A row of `select_of` as its struct."""
     return None if row is None else struct(**row)
-
-
-def padded(keys: Sequence[K]) -> Sequence[K]:
-    """Keys for an IN list, repeated up to a power of two: a list of each length would be a
-    statement of its own to prepare."""
-    wanted = 1 << (len(keys) - 1).bit_length()
-    return [*keys, *(list(keys[-1:]) * (wanted - len(keys)))]

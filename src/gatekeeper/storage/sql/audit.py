@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import (
-    BindParameter,
     Row,
     Text,
     and_,
@@ -27,7 +26,8 @@ from gatekeeper.ledger.books import Books, HoldFold, OpenHolds, Sums, named
 from gatekeeper.ledger.rebuild import WINDOW_KINDS
 from gatekeeper.storage.audit import Audit, Ledgered
 from gatekeeper.storage.postings import AccountKey
-from gatekeeper.storage.sql.aggregate import padded, select_of
+from gatekeeper.storage.sql.aggregate import select_of
+from gatekeeper.storage.sql.among import Among
 from gatekeeper.storage.sql.erasure import SqlErasure
 from gatekeeper.storage.sql.packing import (
     ACCOUNT_COLUMNS,
@@ -48,14 +48,14 @@ _Read = tuple[Account, tuple[str, ...]]
 _BLANK: Final = {"grants": "[]", "received": "{}", "standing": "[]"}
 """The packed columns of an account that has nothing."""
 
-_KEYS: Final[BindParameter[Any]] = bindparam("keys", expanding=True)
-_ACCOUNTS: Final = (
-    select(*(accounts.c[name] for name in ACCOUNT_COLUMNS))
-    .where(tuple_(accounts.c.customer, accounts.c.unit).in_(_KEYS))
-    .order_by(accounts.c.customer, accounts.c.unit)
+_ORDERED: Final = select(*(accounts.c[name] for name in ACCOUNT_COLUMNS)).order_by(
+    accounts.c.customer, accounts.c.unit
 )
-_LOCKED: Final = _ACCOUNTS.with_for_update(key_share=True)
-_SUMS: Final = (
+_ACCOUNTS: Final = Among(_ORDERED, accounts.c.customer, accounts.c.unit)
+_LOCKED: Final = Among(
+    _ORDERED.with_for_update(key_share=True), accounts.c.customer, accounts.c.unit
+)
+_SUMS: Final = Among(
     select(
         entries.c.customer,
         entries.c.unit,
@@ -69,29 +69,34 @@ _SUMS: Final = (
         func.sum(case((literal_column("kind = 'grant'"), entries.c.posted_delta), else_=0)),
         func.max(case((literal_column("kind = 'grant_revoked'"), 1), else_=0)),
         func.max(entries.c.at),
-    )
-    .where(tuple_(entries.c.customer, entries.c.unit).in_(_KEYS))
-    .group_by(entries.c.customer, entries.c.unit, entries.c.grant_id)
+    ).group_by(entries.c.customer, entries.c.unit, entries.c.grant_id),
+    entries.c.customer,
+    entries.c.unit,
 )
-_HOLDS: Final = select(
+_HOLDS: Final = Among(
+    select(
+        holds.c.customer,
+        holds.c.unit,
+        holds.c.id,
+        holds.c.amount - holds.c.captured,
+        holds.c.allocations,
+        holds.c.expires_at,
+    ).where(holds.c.status == OPEN),
     holds.c.customer,
     holds.c.unit,
-    holds.c.id,
-    holds.c.amount - holds.c.captured,
-    holds.c.allocations,
-    holds.c.expires_at,
-).where(tuple_(holds.c.customer, holds.c.unit).in_(_KEYS), holds.c.status == OPEN)
+)
 _GRANTS: Final = select_of(grants, Grant)
-_CHOSEN_GRANTS: Final = _GRANTS.where(
-    tuple_(grants.c.customer, grants.c.unit, grants.c.id).in_(_KEYS)
+_CHOSEN_GRANTS: Final = Among(_GRANTS, grants.c.customer, grants.c.unit, grants.c.id)
+_LATER_GRANTS: Final = Among(
+    _GRANTS.where(
+        grants.c.effective_at.is_not(None),
+        or_(grants.c.expires_at.is_(None), grants.c.expires_at > bindparam("now")),
+    ),
+    grants.c.customer,
+    grants.c.unit,
 )
-_LATER_GRANTS: Final = _GRANTS.where(
-    tuple_(grants.c.customer, grants.c.unit).in_(_KEYS),
-    grants.c.effective_at.is_not(None),
-    or_(grants.c.expires_at.is_(None), grants.c.expires_at > bindparam("now")),
-)
-_WINDOW_GRANTS: Final = _GRANTS.where(
-    tuple_(grants.c.customer, grants.c.unit).in_(_KEYS), grants.c.kind.in_(sorted(WINDOW_KINDS))
+_WINDOW_GRANTS: Final = Among(
+    _GRANTS.where(grants.c.kind.in_(sorted(WINDOW_KINDS))), grants.c.customer, grants.c.unit
 )
 _AFTER_CUSTOMER: Final = bindparam("after_customer", type_=Text())
 _AFTER_UNIT: Final = bindparam("after_unit", type_=Text())
@@ -175,16 +180,15 @@ class SqlAudit(SqlErasure, SqlReports, Audit):
     ) -> Sequence[Books]:
         if not keys:
             return []
-        which = {"keys": padded(sorted(keys))}
-        found = self._accounts(which)
+        found = self._accounts(_ACCOUNTS, keys)
         lost = set(keys) - found.keys()
         if lock:
-            found = self._locked(which, lost)
-        later = list(self._grants(_LATER_GRANTS, {**which, "now": now}))
+            found = self._locked(keys, lost)
+        later = list(self._grants(_LATER_GRANTS, keys, now=now))
         kept = {(one.customer, one.unit, one.id) for one in later}
         kept |= {(*key, live.id) for key, (one, _) in found.items() for live in one.grants}
-        totals, by_grant = self._sums(which, kept)
-        holds_of = self._holds(which)
+        totals, by_grant = self._sums(keys, kept)
+        holds_of = self._holds(keys)
         kept |= {(*key, grant_id) for key, of in by_grant.items() for grant_id in named(of)}
         records: dict[AccountKey, dict[str, Grant]] = {}
         for record in (*later, *self._chosen_grants(kept)):
@@ -208,28 +212,30 @@ class SqlAudit(SqlErasure, SqlReports, Audit):
         self._note(account.customer)
         self._connection.execute(self._dialect.upsert(accounts), account_columns(account))
 
-    def _accounts(self, which: dict[str, Any], *, lock: bool = False) -> dict[AccountKey, _Read]:
-        rows = self._connection.execute(_LOCKED if lock else _ACCOUNTS, which)
+    def _accounts(
+        self, statement: Among[Select[Any]], keys: Collection[AccountKey]
+    ) -> dict[AccountKey, _Read]:
+        rows = self._connection.execute(*statement.asked(self._dialect.name, keys))
         return {(row.customer, row.unit): _account(row) for row in rows}
 
     def _locked(
-        self, which: dict[str, Any], lost: Collection[AccountKey]
+        self, keys: Collection[AccountKey], lost: Collection[AccountKey]
     ) -> dict[AccountKey, _Read]:
-        for customer, _ in which["keys"]:
+        for customer, _ in keys:
             self._note(customer)
         if lost:
             empty = [account_columns(Account(*key)) for key in sorted(lost)]
             self._connection.execute(self._dialect.insert_new(accounts), empty)
-        return self._accounts(which, lock=True)
+        return self._accounts(_LOCKED, keys)
 
     def _sums(
-        self, which: dict[str, Any], kept: Collection[tuple[str, str, str]]
+        self, keys: Collection[AccountKey], kept: Collection[tuple[str, str, str]]
     ) -> tuple[dict[AccountKey, Sums], dict[AccountKey, dict[str | None, Sums]]]:
         """The sums of accounts, and of those of their grants that have something or are `kept`:
         an account has far more grants in its history than in its present."""
         totals: dict[AccountKey, Sums] = {}
         by_grant: dict[AccountKey, dict[str | None, Sums]] = {}
-        for customer, unit, grant_id, *numbers, last_at in self._streamed(_SUMS, which):
+        for customer, unit, grant_id, *numbers, last_at in self._streamed(_SUMS, keys):
             count, first, last, posted, held, debt, granted, revoked = map(int, numbers)
             sums = Sums(count, first, last, posted, held, debt, granted, bool(revoked), last_at)
             key = customer, unit
@@ -238,9 +244,9 @@ class SqlAudit(SqlErasure, SqlReports, Audit):
                 by_grant.setdefault(key, {})[grant_id] = sums
         return totals, by_grant
 
-    def _holds(self, which: dict[str, Any]) -> dict[AccountKey, OpenHolds]:
+    def _holds(self, keys: Collection[AccountKey]) -> dict[AccountKey, OpenHolds]:
         folds: dict[AccountKey, HoldFold] = {}
-        for customer, unit, hold_id, remaining, text, ends in self._streamed(_HOLDS, which):
+        for customer, unit, hold_id, remaining, text, ends in self._streamed(_HOLDS, keys):
             fold = folds.setdefault((customer, unit), HoldFold())
             fold.add(hold_id, remaining, _allocations(text), ends)
         return {key: fold.result() for key, fold in folds.items()}
@@ -249,23 +255,31 @@ class SqlAudit(SqlErasure, SqlReports, Audit):
         """The grants of windows too, where it is only they that tell what windows were given."""
         if not books.is_lost and "received" not in books.unreadable:
             return books
-        which = {"keys": [(books.customer, books.unit)]}
-        found = {record.id: record for record in self._grants(_WINDOW_GRANTS, which)}
+        key = books.customer, books.unit
+        found = {record.id: record for record in self._grants(_WINDOW_GRANTS, [key])}
         return msgspec.structs.replace(books, records={**found, **books.records})
 
     def _chosen_grants(self, keys: Collection[tuple[str, str, str]]) -> Iterator[Grant]:
         ordered = sorted(keys)
         for start in range(0, len(ordered), ROWS_AT_A_TIME):
-            some = padded(ordered[start : start + ROWS_AT_A_TIME])
-            yield from self._grants(_CHOSEN_GRANTS, {"keys": some})
+            yield from self._grants(_CHOSEN_GRANTS, ordered[start : start + ROWS_AT_A_TIME])
 
-    def _grants(self, statement: Select[Any], which: dict[str, Any]) -> Iterator[Grant]:
-        return (Grant(*row) for row in self._connection.execute(statement, which))
+    def _grants(
+        self,
+        statement: Among[Select[Any]],
+        keys: Collection[tuple[str, ...]],
+        **others: datetime,
+    ) -> Iterator[Grant]:
+        asked = statement.asked(self._dialect.name, keys, **others)
+        return (Grant(*row) for row in self._connection.execute(*asked))
 
-    def _streamed(self, statement: Select[Any], which: dict[str, Any]) -> Iterator[Any]:
+    def _streamed(
+        self, statement: Among[Select[Any]], keys: Collection[AccountKey]
+    ) -> Iterator[Any]:
         """Rows, of which there may be more than memory should hold."""
         options = {"yield_per": ROWS_AT_A_TIME}
-        yield from self._connection.execute(statement, which, execution_options=options)
+        asked = statement.asked(self._dialect.name, keys)
+        yield from self._connection.execute(*asked, execution_options=options)
 
 
 def _account(row: Row[Any]) -> _Read:

@@ -9,7 +9,8 @@ from gatekeeper.entitlements.state import CustomerState, Override
 from gatekeeper.errors import CustomerNotFoundError
 from gatekeeper.storage.port import Customers
 from gatekeeper.storage.records import Customer
-from gatekeeper.storage.sql.aggregate import Aggregate, columns_of, padded, select_of, struct_of
+from gatekeeper.storage.sql.aggregate import Aggregate, columns_of, select_of, struct_of
+from gatekeeper.storage.sql.among import padded
 from gatekeeper.storage.sql.items import COLUMNS, build_items, with_lines
 from gatekeeper.storage.sql.tables import customers, items, overrides
 

@@ -4,12 +4,13 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import RowMapping, Text, bindparam, case, func, or_, select, tuple_
+from sqlalchemy import RowMapping, Text, bindparam, case, func, or_, select
 from sqlalchemy.sql.selectable import Select
 
 from gatekeeper.errors import InvalidInputError
 from gatekeeper.ledger import Hold
-from gatekeeper.storage.sql.aggregate import Aggregate, padded, select_of
+from gatekeeper.storage.sql.aggregate import Aggregate, select_of
+from gatekeeper.storage.sql.among import Among
 from gatekeeper.storage.sql.packing import allocations_of, formula_of
 from gatekeeper.storage.sql.tables import holds
 from gatekeeper.storage.sql.tables.base import OPEN
@@ -46,9 +47,7 @@ _USED_IN_SCOPE: Final = _USED.where(
         == bindparam("below", type_=Text),
     )
 )
-_CHOSEN: Final = _HOLDS.where(
-    tuple_(holds.c.customer, holds.c.id).in_(bindparam("keys", expanding=True))
-)
+_CHOSEN: Final = Among(_HOLDS, holds.c.customer, holds.c.id)
 
 
 def _expired_holds(*, customer: bool, unit: bool) -> Select[Any]:
@@ -87,7 +86,7 @@ class HoldRows(Aggregate):
     def find_holds(self, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Hold]:
         if not keys:
             return {}
-        rows = self._connection.execute(_CHOSEN, {"keys": padded(sorted(keys))}).mappings()
+        rows = self._connection.execute(*_CHOSEN.asked(self._dialect.name, keys)).mappings()
         return {(hold.customer, hold.id): hold for hold in map(_hold, rows)}
 
     def expired_holds(

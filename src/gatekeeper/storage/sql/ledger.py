@@ -15,7 +15,8 @@ from gatekeeper.errors import DuplicateGrantError
 from gatekeeper.ledger import Account, Cap, Entry, Grant, Receipt
 from gatekeeper.storage.port import Ledger
 from gatekeeper.storage.postings import AccountKey, Posting
-from gatekeeper.storage.sql.aggregate import columns_of, padded, select_of, struct_of
+from gatekeeper.storage.sql.aggregate import columns_of, select_of, struct_of
+from gatekeeper.storage.sql.among import Among, padded
 from gatekeeper.storage.sql.holds import HoldRows
 from gatekeeper.storage.sql.packing import ACCOUNT_COLUMNS, account_columns, account_of
 from gatekeeper.storage.sql.tables import accounts, caps, entries, grants, receipts
@@ -30,15 +31,17 @@ _ALL_ACCOUNTS: Final = _ACCOUNTS.where(accounts.c.customer == bindparam("of_cust
 _ACCOUNT: Final = _ACCOUNTS.where(
     accounts.c.customer == bindparam("of_customer"), accounts.c.unit == bindparam("of_unit")
 )
-_CHOSEN: Final = _ACCOUNTS.where(
-    tuple_(accounts.c.customer, accounts.c.unit).in_(bindparam("keys", expanding=True))
-).order_by(accounts.c.customer, accounts.c.unit)
+_ORDERED: Final = _ACCOUNTS.order_by(accounts.c.customer, accounts.c.unit)
 _LOCKED: Final = {
-    True: _CHOSEN.with_for_update(key_share=True),
-    False: _CHOSEN.with_for_update(key_share=True, skip_locked=True),
+    wait: Among(
+        _ORDERED.with_for_update(key_share=True, skip_locked=not wait),
+        accounts.c.customer,
+        accounts.c.unit,
+    )
+    for wait in (True, False)
 }
-_THERE: Final = select(accounts.c.customer, accounts.c.unit).where(
-    tuple_(accounts.c.customer, accounts.c.unit).in_(bindparam("keys", expanding=True))
+_THERE: Final = Among(
+    select(accounts.c.customer, accounts.c.unit), accounts.c.customer, accounts.c.unit
 )
 _NOTICES_DUE: Final = (
     select(accounts.c.customer, accounts.c.unit)
@@ -68,9 +71,7 @@ _CAPS_CHOSEN: Final = _CAPS.where(caps.c.scope.in_(bindparam("scopes", expanding
 _RECEIPT: Final = select_of(receipts, Receipt).where(
     receipts.c.customer == bindparam("of_customer"), receipts.c.key == bindparam("of_key")
 )
-_RECEIPTS: Final = select_of(receipts, Receipt).where(
-    tuple_(receipts.c.customer, receipts.c.key).in_(bindparam("keys", expanding=True))
-)
+_RECEIPTS: Final = Among(select_of(receipts, Receipt), receipts.c.customer, receipts.c.key)
 _PRUNE_RECEIPTS: Final = delete(receipts).where(
     tuple_(receipts.c.customer, receipts.c.key).in_(
         select(receipts.c.customer, receipts.c.key)
@@ -101,7 +102,7 @@ class SqlLedger(HoldRows, Ledger):
             return found
         missing = sorted(set(keys) - found.keys())
         if not wait:
-            there = self._connection.execute(_THERE, {"keys": padded(missing)})
+            there = self._connection.execute(*_THERE.asked(self._dialect.name, missing))
             missing = sorted(set(missing) - {(customer, unit) for customer, unit in there})
         if missing:
             named = sorted({customer for customer, _ in missing})
@@ -114,7 +115,7 @@ class SqlLedger(HoldRows, Ledger):
         return found
 
     def _locked(self, keys: Collection[AccountKey], *, wait: bool) -> dict[AccountKey, Account]:
-        rows = self._connection.execute(_LOCKED[wait], {"keys": padded(sorted(keys))})
+        rows = self._connection.execute(*_LOCKED[wait].asked(self._dialect.name, keys))
         return {(row[0], row[1]): account_of(row) for row in rows}
 
     def notices_due(self, now: datetime, limit: int) -> Sequence[AccountKey]:
@@ -173,7 +174,7 @@ class SqlLedger(HoldRows, Ledger):
     def receipts(self, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Receipt]:
         if not keys:
             return {}
-        rows = self._connection.execute(_RECEIPTS, {"keys": padded(sorted(keys))})
+        rows = self._connection.execute(*_RECEIPTS.asked(self._dialect.name, keys))
         found = (Receipt(*row) for row in rows)
         return {(receipt.customer, receipt.key): receipt for receipt in found}
 

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import and_, bindparam, exists, or_, select, text, tuple_, update
+from sqlalchemy import and_, bindparam, exists, or_, select, text, update
 
 from gatekeeper.storage.port import Outbox
 from gatekeeper.storage.records import OutboxMessage
 from gatekeeper.storage.sql.aggregate import Aggregate, columns_of
+from gatekeeper.storage.sql.among import Among
 from gatekeeper.storage.sql.inbox import MAX_ERROR_CHARS
 from gatekeeper.storage.sql.tables import UNSENT, outbox
 from gatekeeper.storage.sql.types import storable
@@ -37,11 +38,12 @@ _LOCK: Final = (
     .limit(bindparam("at_most"))
     .with_for_update(key_share=True, skip_locked=True)
 )
-_LEASE: Final = (
+_LEASE: Final = Among(
     update(outbox)
-    .where(tuple_(outbox.c.customer, outbox.c.id).in_(bindparam("which", expanding=True)))
     .values(leased_until=bindparam("until"), attempts=outbox.c.attempts + 1)
-    .returning(*(outbox.c[name] for name in OutboxMessage.__struct_fields__))
+    .returning(*(outbox.c[name] for name in OutboxMessage.__struct_fields__)),
+    outbox.c.customer,
+    outbox.c.id,
 )
 _SENT: Final = (
     update(outbox)
@@ -66,10 +68,12 @@ class SqlOutbox(Aggregate, Outbox):
 
     def claim(self, now: datetime, lease_until: datetime, limit: int) -> Sequence[OutboxMessage]:
         rows = self._connection.execute(_LOCK, {"now": now, "at_most": limit})
-        which = [tuple(row) for row in rows]
+        which = [(customer, id_) for customer, id_ in rows]
         if not which:
             return []
-        leased = self._connection.execute(_LEASE, {"which": which, "until": lease_until})
+        leased = self._connection.execute(
+            *_LEASE.asked(self._dialect.name, which, until=lease_until)
+        )
         return sorted(
             (OutboxMessage(**row) for row in leased.mappings()),
             key=lambda message: (message.created_at, message.id),
