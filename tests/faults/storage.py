@@ -33,7 +33,8 @@ STORAGE_FAULTS: Final = (
             "_LOCKED: Final = {\n"
             "    wait: Among(\n"
             "        _ORDERED.where(\n"
-            "            _BESIDE.c.customer == accounts.c.customer, _BESIDE.c.unit == accounts.c.unit\n"
+            "            _BESIDE.c.customer == accounts.c.customer,\n"
+            "            _BESIDE.c.unit == accounts.c.unit,\n"
             "        ).with_for_update(key_share=True, skip_locked=not wait, of=_BESIDE),\n"
         ),
         tests=(f"{LOCKS}test_a_waiter_sees_the_account_and_its_grants_as_the_other_left_them",),
