@@ -210,6 +210,29 @@ def test_a_wrong_sum_is_named_and_mended(
     assert find_breaches(replace(books, account=after)) == ()
 
 
+@pytest.mark.parametrize("due_at", [None, NOW + HOUR + timedelta(microseconds=1)])
+def test_a_hold_that_would_be_overlooked_is_named_and_mended(
+    history: History, due_at: datetime | None
+) -> None:
+    """Two open holds end in an hour; nobody would look before `due_at`."""
+    account = replace(history.account, fresh=Fresh(1, "rules", None), holds_due_at=due_at)
+    books = history.books(account=account)
+    due, shown = (NOW + HOUR).isoformat(), "nothing" if due_at is None else due_at.isoformat()
+    assert named(books) == {"holds_due_at": (f"{due} or earlier", shown)}
+    after = mended(books)
+    assert (after.holds_due_at, after.fresh) == (NOW + HOUR, None)
+    assert find_differences(books, after) == (Breach("ada", "credits", "holds_due_at", due, shown),)
+    assert find_breaches(replace(books, account=after)) == ()
+
+
+@pytest.mark.parametrize("due_at", [NOW, NOW + HOUR])
+def test_looking_for_overdue_holds_too_early_is_right(history: History, due_at: datetime) -> None:
+    account = replace(history.account, fresh=Fresh(1, "rules", None), holds_due_at=due_at)
+    books = history.books(account=account)
+    assert find_breaches(books) == ()
+    assert mended(books) == account
+
+
 def test_an_account_that_is_ahead_of_its_entries_in_time_is_right(history: History) -> None:
     books = history.books(account=replace(history.account, last_entry_at=NOW + HOUR))
     assert find_breaches(books) == ()

@@ -226,12 +226,25 @@ def _disagreements(books: Books) -> Iterator[Claim]:
     if account.posted < account.held:
         yield "posted less held", "0 or more", account.posted - account.held
     if entries.last_at is not None and not _is_at_or_after(account.last_entry_at, entries.last_at):
-        found = account.last_entry_at
-        shown = "nothing" if found is None else found.isoformat()
-        yield "last_entry_at", f"{entries.last_at.isoformat()} or later", shown
+        yield (
+            "last_entry_at",
+            f"{entries.last_at.isoformat()} or later",
+            instant_words(account.last_entry_at),
+        )
+    if overlooks_holds(account, holds):
+        due = instant_words(holds.due_at)
+        yield "holds_due_at", f"{due} or earlier", instant_words(account.holds_due_at)
     for column in books.unreadable:
         yield f"the packed {column}", "readable", UNREADABLE
     yield from _of_grants(books, account)
+
+
+def overlooks_holds(account: Account, holds: OpenHolds) -> bool:
+    """Whether an open hold could be overdue before anybody looks at it. (Of an account that is not
+    up to date they are all looked at.)"""
+    if account.fresh is None or holds.due_at is None:
+        return False
+    return account.holds_due_at is None or account.holds_due_at > holds.due_at
 
 
 def _of_grants(books: Books, account: Account) -> Iterator[Claim]:
@@ -257,6 +270,11 @@ def _of_grants(books: Books, account: Account) -> Iterator[Claim]:
 def named(sums: Mapping[str | None, Sums]) -> Iterator[str]:
     """The grants that entries name."""
     return (grant_id for grant_id in sums if grant_id is not None)
+
+
+def instant_words(instant: datetime | None) -> str:
+    """An instant for whoever reads of a breach."""
+    return "nothing" if instant is None else instant.isoformat()
 
 
 def _is_at_or_after(instant: datetime | None, earliest: datetime) -> bool:

@@ -13,7 +13,9 @@ from gatekeeper.ledger.books import (
     Breach,
     Claim,
     Sums,
+    instant_words,
     named,
+    overlooks_holds,
     pending_of,
 )
 from gatekeeper.ledger.values import Account, Grant, GrantKind, LiveGrant, Received
@@ -52,7 +54,8 @@ def rebuild(books: Books) -> Rebuilt:
         received=_received(books, before),
         last_entry_at=max(instants, default=None),
     )
-    if after == books.account and not books.unreadable:
+    is_whole = after == books.account and not books.unreadable
+    if is_whole and not overlooks_holds(after, books.holds):
         return Rebuilt(after)
     after = replace(
         after, revision=before.revision + 1, fresh=None, holds_due_at=books.holds.due_at
@@ -167,9 +170,11 @@ def find_differences(books: Books, after: Account) -> tuple[Breach, ...]:
         claims.append((f"grant {grant_id}", _shown(is_now), _shown(was)))
     claims += ((f"the packed {column}", "derived anew", UNREADABLE) for column in books.unreadable)
     if after.last_entry_at != before.last_entry_at and after.last_entry_at is not None:
-        was_at = before.last_entry_at
-        shown = "nothing" if was_at is None else was_at.isoformat()
-        claims.append(("last_entry_at", after.last_entry_at.isoformat(), shown))
+        was_at = instant_words(before.last_entry_at)
+        claims.append(("last_entry_at", after.last_entry_at.isoformat(), was_at))
+    if overlooks_holds(before, books.holds):
+        words = instant_words(after.holds_due_at), instant_words(before.holds_due_at)
+        claims.append(("holds_due_at", *words))
     if after.received != before.received:
         claims.append(("windows remembered", len(after.received), len(before.received)))
     return tuple(
