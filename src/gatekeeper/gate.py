@@ -16,11 +16,13 @@ from gatekeeper.errors import ConfigurationError, NoGateError
 from gatekeeper.guards import checks, decorators, placement
 from gatekeeper.ledger import Balance, Grant, Hold, Overrun
 from gatekeeper.services.credit_options import (
+    CapOptions,
     CaptureOptions,
     ExtendOptions,
     GrantOptions,
     ReserveOptions,
     SettleOptions,
+    lapsed_in,
     manual_grant,
     reserve_request,
     revocation,
@@ -303,10 +305,11 @@ class Gatekeeper:
     ) -> int:
         """End a grant now; returns how much of it lapsed. What holds have claimed stays theirs."""
         command = revocation(grant_id, reason=reason, actor=actor)
-        change = await self.credits.change(
-            customer, unit, command, idempotency_key=idempotency_key, session=session
+        return lapsed_in(
+            await self.credits.change(
+                customer, unit, command, idempotency_key=idempotency_key, session=session
+            )
         )
-        return -sum(entry.posted_delta for entry in change.entries)
 
     async def set_cap(
         self,
@@ -315,25 +318,12 @@ class Gatekeeper:
         every: Every,
         limit: int | None,
         *,
-        scope: str = "",
-        actor: str | None = None,
-        idempotency_key: str | None = None,
         session: object = None,
+        **options: Unpack[CapOptions],
     ) -> None:
         """Let no more than `limit` be used in each window of the UTC calendar; None lifts the cap.
-
-        `scope` is a part of the account: a team ("design"), or a member in it ("design/ann").
-        """
-        await self.credits.set_cap(
-            customer,
-            unit,
-            every,
-            limit,
-            scope=scope,
-            actor=actor,
-            idempotency_key=idempotency_key,
-            session=session,
-        )
+        See `CapOptions`."""
+        await self.credits.set_cap(customer, unit, every, limit, session=session, **options)
 
     async def balance(self, customer: str, unit: str) -> Balance:
         """An account as it stands now, with all that is due; never from a cache."""

@@ -21,16 +21,20 @@ from gatekeeper.errors import ConfigurationError, NoGateError
 from gatekeeper.gate import Gatekeeper
 from gatekeeper.ledger import Balance, Grant, Hold
 from gatekeeper.services.credit_options import (
+    CapOptions,
     CaptureOptions,
     ExtendOptions,
     GrantOptions,
     ReserveOptions,
     SettleOptions,
+    lapsed_in,
     manual_grant,
     reserve_request,
+    revocation,
 )
 from gatekeeper.services.reservation import Reservation
 from gatekeeper.storage.records import Customer
+from gatekeeper.types import Every
 
 T = TypeVar("T")
 
@@ -181,6 +185,52 @@ class SyncGatekeeper:
         return self.gate.credits.joined(session).grant(
             customer, unit, manual_grant(amount, **options), idempotency_key=idempotency_key
         )
+
+    def revoke(
+        self,
+        customer: str,
+        unit: str,
+        grant_id: str,
+        *,
+        reason: str,
+        actor: str | None = None,
+        idempotency_key: str | None = None,
+        session: object = None,
+    ) -> int:
+        """As `gate.revoke`."""
+        credits_ = self.gate.credits
+        ending = revocation(grant_id, reason=reason, actor=actor)
+        if session is not None:
+            command = credits_.to_change(customer, unit, ending, idempotency_key)
+            return lapsed_in(credits_.joined(session).carry_out(command))
+        change = partial(credits_.change, customer, unit, ending, idempotency_key=idempotency_key)
+        return lapsed_in(self._wait(change))
+
+    def set_cap(
+        self,
+        customer: str,
+        unit: str,
+        every: Every,
+        limit: int | None,
+        *,
+        session: object = None,
+        **options: Unpack[CapOptions],
+    ) -> None:
+        """As `gate.set_cap`; takes the same options."""
+        credits_ = self.gate.credits
+        if session is None:
+            self._wait(partial(credits_.set_cap, customer, unit, every, limit, **options))
+        else:
+            command = credits_.to_cap(customer, unit, every, limit, **options)
+            credits_.joined(session).carry_out(command)
+
+    def find_hold(self, hold_id: str, *, customer: str | None = None) -> Hold:
+        """As `gate.hold`: a hold as it is now."""
+        return self._wait(partial(self.gate.hold, hold_id, customer=customer))
+
+    def open_holds(self, customer: str, unit: str) -> Sequence[Hold]:
+        """As `gate.open_holds`."""
+        return self._wait(partial(self.gate.open_holds, customer, unit))
 
     def balance(self, customer: str, unit: str) -> Balance:
         """As `gate.balance`."""

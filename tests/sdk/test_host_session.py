@@ -191,6 +191,18 @@ def test_a_synchronous_session_is_rolled_back_and_committed_with_us(
             billing.release(other.id, session=session)
             session.commit()
         assert billing.balance(CUSTOMER, "credits").available == 14
+        gift = billing.grant(CUSTOMER, "credits", 5, reason="test")
+        for end in (Session.rollback, Session.commit):
+            with Session(engine) as session:
+                lapsed = billing.revoke(
+                    CUSTOMER, "credits", gift.id, reason="a mistake", session=session
+                )
+                billing.set_cap(CUSTOMER, "credits", "day", 0, session=session)
+                end(session)
+            assert lapsed == 5
+        assert billing.balance(CUSTOMER, "credits").available == 14
+        with pytest.raises(CreditsRequiredError, match="cap"):
+            billing.hold(CUSTOMER, "credits", 1)
         with engine.connect() as connection:
             assert connection.execute(COUNT).scalar_one() == 1
             assert connection.execute(text("SELECT id FROM host_jobs")).scalar_one() == "job-1"

@@ -41,6 +41,16 @@ def test_everything_without_an_event_loop(gate_url: str, clock: ManualClock) -> 
         other = billing.hold(CUSTOMER, "credits", 2)
         assert billing.release(other.id).status is HoldStatus.RELEASED
         assert [b.available for b in billing.balances(CUSTOMER)] == [11, 0]
+        kept = billing.hold(CUSTOMER, "credits", 2)
+        assert billing.find_hold(kept.id) == kept
+        assert billing.open_holds(CUSTOMER, "credits") == [kept]
+        billing.release(kept.id)
+        assert billing.find_hold(kept.id, customer=CUSTOMER).status is HoldStatus.RELEASED
+        gift = billing.grant(CUSTOMER, "credits", 5, reason="test")
+        assert billing.revoke(CUSTOMER, "credits", gift.id, reason="a mistake") == 5
+        billing.set_cap(CUSTOMER, "credits", "day", 0, scope="design")
+        with pytest.raises(CreditsRequiredError, match="cap"):
+            billing.hold(CUSTOMER, "credits", 1, scope="design")
         with pytest.raises(HoldEndedError):
             billing.capture(made.id)
         with pytest.raises(UnknownNameError):

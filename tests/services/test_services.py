@@ -19,7 +19,7 @@ from tests.services.process import ServerProcess, ServiceError, find_free_port
 from tests.services.redis import PrivateRedis
 
 ROOT = Path(__file__).parents[2]
-GONE_TIMEOUT_SECONDS = 30
+GONE_TIMEOUT_SECONDS = 90
 
 
 async def fetch_value(url: str, statement: str) -> object:

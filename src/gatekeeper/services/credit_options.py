@@ -8,7 +8,7 @@ from uuid_utils.compat import uuid7
 
 from gatekeeper.catalog import Measures
 from gatekeeper.errors import InvalidAmountError, InvalidInputError
-from gatekeeper.ledger import GrantCredits, GrantKind, Overrun, Revoke
+from gatekeeper.ledger import Change, GrantCredits, GrantKind, Overrun, Revoke
 from gatekeeper.services.customers import check_text
 from gatekeeper.services.ledger.metadata import metadata_text
 from gatekeeper.services.ledger.reserving import ReserveRequest
@@ -38,6 +38,15 @@ class SettleOptions(TypedDict, total=False):
     where several customers have a hold of the same id), and a key that makes it safe to repeat."""
 
     customer: str | None
+    idempotency_key: str | None
+
+
+class CapOptions(TypedDict, total=False):
+    """What a cap can be told: the part of the account that it is for, a team ("design") or a member
+    in it ("design/ann"), who sets it, and a key that makes it safe to repeat."""
+
+    scope: str
+    actor: str | None
     idempotency_key: str | None
 
 
@@ -133,6 +142,11 @@ def revocation(grant_id: str, *, reason: str, actor: str | None = None) -> Revok
     if actor is not None:
         check_id(actor, "actor")
     return Revoke(grant_id=check_id(grant_id, "grant"), actor=actor, reason=reason)
+
+
+def lapsed_in(change: Change) -> int:
+    """How much of a grant lapsed when it was revoked."""
+    return -sum(entry.posted_delta for entry in change.entries)
 
 
 def _aware(instant: datetime | None, what: str) -> datetime | None:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, TypeVar, Unpack
 
 from cachetools import LRUCache
 
@@ -28,6 +28,7 @@ from gatekeeper.ledger import (
 )
 from gatekeeper.services import accounts, expiry
 from gatekeeper.services.accounts import ReserveRequest
+from gatekeeper.services.credit_options import CapOptions
 from gatekeeper.services.joined_credits import JoinedCredits
 from gatekeeper.services.ledger.batch import carry_out
 from gatekeeper.services.ledger.batcher import Batcher
@@ -239,9 +240,18 @@ class Credits:
         Raises:
             UnknownNameError, InvalidIdError, and what the engine raises.
         """
+        return await self._run(self.to_change(customer, unit, command, idempotency_key), session)
+
+    def to_change(
+        self, customer: str, unit: str, command: AccountCommand, idempotency_key: str | None
+    ) -> AccountChange:
+        """What `change` carries out, for `joined`.
+
+        Raises:
+            UnknownNameError, InvalidIdError.
+        """
         self._rules.catalog.unit(unit)
-        key = (check_id(customer, "customer"), unit)
-        return await self._run(AccountChange(key, command, idempotency_key), session)
+        return AccountChange((check_id(customer, "customer"), unit), command, idempotency_key)
 
     async def set_cap(
         self,
@@ -250,10 +260,8 @@ class Credits:
         every: Every,
         limit: int | None,
         *,
-        scope: str = "",
-        actor: str | None = None,
-        idempotency_key: str | None = None,
         session: object = None,
+        **options: Unpack[CapOptions],
     ) -> None:
         """Let a part of an account use no more than `limit` in each window; None lifts the cap.
 
@@ -262,14 +270,26 @@ class Credits:
         Raises:
             UnknownNameError, InvalidIdError, InvalidAmountError: nothing changes.
         """
+        await self._run(self.to_cap(customer, unit, every, limit, **options), session)
+
+    def to_cap(
+        self,
+        customer: str,
+        unit: str,
+        every: Every,
+        limit: int | None,
+        **options: Unpack[CapOptions],
+    ) -> CapCommand:
+        """What `set_cap` carries out, for `joined`.
+
+        Raises:
+            UnknownNameError, InvalidIdError, InvalidAmountError.
+        """
         self._rules.catalog.unit(unit)
+        actor = options.get("actor")
         if actor is not None:
             check_id(actor, "actor")
-        key = (check_id(customer, "customer"), unit)
-        command = CapCommand(
-            key, every, limit, scope=scope, actor=actor, idempotency_key=idempotency_key
-        )
-        await self._run(command, session)
+        return CapCommand((check_id(customer, "customer"), unit), every, limit, **options)
 
     def joined(self, session: object) -> JoinedCredits:
         """The commands inside a host's synchronous SQLAlchemy `Session` or `Connection`."""

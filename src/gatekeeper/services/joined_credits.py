@@ -1,14 +1,18 @@
 """Credits inside a synchronous host's own transaction."""
 
 from datetime import timedelta
-from typing import Unpack
+from typing import TypeVar, Unpack
 
 from gatekeeper.ledger import Grant, GrantCredits, Hold
 from gatekeeper.services import accounts
 from gatekeeper.services.accounts import ReserveRequest
 from gatekeeper.services.credit_options import CaptureOptions, ExtendOptions, SettleOptions
+from gatekeeper.services.ledger.batch import carry_out
+from gatekeeper.services.ledger.commands import Command
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.port import JoinedSync
+
+R = TypeVar("R")
 
 
 class JoinedCredits:
@@ -45,6 +49,10 @@ class JoinedCredits:
         return self._joined.run(
             lambda tx: accounts.extend(tx, self._rules, hold_id, wanted, **options)
         )
+
+    def carry_out(self, command: Command[R]) -> R:
+        """See `batch.carry_out`."""
+        return self._joined.run(lambda tx: carry_out(tx, self._rules, command))
 
     def grant(
         self,
