@@ -17,7 +17,7 @@ QUANTITY: Final = "quantity"
 """The one measure of a simple rate, which a bare number means."""
 
 
-class RateTerm(msgspec.Struct, frozen=True, array_like=True):
+class RateTerm(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """`numerator / denominator` of a unit for each one of the product of the measures."""
 
     numerator: int
@@ -25,7 +25,7 @@ class RateTerm(msgspec.Struct, frozen=True, array_like=True):
     measures: tuple[str, ...] = (QUANTITY,)
 
 
-class Formula(msgspec.Struct, frozen=True, array_like=True):
+class Formula(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """`base`, and the sum of the terms, in the unit's smallest steps."""
 
     base: int = 0

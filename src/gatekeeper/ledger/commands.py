@@ -33,7 +33,7 @@ class GrantCredits(msgspec.Struct, frozen=True, tag=True):
     metadata: str | None = None
 
 
-class Reserve(msgspec.Struct, frozen=True, tag=True):
+class Reserve(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Claim `amount` until `expires_at`: all of it, or with `partial` what is there, if any."""
 
     hold_id: str
@@ -50,7 +50,7 @@ class Reserve(msgspec.Struct, frozen=True, tag=True):
     formula: Formula | None = None
 
 
-class Capture(msgspec.Struct, frozen=True, tag=True):
+class Capture(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Spend `amount` of a hold (None: all that is left of it).
 
     The rest is given back and the hold ends, unless the capture is not `final`.
@@ -61,11 +61,11 @@ class Capture(msgspec.Struct, frozen=True, tag=True):
     final: bool = True
 
 
-class Release(msgspec.Struct, frozen=True, tag=True):
+class Release(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Give a hold back unspent; the hold ends."""
 
 
-class Extend(msgspec.Struct, frozen=True, tag=True):
+class Extend(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Keep a hold until `expires_at`, and claim `add_amount` more, which must be there."""
 
     expires_at: datetime

@@ -14,7 +14,7 @@ import msgspec
 from gatekeeper.errors import IdempotencyConflictError
 
 
-class Receipt(msgspec.Struct, frozen=True):
+class Receipt(msgspec.Struct, frozen=True, gc=False):
     """One used key of one customer. `result` is what the first request answered, as JSON."""
 
     customer: str

@@ -123,7 +123,7 @@ class Cap(msgspec.Struct, frozen=True, array_like=True, gc=False):
     reached: bool = False
 
 
-class Fresh(msgspec.Struct, frozen=True, array_like=True):
+class Fresh(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Up to when, and for which facts, an account is up to date.
 
     Until `until` (None: for ever), and as long as the customer's `version` and the gate's `rules`
@@ -137,7 +137,7 @@ class Fresh(msgspec.Struct, frozen=True, array_like=True):
     formulas: dict[str, Formula] = {}
 
 
-class Account(msgspec.Struct, frozen=True):
+class Account(msgspec.Struct, frozen=True, gc=False):
     """One customer's account of one unit.
 
     `posted` counts every credit that is there, `held` those of them that open holds claim;
@@ -170,7 +170,7 @@ class Account(msgspec.Struct, frozen=True):
         return self.posted - self.held
 
 
-class Grant(msgspec.Struct, frozen=True):
+class Grant(msgspec.Struct, frozen=True, gc=False):
     """The immutable record of an allotment. `source_key` is the business key of what gave it.
 
     `metadata` is the caller's own, as the text of a JSON object; here and everywhere else.
@@ -198,7 +198,7 @@ class Allocation(msgspec.Struct, frozen=True, array_like=True, gc=False):
     amount: int
 
 
-class Hold(msgspec.Struct, frozen=True):
+class Hold(msgspec.Struct, frozen=True, gc=False):
     """A pending claim on a unit. Its allocations are in burn order and sum up to `remaining`.
 
     The cost (credits = quantity x numerator / denominator, or a formula; rounded up once) is fixed
@@ -304,7 +304,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime | None = None
 
 
-class Change(msgspec.Struct, frozen=True):
+class Change(msgspec.Struct, frozen=True, gc=False):
     """All that one command does to an account, to be written in one transaction.
 
     `caps` are the scoped caps that have changed; those of the whole account are inside it.

@@ -16,7 +16,7 @@ MAX_HOLD_TTL: Final = timedelta(days=366)
 """The longest time that a hold may be kept for at once."""
 
 
-class ReserveRequest(msgspec.Struct, frozen=True, kw_only=True):
+class ReserveRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A wish to hold `quantity` of `name`, which is a unit or a key of the cost table.
 
     With `once`, a repeated idempotency key is refused while the first request runs and after it

@@ -15,7 +15,7 @@ _ALLOCATIONS: Final = msgspec.json.Decoder(tuple[Allocation, ...])
 _FORMULA: Final = msgspec.json.Decoder(Formula)
 
 
-class Standing(msgspec.Struct, frozen=True, array_like=True):
+class Standing(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The parts of an account that share the column `standing`."""
 
     caps: tuple[Cap, ...] = ()
