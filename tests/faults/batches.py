@@ -129,8 +129,8 @@ BATCH_FAULTS: Final = (
         name="decided-anew-out-of-turn",
         breaks="commands of one account are decided in their order",
         file="services/ledger/batcher.py",
-        source="        for item in reversed(items):",
-        wrong="        for item in items:",
+        source='sorted([*own, *queue], key=attrgetter("number"))',
+        wrong="[*queue, *own]",
         tests=(f"{BATCHER}test_what_is_to_be_decided_anew_is_the_first_of_the_next_batch",),
     ),
     Fault(

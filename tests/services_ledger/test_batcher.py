@@ -157,6 +157,24 @@ async def test_what_is_to_be_decided_anew_is_the_first_of_the_next_batch() -> No
     assert not queues.batcher._queues
 
 
+async def test_of_two_batches_that_are_decided_anew_the_first_stays_the_first() -> None:
+    queues = Queues(lanes=2, depth=2, max_batch=2)
+    tasks = []
+    for name in ("a", "b", "c"):
+        tasks.append(queues.send("org", name))
+        await settle_down()
+    assert [batch.names for batch in queues.ways.batches] == [["a"], ["b"]]
+    queues.ways._depth = 1  # others write the account
+    queues.ways.batches[0].end(AGAIN)
+    await settle_down()
+    queues.ways.batches[1].end(AGAIN)
+    await settle_down()
+    assert queues.ways.batches[2].names == ["a", "b"]
+    queues.ways.by_itself = lambda _: True
+    queues.ways.batches[2].end()
+    assert await asyncio.gather(*tasks) == ["a", "b", "c"]
+
+
 async def test_what_is_to_be_decided_anew_takes_up_room_until_then() -> None:
     queues = Queues(max_waiting_for_account=3, max_batch=1)
     tasks = queues.send_many("org", 3)

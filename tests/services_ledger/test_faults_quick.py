@@ -18,6 +18,7 @@ from gatekeeper.errors import (
 )
 from gatekeeper.ledger import HoldStatus
 from gatekeeper.services.credit_options import reserve_request
+from gatekeeper.services.ledger import contention
 from gatekeeper.services.ledger.batch import AGAIN
 from gatekeeper.services.ledger.commands import ReserveCommand
 from gatekeeper.services.ledger.contention import MAX_LOSSES
@@ -41,6 +42,7 @@ class MemoryQuick(QuickLedger):
         writes: how many there were.
         is_locked: somebody has locked every account.
         loses_answers: what is written is written, and nobody hears of it.
+        pause_seconds: how long each write takes.
         reads_wait, writes_wait: for what the next ones wait, the first of them first.
     """
 
@@ -49,6 +51,7 @@ class MemoryQuick(QuickLedger):
         self._clock = clock
         self.writes = 0
         self.is_locked = self.loses_answers = False
+        self.pause_seconds = 0.0
         self.reads_wait: list[asyncio.Event] = []
         self.writes_wait: list[asyncio.Event] = []
 
@@ -70,6 +73,7 @@ class MemoryQuick(QuickLedger):
 
     async def write(self, postings: Sequence[Posting], now: datetime) -> set[AccountKey]:
         self.writes += 1
+        await asyncio.sleep(self.pause_seconds)
         if self.writes_wait:
             await self.writes_wait.pop(0).wait()
         if self.is_locked:
@@ -205,8 +209,9 @@ async def test_thresholds_are_told(gates: tuple[Gatekeeper, Gatekeeper], store: 
 
 
 async def test_what_somebody_keeps_locked_is_done_the_locking_way(
-    gates: tuple[Gatekeeper, Gatekeeper], store: QuickStore
+    gates: tuple[Gatekeeper, Gatekeeper], store: QuickStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(contention, "LOSING_SECONDS", 3_600.0)
     one, _ = gates
     store.ledger.is_locked = True
     before = store.ledger.writes
@@ -215,6 +220,28 @@ async def test_what_somebody_keeps_locked_is_done_the_locking_way(
     assert await held(one) == 4
     assert (await one.capture(hold.id)).status is HoldStatus.CAPTURED
     assert (await available(one), await held(one)) == (1, 0)
+
+
+async def test_what_is_written_too_late_again_and_again_is_done_the_locking_way(
+    gates: tuple[Gatekeeper, Gatekeeper], store: QuickStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each round takes longer than an account counts as contended, and others come meanwhile."""
+    monkeypatch.setattr(contention, "CONTENDED_SECONDS", 0.005)
+    monkeypatch.setattr(contention, "LOSING_SECONDS", 0.02)
+    one, _ = gates
+    store.ledger.is_locked = True
+    store.ledger.pause_seconds = 0.01
+    asked = []
+    for _ in range(4):
+        asked.append(asyncio.create_task(_reserved(one, 1)))
+        await asyncio.sleep(0.007)
+    assert await asyncio.gather(*asked) == [1, 1, 1, 1]
+    assert store.ledger.writes < MAX_LOSSES
+    assert await held(one) == 4
+
+
+async def _reserved(gate: Gatekeeper, amount: int) -> int:
+    return (await gate.reserve(CUSTOMER, "credits", amount)).amount
 
 
 async def test_what_was_done_and_not_heard_of_is_done_once(

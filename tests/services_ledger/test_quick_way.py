@@ -258,8 +258,9 @@ async def test_a_grant_that_has_expired_is_not_spent(
 
 @pytest.mark.parametrize("seconds", [-3, 3])
 async def test_a_clock_that_is_off_writes_nothing_and_the_command_succeeds(
-    gate: Gatekeeper, store: WatchedStore, seconds: int
+    gate: Gatekeeper, store: WatchedStore, monkeypatch: pytest.MonkeyPatch, seconds: int
 ) -> None:
+    monkeypatch.setattr(contention, "LOSING_SECONDS", 3_600.0)
     store.clock_off_by = timedelta(seconds=seconds)
     before = await _database_time(store)
     hold = await gate.reserve(CUSTOMER, "credits", 1)

@@ -6,10 +6,12 @@ one batch at a time; queues are bounded, and refuse when they are full.
 """
 
 import asyncio
+import itertools
 import logging
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -57,6 +59,7 @@ class Batcher:
         self._running: set[asyncio.Task[None]] = set()
         self._parking = Parking(ways, deliver=self._deliver, free=self._free)
         self._woken = False
+        self._numbers = itertools.count()
         self._taken: set[Item] = set()
         self._closing = self._closed = False
 
@@ -154,7 +157,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         queue = self._queues.setdefault(key, deque())
-        queue.append(Item(command, future))
+        queue.append(Item(command, future, next(self._numbers)))
         if len(queue) == 1:
             self._give_turn(key)
         self._waiting += 1
@@ -238,9 +241,13 @@ class Batcher:
                 self._parking.park(key, items)
 
     def _put_back(self, items: Sequence[Item]) -> None:
-        """Those who have waited once already are the next."""
-        for item in reversed(items):
-            self._queues[item.command.key].appendleft(item)
+        """Those who came first are the next, before whom and after whom ever they were decided."""
+        for key in {item.command.key for item in items}:
+            queue = self._queues[key]
+            own = [item for item in items if item.command.key == key]
+            in_order = sorted([*own, *queue], key=attrgetter("number"))
+            queue.clear()
+            queue.extend(in_order)
         self._waiting += len(items)
 
     def _deliver(self, item: Item, outcome: object) -> None:

@@ -35,10 +35,12 @@ PATIENCE_SECONDS: Final = 20.0
 
 @dataclass(slots=True, eq=False)
 class Item:
-    """A command, and the future of whoever waits for what it comes to."""
+    """A command, the future of whoever waits for what it comes to, and when it came: the `number`
+    of a later one is larger."""
 
     command: Command[Any]
     future: "asyncio.Future[Any]"
+    number: int = 0
 
 
 @dataclass(slots=True)
