@@ -5,18 +5,19 @@ on first use, beside that project. The load of a peer runs in the peer's process
 ours; threads are its clients, for its calls are synchronous.
 """
 
-import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
+from benchmarks import _program
 from benchmarks._gates import CREDITS
 from benchmarks._load import CUSTOMERS, Workload
 from benchmarks._pace import Pace
+from benchmarks._program import Program
 from benchmarks._samples import Sample
 
 _ROOT: Final = Path(__file__).parents[1]
@@ -26,7 +27,7 @@ _REDIRECTIONS: Final = ("VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "PYTHONPATH", "
 
 
 class PeerError(RuntimeError):
-    """A peer could not be installed, or did not answer."""
+    """A peer could not be installed."""
 
 
 def environment() -> Path:
@@ -57,31 +58,19 @@ def _clean(variables: Mapping[str, str]) -> dict[str, str]:
 class Peer:
     """A peer's side of a comparison; see `peers.threads.serve` for what is said."""
 
-    def __init__(self, title: str, process: "subprocess.Popen[str]") -> None:
-        self.title = title
-        self._process = process
+    def __init__(self, program: Program) -> None:
+        self.title = program.title
+        self._program = program
 
     def run(self, clients: int, workload: Workload, pace: Pace) -> Sample:
         """Run the load once; the peer checks its own books after it."""
-        asked = {
-            "clients": clients,
-            "customers": list(workload.customers),
-            "seconds": pace.seconds,
-            "warm_up": pace.warm_up,
-        }
-        print(json.dumps(asked), file=_pipe(self._process.stdin), flush=True)
-        return Sample.from_json(self.answer())
-
-    def answer(self) -> str:
-        """Its next line.
-
-        Raises:
-            PeerError: it has ended.
-        """
-        line = _pipe(self._process.stdout).readline()
-        if not line:
-            raise PeerError(f"{self.title} ended with status {self._process.wait()}")
-        return line
+        self._program.ask(
+            clients=clients,
+            customers=list(workload.customers),
+            seconds=pace.seconds,
+            warm_up=pace.warm_up,
+        )
+        return Sample.from_json(self._program.answer())
 
 
 @contextmanager
@@ -89,30 +78,8 @@ def started(
     title: str, module: str, *arguments: str, variables: Mapping[str, str] | None = None
 ) -> Iterator[Peer]:
     """A peer that has its customers and their credits, and waits for what to do."""
-    process = subprocess.Popen(
-        [str(environment()), "-m", f"benchmarks.peers.{module}", *arguments, str(CREDITS)],
-        cwd=_ROOT,
-        env=_clean(os.environ) | dict(variables or {}),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        print(*_names(), file=_pipe(process.stdin), flush=True)
-        peer = Peer(title, process)
-        peer.answer()  # it is ready
-        yield peer
-    finally:
-        process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
-            _pipe(pipe).close()
-
-
-def _names() -> Sequence[str]:
-    return CUSTOMERS
-
-
-def _pipe(pipe: IO[str] | None) -> IO[str]:
-    assert pipe is not None, "the process was started with pipes"
-    return pipe
+    command = [str(environment()), "-m", f"benchmarks.peers.{module}", *arguments, str(CREDITS)]
+    with _program.started(title, command, _clean(os.environ) | dict(variables or {})) as program:
+        program.say(" ".join(CUSTOMERS))
+        program.answer()  # it is ready
+        yield Peer(program)

@@ -6,61 +6,26 @@ to do from standard input, a line for each run, and answers with a line.
 
 import asyncio
 import json
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, Final
+from typing import Final
 
+from benchmarks import _program
 from benchmarks._books import Books
 from benchmarks._gates import new_gate, pair_of
 from benchmarks._load import Workload, record
 from benchmarks._pace import Pace
+from benchmarks._program import Program
 from benchmarks._samples import Recorder, Sample
 
 _MODULE: Final = "benchmarks._processes"
 
 
-class WorkerError(RuntimeError):
-    """A worker ended before it was told to."""
-
-
-class _Worker:
-    """A program with a gate of its own."""
-
-    def __init__(self, url: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", _MODULE, url],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def ask(self, asked: dict[str, Any]) -> None:
-        assert self._process.stdin is not None, "it was started with pipes"
-        print(json.dumps(asked), file=self._process.stdin, flush=True)
-
-    def answer(self) -> dict[str, Any]:
-        """Its next line.
-
-        Raises:
-            WorkerError: it has ended.
-        """
-        assert self._process.stdout is not None, "it was started with pipes"
-        line = self._process.stdout.readline()
-        if not line:
-            raise WorkerError(f"a worker ended with status {self._process.wait()}")
-        found: dict[str, Any] = json.loads(line)
-        return found
-
-    def stop(self) -> None:
-        self._process.communicate(timeout=60)
-
-
 class Processes:
     """Our side of a comparison, with the clients shared out among processes."""
 
-    def __init__(self, workers: Sequence[_Worker], books: Books) -> None:
+    def __init__(self, workers: Sequence[Program], books: Books) -> None:
         count = len(workers)
         self.title = f"Gatekeeper, {count} process{'es' if count > 1 else ''}"
         self._workers = workers
@@ -73,18 +38,16 @@ class Processes:
         for number, worker in enumerate(self._workers):
             own = share + (number < rest)
             worker.ask(
-                {
-                    "clients": own,
-                    "first": first,
-                    "customers": list(workload.customers),
-                    "seconds": pace.seconds,
-                    "warm_up": pace.warm_up,
-                }
+                clients=own,
+                first=first,
+                customers=list(workload.customers),
+                seconds=pace.seconds,
+                warm_up=pace.warm_up,
             )
             first += own
         total = Recorder(0.0, pace.seconds)
         for worker in self._workers:
-            found = worker.answer()
+            found = json.loads(worker.answer())
             total.done += found["done"]
             total.refused += found["refused"]
             total.latencies.extend(found["latencies"])
@@ -96,12 +59,13 @@ class Processes:
 def started(count: int, url: str, books: Books) -> Iterator[Processes]:
     """So many processes, whose gates are open. `books` are those of all on this database."""
     with ExitStack() as stack:
-        workers = []
-        for _ in range(count):
-            workers.append(_Worker(url))
-            stack.callback(workers[-1].stop)
+        command = [sys.executable, "-m", _MODULE, url]
+        workers = [
+            stack.enter_context(_program.started(f"process {number}", command))
+            for number in range(1, count + 1)
+        ]
         for worker in workers:
-            worker.answer()
+            worker.answer()  # it is ready
         yield Processes(workers, books)
 
 

@@ -78,8 +78,7 @@ def simulated_gate(database_url: str, simulator: Simulator) -> Gatekeeper:
 @contextlib.asynccontextmanager
 async def serving(app: object, listener: socket.socket) -> AsyncIterator[None]:
     """Serve an ASGI app with uvicorn until the block ends."""
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))  # type: ignore[arg-type]
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))  # type: ignore[arg-type]  # uvicorn types ASGI by asgiref
     task = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:
         if task.done():

@@ -17,7 +17,7 @@ from gatekeeper.errors import (
     InvalidIdError,
     OverrunError,
 )
-from gatekeeper.ledger import Clawback, HoldStatus
+from gatekeeper.ledger import Clawback, GrantCredits, GrantKind, HoldStatus
 from gatekeeper.testing.clock import ManualClock
 from tests.gates import CUSTOMER, available, held
 from tests.services_ledger.watched import WatchedStore
@@ -197,6 +197,21 @@ async def test_a_repeated_grant_is_given_once(gate: Gatekeeper) -> None:
     assert len({one.id for one in given}) == 1
     for one in await outcomes_of(grant(8), grant(7, metadata={"a": "b"}), grant(7, priority=1)):
         assert isinstance(one, IdempotencyConflictError)
+    assert await available(gate) == 12
+
+
+async def test_a_key_is_used_up_by_a_grant_that_its_purchase_was_given_before(
+    gate: Gatekeeper,
+) -> None:
+    def grant(grant_id: str, amount: int, purchase: str, key: str | None) -> Awaitable[Any]:
+        command = GrantCredits(grant_id, amount, GrantKind.TOP_UP, source_key=purchase)
+        return gate.credits.grant(CUSTOMER, "credits", command, idempotency_key=key)
+
+    first = await grant("one", 7, "pi_1", None)
+    for _ in range(2):
+        assert await grant("one", 7, "pi_1", "key") == first
+    [other] = await outcomes_of(grant("two", 8, "pi_2", "key"))
+    assert isinstance(other, IdempotencyConflictError)
     assert await available(gate) == 12
 
 

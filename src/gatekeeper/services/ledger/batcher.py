@@ -2,7 +2,8 @@
 
 After PostgreSQL's and MySQL's group commit, one floor up: a commit costs the same for one command
 as for a hundred. Accounts take turns, so that a busy one slows down nobody else; an account is in
-one batch at a time; queues are bounded, and refuse when they are full.
+no more batches at a time than may build on one another; queues are bounded, and refuse when they
+are full.
 """
 
 import asyncio
