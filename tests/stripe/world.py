@@ -101,7 +101,9 @@ class FakeStripe(StripeGateway):
         """Delete something at Stripe, without a trace."""
         del self.objects[obj["object"], obj["id"]]
 
-    async def fetch(self, object_type: str, object_id: str) -> Obj | None:
+    async def fetch(
+        self, object_type: str, object_id: str, *, account: str | None = None
+    ) -> Obj | None:
         self.fetches.append((object_type, object_id))
         if self.failure is not None:
             raise self.failure

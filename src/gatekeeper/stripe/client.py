@@ -1,4 +1,4 @@
-"""The gateway: the few things that this library asks of Stripe, over its own `stripe` package.
+"""The gateway: what this library asks of Stripe, over its own `stripe` package.
 
 Plain dicts come out: a `StripeObject` is no dict (`.get` fails on it). The API version is pinned,
 so that what is fetched has the shape that the projections read, whatever the version of the events
@@ -6,15 +6,16 @@ or of the installed package. Every POST carries an idempotency key, which the pa
 repeat (https://docs.stripe.com/api/idempotent_requests).
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
+from urllib.parse import quote
 
 import msgspec
 from uuid_utils.compat import uuid4
 
 from gatekeeper.errors import ConfigurationError, StripeRequestError
+from gatekeeper.stripe.kinds import KINDS
 from gatekeeper.stripe.refusals import refusal_of
 
 API_VERSION: Final = "2026-10-28.endive"
@@ -23,7 +24,7 @@ API_VERSION: Final = "2026-10-28.endive"
 Obj = dict[str, Any]
 """An object of Stripe's API."""
 
-_PAGE: Final = 100
+PAGE: Final = 100
 """The most that Stripe lists at once."""
 
 _MAX_LOOKUP_KEYS: Final = 10
@@ -57,7 +58,8 @@ class StripeGateway:
     """Asks Stripe. One for each gate; connects at the first use and is closed with the gate.
 
     Every method raises `StripeUnavailableError` if Stripe does not answer (after the retries) and
-    `StripeRequestError` if it refuses.
+    `StripeRequestError` if it refuses. `account` is a connected account on whose behalf to ask
+    (https://docs.stripe.com/connect/authentication); None is our own.
 
     Args:
         api_key: a secret or restricted key.
@@ -82,18 +84,6 @@ class StripeGateway:
         self._client: Any = None
         self._http: Any = None
         self._account: Account | None = None
-        self._fetchers: dict[str, Callable[[Any, str], Awaitable[Any]]] = {
-            "customer": lambda v1, id_: v1.customers.retrieve_async(id_),
-            "subscription": lambda v1, id_: v1.subscriptions.retrieve_async(
-                id_, {"expand": ["latest_invoice"]}
-            ),
-            "invoice": lambda v1, id_: v1.invoices.retrieve_async(id_),
-            "checkout.session": lambda v1, id_: v1.checkout.sessions.retrieve_async(
-                id_, {"expand": ["line_items"]}
-            ),
-            "price": lambda v1, id_: v1.prices.retrieve_async(id_),
-            "product": lambda v1, id_: v1.products.retrieve_async(id_),
-        }
 
     def __repr__(self) -> str:
         return f"StripeGateway(livemode={self.livemode})"
@@ -115,23 +105,87 @@ class StripeGateway:
         if http is not None:
             await http.close_async()
 
-    # -- reading ----------------------------------------------------------------------------------
+    # -- the four ways to ask ---------------------------------------------------------------------
 
-    async def fetch(self, object_type: str, object_id: str) -> Obj | None:
+    async def fetch(
+        self, object_type: str, object_id: str, *, account: str | None = None
+    ) -> Obj | None:
         """An object as it is now, with all its items or lines; None if Stripe has none of this id.
 
-        A subscription comes with its latest invoice, a checkout session with its line items.
+        What comes with it is in `kinds.KINDS`: a subscription has its latest invoice, say.
         """
-        fetcher = self._fetchers[object_type]
+        kind = KINDS[object_type]
+        found = await self.get(
+            f"{kind.path}/{_quoted(object_id)}",
+            {"expand": list(kind.expand)} if kind.expand else {},
+            what=f"fetching a {object_type}",
+            account=account,
+        )
+        if found is not None:
+            await self._complete_lists(found, account)
+        return found
+
+    async def get(
+        self,
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        what: str,
+        account: str | None = None,
+    ) -> Obj | None:
+        """What Stripe has at a path; None if nothing. `what` names it in an error."""
         try:
-            async with self._asking(f"fetching a {object_type}") as v1:
-                found: Obj = (await fetcher(v1, object_id)).to_dict()
-                await self._complete_lists(v1, found)
+            return await self._ask("get", path, params, what, stripe_account=account)
         except StripeRequestError as error:
             if error.params["stripe_status"] == 404:
                 return None
             raise
-        return found
+
+    async def pages(
+        self,
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        what: str,
+        account: str | None = None,
+    ) -> AsyncIterator[Sequence[Obj]]:
+        """A listing, page after page, the newest first."""
+        query: dict[str, Any] = {"limit": PAGE, **(params or {})}
+        while True:
+            page = await self._ask("get", path, query, what, stripe_account=account)
+            yield page["data"]
+            if not page["has_more"] or not page["data"]:
+                return
+            query["starting_after"] = page["data"][-1]["id"]
+
+    async def listed(
+        self,
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        what: str,
+        account: str | None = None,
+    ) -> list[Obj]:
+        """All of a listing that is known to be short."""
+        pages = self.pages(path, params, what=what, account=account)
+        return [found async for page in pages for found in page]
+
+    async def post(
+        self,
+        path: str,
+        params: Mapping[str, Any],
+        *,
+        what: str,
+        idempotency_key: str | None = None,
+        account: str | None = None,
+    ) -> Obj:
+        """Change something. Without a key, each call is a request of its own."""
+        key = idempotency_key or str(uuid4())
+        return await self._ask(
+            "post", path, params, what, idempotency_key=key, stripe_account=account
+        )
+
+    # -- reading ----------------------------------------------------------------------------------
 
     async def account(self) -> Account:
         """The account of the key, asked for once.
@@ -140,16 +194,16 @@ class StripeGateway:
             ConfigurationError: the key is wrong, or a restricted one that may not read it.
         """
         if self._account is None:
-            stripe = self._stripe()
-            async with self._asking("reading the account of the key") as v1:
-                try:
-                    found = await v1.accounts.retrieve_current_async()
-                except (stripe.AuthenticationError, stripe.PermissionError):
-                    raise ConfigurationError(
-                        "Stripe does not accept the key for reading its own account. Check "
-                        "STRIPE_SECRET_KEY; a restricted key needs read access to the account."
-                    ) from None
-            self._account = Account(found.to_dict()["id"], self.livemode)
+            try:
+                found = await self._ask("get", "/v1/account", None, "reading the key's account")
+            except StripeRequestError as error:
+                if error.params["stripe_status"] not in (401, 403):
+                    raise
+                raise ConfigurationError(
+                    "Stripe does not accept the key for reading its own account. Check "
+                    "STRIPE_SECRET_KEY; a restricted key needs read access to the account."
+                ) from None
+            self._account = Account(found["id"], self.livemode)
         return self._account
 
     async def prices_by_lookup_key(self, lookup_keys: Sequence[str]) -> dict[str, Obj]:
@@ -157,82 +211,82 @@ class StripeGateway:
         found: dict[str, Obj] = {}
         for start in range(0, len(lookup_keys), _MAX_LOOKUP_KEYS):
             some = list(lookup_keys[start : start + _MAX_LOOKUP_KEYS])
-            async with self._asking("listing prices") as v1:
-                page = await v1.prices.list_async({"lookup_keys": some, "limit": _PAGE})
-            found.update({price["lookup_key"]: price for price in page.to_dict()["data"]})
+            listed = await self.listed("/v1/prices", {"lookup_keys": some}, what="listing prices")
+            found.update({price["lookup_key"]: price for price in listed})
         return found
 
     async def meters(self) -> list[Obj]:
         """The active meters."""
-        async with self._asking("listing meters") as v1:
-            return await _all(
-                await v1.billing.meters.list_async({"status": "active", "limit": _PAGE})
-            )
+        return await self.listed("/v1/billing/meters", {"status": "active"}, what="listing meters")
 
     async def webhook_endpoints(self) -> list[Obj]:
         """The webhook endpoints of the account."""
-        async with self._asking("listing webhook endpoints") as v1:
-            return await _all(await v1.webhook_endpoints.list_async({"limit": _PAGE}))
+        return await self.listed("/v1/webhook_endpoints", what="listing webhook endpoints")
 
     # -- writing ----------------------------------------------------------------------------------
 
     async def create_customer(self, params: Mapping[str, Any], idempotency_key: str) -> Obj:
         """Make a customer."""
-        return await self._post("customers.create_async", params, idempotency_key)
+        return await self.post(
+            "/v1/customers", params, what="customers create", idempotency_key=idempotency_key
+        )
 
     async def create_checkout_session(self, params: Mapping[str, Any], idempotency_key: str) -> Obj:
         """Make a checkout session."""
-        return await self._post("checkout.sessions.create_async", params, idempotency_key)
+        return await self.post(
+            "/v1/checkout/sessions",
+            params,
+            what="checkout sessions create",
+            idempotency_key=idempotency_key,
+        )
 
     async def create_portal_session(self, params: Mapping[str, Any]) -> Obj:
         """Make a session of the customer portal, which lives for minutes: each is a new one."""
-        return await self._post("billing_portal.sessions.create_async", params)
+        return await self.post(
+            "/v1/billing_portal/sessions", params, what="billing_portal sessions create"
+        )
 
     async def create_product(self, params: Mapping[str, Any]) -> Obj:
         """Make a product."""
-        return await self._post("products.create_async", params)
+        return await self.post("/v1/products", params, what="products create")
 
     async def create_price(self, params: Mapping[str, Any]) -> Obj:
         """Make a price."""
-        return await self._post("prices.create_async", params)
+        return await self.post("/v1/prices", params, what="prices create")
 
     async def create_meter(self, params: Mapping[str, Any]) -> Obj:
         """Make a meter."""
-        return await self._post("billing.meters.create_async", params)
+        return await self.post("/v1/billing/meters", params, what="billing meters create")
 
     async def create_webhook_endpoint(self, params: Mapping[str, Any]) -> Obj:
         """Make a webhook endpoint; only this answer carries its signing secret."""
-        return await self._post("webhook_endpoints.create_async", params)
+        return await self.post("/v1/webhook_endpoints", params, what="webhook_endpoints create")
 
     async def update_webhook_endpoint(self, endpoint_id: str, params: Mapping[str, Any]) -> Obj:
         """Change a webhook endpoint."""
-        return await self._post("webhook_endpoints.update_async", params, None, endpoint_id)
-
-    async def _post(
-        self,
-        operation: str,
-        params: Mapping[str, Any],
-        idempotency_key: str | None = None,
-        *ids: str,
-    ) -> Obj:
-        """Carry out an operation of the API, named by its path in the package."""
-        options = {"idempotency_key": idempotency_key or str(uuid4())}
-        async with self._asking(f"{operation.removesuffix('_async').replace('.', ' ')}") as v1:
-            call: Any = v1
-            for name in operation.split("."):
-                call = getattr(call, name)
-            answer: Obj = (await call(*ids, dict(params), options)).to_dict()
-        return answer
+        path = f"/v1/webhook_endpoints/{_quoted(endpoint_id)}"
+        return await self.post(path, params, what="webhook_endpoints update")
 
     # -- the package ------------------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def _asking(self, what: str) -> AsyncIterator[Any]:
-        """The v1 services; the package's errors become ours, without the chain that holds more."""
+    async def _ask(
+        self,
+        method: Literal["get", "post", "delete"],
+        path: str,
+        params: Mapping[str, Any] | None,
+        what: str,
+        **options: str | None,
+    ) -> Obj:
+        """One request; the package's errors become ours, without the chain that holds more."""
+        given = {name: value for name, value in options.items() if value is not None}
         try:
-            yield self._connected().v1
+            answer = await self._connected().raw_request_async(
+                method, path, **dict(params or {}), **given
+            )
         except self._stripe().StripeError as error:
             raise refusal_of(error, what) from None
+        found: Obj = msgspec.json.decode(answer.body)
+        return found
 
     def _connected(self) -> Any:
         if self._client is None:
@@ -256,21 +310,19 @@ class StripeGateway:
 
         return stripe
 
-    async def _complete_lists(self, v1: Any, found: Obj) -> None:
-        """Append what a list inside the object leaves out: Stripe embeds the first page of it."""
-        if found["object"] == "subscription":
-            items, invoice = found["items"], found.get("latest_invoice")
-            if items.get("has_more"):
-                query = {"subscription": found["id"], "limit": _PAGE}
-                page = await v1.subscription_items.list_async(query)
-                items.update(data=await _all(page), has_more=False)
-        else:
-            invoice = found if found["object"] == "invoice" else None
-        if isinstance(invoice, dict) and invoice["lines"].get("has_more"):
-            page = await v1.invoices.line_items.list_async(invoice["id"], {"limit": _PAGE})
-            invoice["lines"].update(data=await _all(page), has_more=False)
+    async def _complete_lists(self, found: Obj, account: str | None) -> None:
+        """Fetch what a list inside the object, or inside one that came with it, leaves out."""
+        for holder in (found, *(found.get(name) for name in KINDS[found["object"]].expand)):
+            if not isinstance(holder, dict) or holder.get("object") not in KINDS:
+                continue
+            for field, path in KINDS[holder["object"]].lists:
+                inside = holder.get(field)
+                if isinstance(inside, dict) and inside.get("has_more"):
+                    whole = path.format(id=_quoted(holder["id"]))
+                    listed = await self.listed(whole, what=f"listing {field}", account=account)
+                    inside.update(data=listed, has_more=False)
 
 
-async def _all(page: Any) -> list[Obj]:
-    """Everything that a listing lists, this page and the next ones."""
-    return [found.to_dict() async for found in page.auto_paging_iter()]
+def _quoted(object_id: str) -> str:
+    """An id as part of a path: it never leaves its place there."""
+    return quote(object_id, safe="")

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, inspect, select
 from gatekeeper.errors import SchemaVersionError
 from gatekeeper.storage.sql.tables import schema
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """The number of the schema that this release needs."""
 
 UPGRADE_HINT: Final = (

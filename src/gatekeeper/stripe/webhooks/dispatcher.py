@@ -147,7 +147,9 @@ class Dispatcher:
         """Bring our copy of the object up to date; returns the events that handlers may have."""
         events, first = lease.events, lease.events[0]
         projector = self._projectors.get(first.object_type or "")
-        if projector is None or first.account is not None or first.object_id is None:
+        if projector is None or first.object_id is None:
+            return events
+        if first.account is not None and not projector.connected:
             return events
         fresh = [event for event in events if PROJECTION not in done[event.key]]
         if not fresh:

@@ -26,6 +26,9 @@ class Projector(ABC):
     event_types: ClassVar[tuple[str, ...]]
     """The events that Stripe has to send for this projector to know all that it must."""
 
+    connected: ClassVar[bool] = False
+    """Whether it also projects the objects of connected accounts; their events name the account."""
+
     @abstractmethod
     async def project(self, events: Sequence[InboxEvent], complete: Complete) -> None:
         """Bring one object up to date for all of its waiting `events` by a single fetch.

@@ -19,6 +19,7 @@ from gatekeeper.storage.sql.tables.entitlements import (
     purchases,
     subscriptions,
 )
+from gatekeeper.storage.sql.tables.freezes import freezes
 from gatekeeper.storage.sql.tables.ledger import accounts, caps, entries, grants, holds, receipts
 from gatekeeper.storage.sql.tables.messages import (
     UNSENT,
@@ -26,7 +27,11 @@ from gatekeeper.storage.sql.tables.messages import (
     inbox,
     inbox_objects,
     outbox,
+    outbox_completions,
 )
+from gatekeeper.storage.sql.tables.metering import usage, usage_windows
+from gatekeeper.storage.sql.tables.mirror import objects, subscription_changes
+from gatekeeper.storage.sql.tables.outgoing import progress, requests
 
 __all__ = [
     "TABLE_PREFIX",
@@ -37,6 +42,7 @@ __all__ = [
     "customers",
     "entries",
     "erased",
+    "freezes",
     "grants",
     "holds",
     "inbox",
@@ -44,13 +50,20 @@ __all__ = [
     "invoices",
     "items",
     "metadata",
+    "objects",
     "outbox",
+    "outbox_completions",
     "overrides",
     "paid_lines",
     "prices",
+    "progress",
     "purchases",
     "receipts",
+    "requests",
     "schema",
     "stamp",
+    "subscription_changes",
     "subscriptions",
+    "usage",
+    "usage_windows",
 ]

@@ -140,5 +140,6 @@ purchases: Final = table(
     Column("settled_at", UtcDateTime),
     Index(None, "customer"),
     Index("uq_gatekeeper_purchases_checkout_session_id", "checkout_session_id", unique=True),
+    Index(None, "payment_intent_id"),
     key=("id",),
 )

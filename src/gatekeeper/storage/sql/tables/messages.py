@@ -81,3 +81,13 @@ outbox: Final = table(
     ),
     key=("customer", "id"),
 )
+
+outbox_completions: Final = table(
+    "outbox_completions",
+    required("message_id"),
+    required("handler"),
+    required("completed_at", UtcDateTime),
+    key=("message_id", "handler"),
+    append_only=True,
+    comment="Which receivers have had which messages.",
+)

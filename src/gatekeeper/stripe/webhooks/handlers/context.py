@@ -62,21 +62,24 @@ class Context:
         self._invalidate = invalidate
         self._strangers: set[str] = set()
 
-    def key(self, object_type: str, object_id: str) -> str:
+    def key(self, object_type: str, object_id: str, account: str | None = None) -> str:
         """The name under which the object's tickets are taken."""
-        return object_key(object_type, object_id, livemode=self.gateway.livemode, account=None)
+        return object_key(object_type, object_id, livemode=self.gateway.livemode, account=account)
 
-    async def fetch(self, object_type: str, object_id: str) -> Ticketed:
-        """Take a ticket, commit it, and fetch the object, outside of any transaction.
+    async def fetch(
+        self, object_type: str, object_id: str, *, account: str | None = None
+    ) -> Ticketed:
+        """Take a ticket, commit it, and fetch the object, outside of any transaction; of a
+        connected account, if one is named.
 
         Raises:
             StripeUnavailableError, StripeRequestError.
             DatabaseStampError: the key is another account's: what it can't see, says nothing.
         """
         await self.stamp.confirm()
-        key = self.key(object_type, object_id)
+        key = self.key(object_type, object_id, account)
         ticket = await self.store.write(lambda tx: tx.inbox.take_ticket(key))
-        found = await self.gateway.fetch(object_type, object_id)
+        found = await self.gateway.fetch(object_type, object_id, account=account)
         if found is not None and found.get("livemode", self.gateway.livemode) != (
             self.gateway.livemode
         ):
