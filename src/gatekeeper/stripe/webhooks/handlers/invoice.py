@@ -8,7 +8,7 @@ from gatekeeper.projection import InvoiceFacts, project_invoice
 from gatekeeper.services.subscriptions import owner_of
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import InboxEvent
-from gatekeeper.stripe.webhooks.handlers.context import Context
+from gatekeeper.stripe.webhooks.handlers.context import Context, nothing
 from gatekeeper.stripe.webhooks.handlers.invoice_writing import commit_invoice, subscriptions_of
 from gatekeeper.stripe.webhooks.handlers.subscription import SubscriptionProjector
 from gatekeeper.stripe.webhooks.projecting import Complete, Projector
@@ -37,7 +37,11 @@ class InvoiceProjector(Projector):
         self._subscriptions = subscriptions
 
     async def project(self, events: Sequence[InboxEvent], complete: Complete) -> None:
-        fetched = await self._context.fetch("invoice", str(events[0].object_id))
+        await self.refresh(str(events[0].object_id), complete)
+
+    async def refresh(self, invoice_id: str, complete: Complete = nothing) -> None:
+        """Bring one invoice up to date, and its subscriptions where they are in doubt."""
+        fetched = await self._context.fetch("invoice", invoice_id)
         if fetched.found is not None:
             for subscription_id in await self._in_doubt(project_invoice(fetched.found)):
                 await self._subscriptions.refresh(subscription_id)
