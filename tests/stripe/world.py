@@ -1,7 +1,7 @@
 """A small billing world for tests: a store, a Stripe that is a dict, and a receiver on both."""
 
 import copy
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -111,6 +111,23 @@ class FakeStripe(StripeGateway):
         if self.during_fetch is not None:
             await self.during_fetch(object_id)
         return found
+
+    async def listed(
+        self,
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        what: str,
+        account: str | None = None,
+    ) -> list[Obj]:
+        if self.failure is not None:
+            raise self.failure
+        kind = path.removeprefix("/v1/").removesuffix("s")
+        return [
+            copy.deepcopy(obj)
+            for (object_type, _), obj in reversed(self.objects.items())
+            if object_type == kind and (params or {}).items() <= obj.items()
+        ]
 
     async def account(self) -> Account:
         if self.failure is not None:

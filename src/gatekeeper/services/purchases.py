@@ -18,9 +18,10 @@ from gatekeeper.catalog import Pack, PriceEntry
 from gatekeeper.errors import CustomerNotFoundError, IdempotencyConflictError
 from gatekeeper.ledger import GrantCredits, GrantKind
 from gatekeeper.projection import CheckoutFacts
-from gatekeeper.services import accounts
+from gatekeeper.services import accounts, clawbacks
 from gatekeeper.services.prices import stands_for
 from gatekeeper.services.rules import Rules
+from gatekeeper.storage.payments import Share
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import Purchase, PurchaseStatus, Stamp
 
@@ -201,10 +202,13 @@ def _grant(
     now = tx.now()
     mode = "live" if stamp.livemode else "test"
     paid_by = facts.payment_intent_id or facts.id  # nothing to pay has no payment
+    payment = tx.payments.lock(paid_by)
+    shares: list[Share] = []
     try:
         # Accounts are locked in the order in which everybody locks them.
         for amount in sorted(pack.amounts, key=lambda amount: amount.unit.key):
-            accounts.grant(
+            key = f"{mode}/{stamp.account}/{paid_by}/pack/{amount.unit.key}"
+            given = accounts.grant(
                 tx,
                 rules,
                 purchase.customer,
@@ -213,13 +217,25 @@ def _grant(
                     grant_id=str(uuid7()),
                     amount=amount.amount * purchase.quantity,
                     kind=GrantKind.TOP_UP,
-                    source_key=f"{mode}/{stamp.account}/{paid_by}/pack/{amount.unit.key}",
+                    source_key=key,
                     expires_at=_expiry(pack, now),
                     reason=pack.key,
                 ),
             )
+            shares.append(
+                Share(
+                    unit=given.unit,
+                    grant_id=given.id,
+                    key=key,
+                    amount=amount.amount * purchase.quantity,
+                    kind=given.kind,
+                    expires_at=given.expires_at,
+                )
+            )
     except CustomerNotFoundError:
         yield "the customer was deleted"
+        return
+    clawbacks.note_grants(tx, rules, payment, purchase.customer, tuple(shares))
 
 
 def _expiry(pack: Pack, now: datetime) -> datetime | None:

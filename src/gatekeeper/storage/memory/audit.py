@@ -21,6 +21,7 @@ from gatekeeper.storage.audit import (
 from gatekeeper.storage.memory.customers import MemoryCustomers
 from gatekeeper.storage.memory.ledger import LedgerTables
 from gatekeeper.storage.memory.outbox import MemoryOutbox
+from gatekeeper.storage.memory.payments import MemoryPayments
 from gatekeeper.storage.memory.purchases import MemoryPurchases
 from gatekeeper.storage.memory.subscriptions import MemorySubscriptions
 from gatekeeper.storage.memory.tables import Journal, Table
@@ -41,12 +42,14 @@ class MemoryAudit(Audit):
         subscriptions: MemorySubscriptions,
         purchases: MemoryPurchases,
         outbox: MemoryOutbox,
+        payments: MemoryPayments,
     ) -> None:
         self._tables = tables
         self._customers = customers
         self._subscriptions = subscriptions
         self._purchases = purchases
         self._outbox = outbox
+        self._payments = payments
         self._erased: Table[str, datetime] = Table(journal)
 
     def count(self, customer: str | None = None) -> int:
@@ -169,6 +172,7 @@ class MemoryAudit(Audit):
         self._customers.erase(customer, pseudonym, at)
         self._subscriptions.erase(customer, pseudonym)
         self._purchases.erase(customer, pseudonym)
+        self._payments.erase(customer, pseudonym)
         self._outbox.erase(customer)
         self._erased.put(hash_of(customer), at)
 

@@ -13,6 +13,7 @@ from gatekeeper.storage.memory.customers import MemoryCustomers
 from gatekeeper.storage.memory.inbox import MemoryInbox
 from gatekeeper.storage.memory.ledger import MemoryLedger
 from gatekeeper.storage.memory.outbox import MemoryOutbox
+from gatekeeper.storage.memory.payments import MemoryPayments
 from gatekeeper.storage.memory.purchases import MemoryPurchases
 from gatekeeper.storage.memory.subscriptions import MemorySubscriptions
 from gatekeeper.storage.memory.tables import Journal, Table
@@ -34,10 +35,11 @@ class MemoryTransaction(Transaction):
         self.subscriptions = subscriptions
         self.ledger = ledger = MemoryLedger(journal)
         self.purchases = purchases = MemoryPurchases(journal)
+        self.payments = payments = MemoryPayments(journal)
         self.inbox = MemoryInbox(journal)
         self.outbox = outbox = MemoryOutbox(journal)
         self.audit = MemoryAudit(
-            journal, ledger.tables, customers, subscriptions, purchases, outbox
+            journal, ledger.tables, customers, subscriptions, purchases, outbox, payments
         )
         self._stamp: Table[None, Stamp] = Table(journal)
         self._clock = clock

@@ -16,6 +16,7 @@ from gatekeeper.storage.sql.dialects import SqlDialect
 from gatekeeper.storage.sql.inbox import SqlInbox
 from gatekeeper.storage.sql.ledger import SqlLedger
 from gatekeeper.storage.sql.outbox import SqlOutbox
+from gatekeeper.storage.sql.payments import SqlPayments
 from gatekeeper.storage.sql.purchases import SqlPurchases
 from gatekeeper.storage.sql.subscriptions import SqlSubscriptions
 from gatekeeper.storage.sql.tables import stamp
@@ -46,6 +47,7 @@ class SqlTransaction(Transaction):
         self.subscriptions = SqlSubscriptions(connection, dialect, noted)
         self.ledger = SqlLedger(connection, dialect, noted)
         self.purchases = SqlPurchases(connection, dialect, noted)
+        self.payments = SqlPayments(connection, dialect, noted)
         self.inbox = SqlInbox(connection, dialect, noted)
         self.outbox = SqlOutbox(connection, dialect, noted)
         self.audit = SqlAudit(connection, dialect, noted)

@@ -28,6 +28,7 @@ def upgrade() -> None:
     _create_progress()
     _create_usage()
     _create_freezes()
+    _create_payments()
     _create_outbox_completions()
     _index_purchases()
     op.execute(sa.text("UPDATE gatekeeper_schema SET version = 3, readable_from = 2"))
@@ -169,6 +170,26 @@ def _create_freezes() -> None:
         _instant("lifted_at", null=True),
         _text("actor", null=True),
         sa.PrimaryKeyConstraint("customer", "key", name=op.f("pk_gatekeeper_freezes")),
+    )
+
+
+def _create_payments() -> None:
+    payments = "gatekeeper_payments"
+    op.create_table(
+        payments,
+        _text("id", comment="Of the payment intent, or of the charge."),
+        _text("customer", null=True),
+        _text("invoice_id", null=True),
+        sa.Column("amount_minor", sa.BigInteger(), nullable=False),
+        sa.Column("returned_minor", sa.BigInteger(), nullable=False),
+        _text("shares", comment="JSON: the grants it has made."),
+        _instant("updated_at", null=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_gatekeeper_payments")),
+        comment="What payments have granted, and how much of it was taken back.",
+    )
+    op.create_index(op.f("ix_gatekeeper_payments_customer"), payments, ["customer"], unique=False)
+    op.create_index(
+        op.f("ix_gatekeeper_payments_invoice_id"), payments, ["invoice_id"], unique=False
     )
 
 

@@ -32,6 +32,7 @@ from gatekeeper.storage.sql.tables.messages import (
 from gatekeeper.storage.sql.tables.metering import usage, usage_windows
 from gatekeeper.storage.sql.tables.mirror import objects, subscription_changes
 from gatekeeper.storage.sql.tables.outgoing import progress, requests
+from gatekeeper.storage.sql.tables.payments import payments
 
 __all__ = [
     "TABLE_PREFIX",
@@ -55,6 +56,7 @@ __all__ = [
     "outbox_completions",
     "overrides",
     "paid_lines",
+    "payments",
     "prices",
     "progress",
     "purchases",

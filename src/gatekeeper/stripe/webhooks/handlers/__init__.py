@@ -10,6 +10,7 @@ from gatekeeper.stripe.webhooks.handlers.checkout import CheckoutProjector
 from gatekeeper.stripe.webhooks.handlers.context import Context
 from gatekeeper.stripe.webhooks.handlers.customer import CustomerProjector
 from gatekeeper.stripe.webhooks.handlers.invoice import InvoiceProjector
+from gatekeeper.stripe.webhooks.handlers.money import MoneyProjector
 from gatekeeper.stripe.webhooks.handlers.subscription import SubscriptionProjector
 from gatekeeper.stripe.webhooks.projecting import Projector
 
@@ -19,6 +20,7 @@ EVENT_TYPES = tuple(
             *CheckoutProjector.event_types,
             *CustomerProjector.event_types,
             *InvoiceProjector.event_types,
+            *MoneyProjector.event_types,
             *SubscriptionProjector.event_types,
         }
     )
@@ -37,11 +39,15 @@ class Projections:
         self.invoices = InvoiceProjector(context, self.subscriptions)
         self.customers = CustomerProjector(context, self.subscriptions)
         self.checkouts = CheckoutProjector(context, self.subscriptions)
+        self.money = MoneyProjector(context)
         self.by_type: Mapping[str, Projector] = {
             "customer": self.customers,
             "subscription": self.subscriptions,
             "invoice": self.invoices,
             "checkout.session": self.checkouts,
+            "charge": self.money,
+            "refund": self.money,
+            "dispute": self.money,
         }
 
 

@@ -21,6 +21,7 @@ from gatekeeper.testing.conformance.storage.holds import HoldConformance
 from gatekeeper.testing.conformance.storage.inbox import InboxConformance
 from gatekeeper.testing.conformance.storage.ledger import LedgerConformance
 from gatekeeper.testing.conformance.storage.outbox import OutboxConformance
+from gatekeeper.testing.conformance.storage.payments import PaymentConformance
 from gatekeeper.testing.conformance.storage.postings import PostingConformance
 from gatekeeper.testing.conformance.storage.purchases import PurchaseConformance
 from gatekeeper.testing.conformance.storage.subscriptions import SubscriptionConformance
@@ -36,6 +37,7 @@ __all__ = [
     "InboxConformance",
     "LedgerConformance",
     "OutboxConformance",
+    "PaymentConformance",
     "PostingConformance",
     "PurchaseConformance",
     "StoreConformance",
@@ -54,6 +56,7 @@ class StoreConformance(
     InboxConformance,
     LedgerConformance,
     OutboxConformance,
+    PaymentConformance,
     PostingConformance,
     PurchaseConformance,
     SubscriptionConformance,

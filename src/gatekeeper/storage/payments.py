@@ -1,0 +1,62 @@
+"""Payments: what each has granted, and how much of it was taken back. Part of the storage port."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+
+class Share(msgspec.Struct, frozen=True, kw_only=True):
+    """One grant that a payment has made. `turns` counts how often the part taken back changed."""
+
+    unit: str
+    grant_id: str
+    key: str
+    amount: int
+    kind: str
+    expires_at: datetime | None = None
+    taken: int = 0
+    turns: int = 0
+
+
+class Payment(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment by its payment intent, or its charge if it has none.
+
+    `amount_minor` and `returned_minor` are those of its charge as last fetched; 0 before the first
+    time. `invoice_id` is the invoice that it has paid.
+    """
+
+    id: str
+    customer: str | None = None
+    invoice_id: str | None = None
+    amount_minor: int = 0
+    returned_minor: int = 0
+    shares: tuple[Share, ...] = ()
+    updated_at: datetime | None = None
+
+    @property
+    def is_returned(self) -> bool:
+        """Whether all of it was given back."""
+        return 0 < self.amount_minor <= self.returned_minor
+
+
+class Payments(ABC):
+    """What payments have granted."""
+
+    @abstractmethod
+    def lock(self, payment_id: str) -> Payment:
+        """A payment, locked until the end of the transaction; its row is made if it is new, so
+        that the grant of a payment and its return meet on it, whichever comes first."""
+
+    @abstractmethod
+    def get(self, payment_id: str) -> Payment | None:
+        """A payment, if anything is known of it."""
+
+    @abstractmethod
+    def of_invoice(self, invoice_id: str) -> Sequence[Payment]:
+        """The payments of an invoice, by id."""
+
+    @abstractmethod
+    def save(self, payment: Payment) -> None:
+        """Write a payment that is locked."""
