@@ -48,6 +48,7 @@ which Stripe does not promise (`shuffle`, `hold` and `drop` are there to not rel
 from gatekeeper.testing.stripe.core.errors import ApiError
 from gatekeeper.testing.stripe.delivery import Attempt, Delivery
 from gatekeeper.testing.stripe.endpoint import Call, Exchange
+from gatekeeper.testing.stripe.faults import Fault, WebhookFault
 from gatekeeper.testing.stripe.openapi import OpenApi, SpecViolation
 from gatekeeper.testing.stripe.server import ServerThread, run
 from gatekeeper.testing.stripe.settings import API_VERSION, Settings
@@ -60,10 +61,12 @@ __all__ = [
     "Call",
     "Delivery",
     "Exchange",
+    "Fault",
     "OpenApi",
     "ServerThread",
     "Settings",
     "Simulator",
     "SpecViolation",
+    "WebhookFault",
     "run",
 ]

@@ -1,7 +1,7 @@
 """Webhooks on their way: signed, sent, tried again, and every attempt written down.
 
 A test decides over order and fate with `hold`, `release`, `deliver`, `redeliver`, `drop` and
-`shuffle`; without them events leave in their natural order.
+`shuffle`, or by rules (`faults`); without them events leave in their natural order.
 """
 
 import bisect
@@ -17,6 +17,7 @@ from gatekeeper.testing.stripe.core.clock import SimClock
 from gatekeeper.testing.stripe.core.ids import IdFactory
 from gatekeeper.testing.stripe.core.signature import sign
 from gatekeeper.testing.stripe.core.store import Obj, Store
+from gatekeeper.testing.stripe.faults import Faults
 from gatekeeper.testing.stripe.settings import Settings
 
 LOG_LIMIT = 10_000
@@ -65,12 +66,14 @@ class Postman:
         store: Store,
         ids: IdFactory,
         lock: threading.RLock,
+        faults: Faults,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._store = store
         self._ids = ids
         self._lock = lock
+        self._faults = faults
         self._queue: list[Delivery] = []  # what waits, by due_at and then by entry
         self._sending: list[Delivery] = []
         self._held = False
@@ -88,10 +91,21 @@ class Postman:
         ]
 
     def post(self, event: Obj, endpoint_ids: list[str]) -> None:
-        """Queue a new event for these endpoints."""
+        """Queue a new event for these endpoints, as the rules for faults have it."""
         now = self._clock.now()
         for endpoint_id in endpoint_ids:
-            self._enqueue(Delivery(event, endpoint_id, now))
+            delivery = Delivery(event, endpoint_id, now)
+            fault = self._faults.of_delivery(event["type"], endpoint_id)
+            if fault is None:
+                self._enqueue(delivery)
+            elif fault.kind == "delayed":
+                delivery.due_at += fault.seconds
+                self._enqueue(delivery)
+            elif fault.kind == "duplicated":
+                for _ in range(1 + fault.copies):
+                    self._enqueue(Delivery(event, endpoint_id, now))
+            elif fault.kind == "reordered":
+                self._enqueue_anywhere(delivery)
 
     def undelivered(self) -> list[Delivery]:
         """What waits, in the order in which it would leave."""
@@ -100,6 +114,13 @@ class Postman:
 
     def _enqueue(self, delivery: Delivery) -> None:
         bisect.insort_right(self._queue, delivery, key=lambda waiting: waiting.due_at)
+
+    def _enqueue_anywhere(self, delivery: Delivery) -> None:
+        due = sum(waiting.due_at <= delivery.due_at for waiting in self._queue)
+        place = self._ids.shuffled(list(range(due + 1)))[0]
+        if place < due:  # it takes its neighbour's time, so that the queue stays in order
+            delivery.due_at = self._queue[place].due_at
+        self._queue.insert(place, delivery)
 
     # What a test may do to it
 
@@ -126,11 +147,23 @@ class Postman:
             self._queue = [d for d in self._queue if d.event["id"] != event_id]
             return before - len(self._queue)
 
+    def delay(self, event_id: str, seconds: int) -> int:
+        """Put off an event's waiting deliveries by simulated seconds; the number put off."""
+        with self._lock:
+            late = [d for d in self._queue if d.event["id"] == event_id]
+            self._queue = [d for d in self._queue if d.event["id"] != event_id]
+            for delivery in late:
+                delivery.due_at = max(delivery.due_at, self._clock.now()) + seconds
+                self._enqueue(delivery)
+            return len(late)
+
     def redeliver(self, event: Obj, times: int = 1) -> int:
         """Queue an event again, to every endpoint that wants it; the number of deliveries."""
         with self._lock:
             targets = self.endpoints_for(event["type"]) * times
-            self.post(event, targets)
+            now = self._clock.now()
+            for endpoint_id in targets:
+                self._enqueue(Delivery(event, endpoint_id, now))
             return len(targets)
 
     # Sending

@@ -15,6 +15,7 @@ from gatekeeper.testing.stripe.core.errors import ApiError, invalid
 from gatekeeper.testing.stripe.core.forms import Raw, parse
 from gatekeeper.testing.stripe.core.params import Many, Text
 from gatekeeper.testing.stripe.core.store import Obj
+from gatekeeper.testing.stripe.faults import suffer
 from gatekeeper.testing.stripe.idempotency import Answer, IdempotencyKeys
 from gatekeeper.testing.stripe.routing import Api, Operation
 from gatekeeper.testing.stripe.settings import API_VERSION
@@ -69,7 +70,19 @@ class Endpoint:
         state = self._state
         if state.settings.public_url is None:
             state.base_url = str(request.base_url).rstrip("/")
-        request_id = state.ids.new("req")
+        fault = state.faults.of_request(request.method, request.url.path)
+        if fault is None:
+            return await self._handle(request)
+        try:
+            return await suffer(fault, request, lambda: self._handle(request))
+        except ApiError as error:
+            headers = {"request-id": state.ids.new("req"), "stripe-version": API_VERSION}
+            if error.status == 429 and fault.retry_after is not None:
+                headers["retry-after"] = str(fault.retry_after)
+            return Response(_encode(error.body()), error.status, headers, "application/json")
+
+    async def _handle(self, request: Request) -> Response:
+        request_id = self._state.ids.new("req")
         headers = {"request-id": request_id, "stripe-version": API_VERSION}
         try:
             answer, replayed = await self._answer(request, request_id)

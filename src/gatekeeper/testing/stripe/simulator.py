@@ -19,6 +19,13 @@ from gatekeeper.testing.stripe.core.errors import missing
 from gatekeeper.testing.stripe.core.store import Obj
 from gatekeeper.testing.stripe.delivery import Attempt, Delivery
 from gatekeeper.testing.stripe.endpoint import Endpoint, Exchange
+from gatekeeper.testing.stripe.faults import (
+    Fault,
+    FaultKind,
+    Faults,
+    WebhookFault,
+    WebhookFaultKind,
+)
 from gatekeeper.testing.stripe.settings import Settings
 from gatekeeper.testing.stripe.state import State
 
@@ -211,6 +218,29 @@ class Simulator:
     def drop(self, event_id: str) -> int:
         """Lose an event's waiting deliveries; the number lost."""
         return self.state.postman.drop(event_id)
+
+    def delay(self, event_id: str, *, seconds: int) -> int:
+        """Put off an event's waiting deliveries by simulated seconds; the number put off."""
+        return self.state.postman.delay(event_id, seconds)
+
+    # What goes wrong
+
+    @property
+    def faults(self) -> Faults:
+        """The rules by which requests and deliveries go wrong."""
+        return self.state.faults
+
+    def misbehave(self, kind: FaultKind, **rule: Any) -> Fault:
+        """Let requests go wrong; `rule` is a `Fault`'s other attributes. The rule, to look at."""
+        fault = Fault(kind, **rule)
+        self.faults.add(fault)
+        return fault
+
+    def misdeliver(self, kind: WebhookFaultKind, **rule: Any) -> WebhookFault:
+        """Let webhooks go wrong; `rule` is a `WebhookFault`'s other attributes."""
+        fault = WebhookFault(kind, **rule)
+        self.faults.add(fault)
+        return fault
 
     # What customers do
 

@@ -12,6 +12,7 @@ from gatekeeper.testing.stripe.core.events import new_event, previous_attributes
 from gatekeeper.testing.stripe.core.ids import IdFactory
 from gatekeeper.testing.stripe.core.store import Obj, Store
 from gatekeeper.testing.stripe.delivery import Postman
+from gatekeeper.testing.stripe.faults import Faults
 from gatekeeper.testing.stripe.settings import API_VERSION, Settings
 
 NO_REQUEST: Obj = {"id": None, "idempotency_key": None}
@@ -42,7 +43,8 @@ class State:
         self.ids = IdFactory(settings.seed)
         self.store = Store()
         self.hooks = Hooks()
-        self.postman = Postman(settings, self.clock, self.store, self.ids, self.lock)
+        self.faults = Faults()
+        self.postman = Postman(settings, self.clock, self.store, self.ids, self.lock, self.faults)
         self.events: deque[Obj] = deque()
         self.event_watchers: list[Callable[[Obj], None]] = []
         self.request: Obj = NO_REQUEST
