@@ -37,7 +37,7 @@ from gatekeeper.storage.records import Purchase
 from gatekeeper.stripe.checkout import CheckoutLink
 from gatekeeper.stripe.client import StripeGateway
 from gatekeeper.stripe.stamp import check_stamp
-from gatekeeper.stripe.webhooks import WebhookRegistry
+from gatekeeper.stripe.webhooks import WebhookAnswer, WebhookRegistry
 from gatekeeper.types import Clock, Every, Identity
 from gatekeeper.wiring import Parts, assemble, loops_of
 
@@ -149,6 +149,12 @@ class Gatekeeper:
             ConfigurationError: there is no key.
         """
         return self._parts.stripe
+
+    async def receive_webhook(self, body: bytes, signature: bytes | str | None) -> WebhookAnswer:
+        """Take in what came to a route of the host's own: the exact bytes of the body, and the
+        `Stripe-Signature` header. Answer with the `status`, `headers` and `body` of what is
+        returned; before, bound the body by `receiver.max_body_bytes`."""
+        return await self.receiver.answer(body, signature)
 
     @property
     def is_open(self) -> bool:

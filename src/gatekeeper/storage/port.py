@@ -260,6 +260,11 @@ class Inbox(ABC):
         """
 
     @abstractmethod
+    def insert_many(self, events: Sequence[InboxEvent]) -> Sequence[bool]:
+        """`insert` for many at once, in as few statements as for one: for each whether it is new.
+        Of two with one key the first is."""
+
+    @abstractmethod
     def get(self, key: str) -> InboxEvent | None:
         """One event."""
 

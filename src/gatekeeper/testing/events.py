@@ -72,9 +72,19 @@ def make_event(
     return event if account is None else {**event, "account": account}
 
 
-def thin_event(type: str, *, object_type: str, object_id: str, id: str | None = None) -> Obj:
-    """A thin event notification, which names its object and no more."""
+def thin_event(
+    type: str,
+    *,
+    object_type: str,
+    object_id: str,
+    id: str | None = None,
+    context: str | None = None,
+    snapshot: Obj | None = None,
+) -> Obj:
+    """A thin event notification, which names its object and no more; `snapshot` is its twin."""
+    more = {"context": context, "snapshot_event": None if snapshot is None else snapshot["id"]}
     return {
+        **{name: value for name, value in more.items() if value is not None},
         "id": id or f"evt_{next(_numbers):06d}",
         "object": "v2.core.event",
         "type": type,

@@ -1,6 +1,8 @@
 """Hard cases 1 to 8, 12 to 14 and 61: from the request to the stored event and its handlers."""
 
+import json
 from datetime import timedelta
+from functools import partial
 
 import anyio
 import pytest
@@ -13,9 +15,10 @@ from gatekeeper.errors import (
     StoreUnavailableError,
     WebhookError,
 )
+from gatekeeper.storage.memory import MemoryStore
 from gatekeeper.storage.migrations import upgrade
 from gatekeeper.storage.port import Transaction
-from gatekeeper.storage.records import EventStatus
+from gatekeeper.storage.records import EventStatus, Stamp
 from gatekeeper.storage.sql.store import store_for
 from gatekeeper.stripe.webhooks import DispatchPolicy, WebhookEvent
 from gatekeeper.stripe.webhooks.intake import Intake
@@ -24,7 +27,9 @@ from gatekeeper.testing.events import (
     invoice,
     make_event,
     signed,
+    stripe_customer,
     subscription,
+    thin_event,
 )
 from tests.services.postgres import PrivatePostgres
 from tests.stripe.world import ManualClock, World
@@ -340,3 +345,137 @@ async def test_case_61_an_inbox_that_cannot_commit_is_a_503_and_the_retry_works(
 async def test_every_refusal_is_a_webhook_error(memory_world: World) -> None:
     for refused in (SignatureError, PayloadError, PayloadTooLargeError):
         assert issubclass(refused, WebhookError)
+
+
+# -- thin events, connected accounts, hosts with a route of their own ------------------------------
+
+
+@pytest.mark.parametrize("thin_first", [True, False])
+@pytest.mark.parametrize("together", [True, False])
+async def test_case_11_a_thin_event_and_its_snapshot_twin_have_one_effect(
+    world: World, thin_first: bool, together: bool
+) -> None:
+    await pay(world)
+    seen: list[str] = []
+
+    @world.registry.on("invoice.paid")
+    async def handler(event: WebhookEvent) -> None:
+        seen.append(event.id)
+
+    snapshot = make_event("invoice.paid", invoice())
+    thin = thin_event(
+        "v1.invoice.paid", object_type="invoice", object_id=invoice()["id"], snapshot=snapshot
+    )
+    twins = [thin, snapshot] if thin_first else [snapshot, thin]
+    if together:
+        await world.send(*twins)
+        world.clock.advance(seconds=1)
+        await world.receiver.drain()
+        fetches = [one for one in world.stripe.fetches if one[0] == "invoice"]
+        assert len(fetches) == 1
+    else:
+        await world.deliver(*twins)
+    assert len(seen) == 1
+    if not together:
+        assert seen == [twins[0]["id"]]
+    assert await world.available() == 1_005
+    assert await world.version() == 1
+    assert await world.counts() == {EventStatus.DONE: 2}  # both are kept, for replay
+    assert (await world.stored(thin)).object_key == (await world.stored(snapshot)).object_key
+
+
+async def test_case_11_a_thin_event_without_a_twin_reaches_the_handlers_of_its_snapshot(
+    world: World,
+) -> None:
+    seen: list[tuple[str, str]] = []
+
+    @world.registry.on("v1.charge.updated", name="thin")
+    async def thin(event: WebhookEvent) -> None:
+        seen.append(("thin", event.type))
+
+    @world.registry.on("charge.updated", "v1.charge.updated", name="both")
+    async def both(event: WebhookEvent) -> None:
+        seen.append(("both", event.type))
+
+    event = thin_event("v1.charge.updated", object_type="charge", object_id="ch_1")
+    await world.deliver(event, make_event("charge.updated", {"id": "ch_1", "object": "charge"}))
+    assert seen == [
+        ("thin", "v1.charge.updated"),
+        ("both", "v1.charge.updated"),
+        ("both", "charge.updated"),
+    ]
+
+
+async def test_a_thin_event_of_a_customer_names_the_hosts_customer(world: World) -> None:
+    await world.customer()
+    seen: list[str | None] = []
+
+    @world.registry.on("customer.updated")
+    async def handler(event: WebhookEvent) -> None:
+        seen.append(event.customer)
+
+    world.stripe.put(stripe_customer())
+    await world.deliver(
+        thin_event("v1.customer.updated", object_type="customer", object_id="cus_1")
+    )
+    assert seen == ["org_1"]
+
+
+@pytest.mark.parametrize(
+    ("context", "account"),
+    [
+        (None, None),
+        ("acct_1", None),  # our own, as an organisation's endpoint names it
+        ("acct_2", "acct_2"),
+        ("acct_1/acct_2", "acct_2"),
+        ("org_1/acct_1/acct_3", "acct_3"),
+        ("acct_2/", "acct_2"),
+    ],
+)
+async def test_case_09_a_context_names_the_account_by_its_last_part(
+    world: World, context: str | None, account: str | None
+) -> None:
+    await world.store.write(lambda tx: tx.put_stamp(Stamp(account="acct_1", livemode=False)))
+    for number in range(2):  # the second time our own account is known already
+        event = thin_event(
+            "v2.core.account.updated",
+            object_type="v2.core.account",
+            object_id=f"acct_9{number}",
+            context=context,
+        )
+        await world.send(event)
+        key = f"{account or ''}/{event['id']}"
+        stored = await world.store.read(partial(lambda tx, key: tx.inbox.get(key), key=key))
+        assert stored is not None
+        assert (stored.account, stored.object_type) == (account, "account")
+
+
+async def test_case_09_the_same_object_id_on_two_accounts_is_two_objects(world: World) -> None:
+    events = [
+        make_event("charge.updated", {"id": "ch_1", "object": "charge"}, account=account)
+        for account in (None, "acct_2", "acct_3")
+    ]
+    await world.send(*events)
+    assert len({(await world.stored(event)).object_key for event in events}) == 3
+
+
+async def test_a_host_with_a_route_of_its_own_is_told_what_to_answer(world: World) -> None:
+    body, signature = signed(make_event("invoice.paid", invoice()), at=world.clock.now)
+    first, second = [await world.receiver.answer(body, signature) for _ in range(2)]
+    assert (first.status, first.new, first.error) == (200, True, None)
+    assert (second.status, second.new) == (200, False)
+    assert first.headers == {"Content-Type": "application/json"}
+    assert json.loads(first.body) == {"received": True}
+    refused = await world.receiver.answer(body, "t=1,v1=00")
+    assert (refused.status, refused.headers) == (400, {"Content-Type": "application/problem+json"})
+    assert json.loads(refused.body)["type"] == "urn:gatekeeper:problem:signature-invalid"
+
+
+async def test_a_host_with_a_route_of_its_own_is_told_of_an_outage() -> None:
+    clock = ManualClock()
+    async with MemoryStore(clock=clock) as store:
+        world = World(store, clock)
+    event = signed(make_event("invoice.paid", invoice()), at=clock.now)
+    answer = await world.receiver.answer(*event)
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+    assert isinstance(answer.error, StoreUnavailableError)

@@ -37,6 +37,9 @@ class MemoryInbox(Inbox):
             self._put(replace(_afresh(stored, event.due_at), payload=event.payload))
         return False
 
+    def insert_many(self, events: Sequence[InboxEvent]) -> Sequence[bool]:
+        return [self.insert(event) for event in events]
+
     def get(self, key: str) -> InboxEvent | None:
         return self._events.get(key)
 

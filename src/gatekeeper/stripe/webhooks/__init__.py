@@ -1,5 +1,7 @@
 """Webhooks: from the bytes that arrive to the state that follows from them."""
 
+from gatekeeper.stripe.webhooks.answer import WebhookAnswer
+from gatekeeper.stripe.webhooks.commits import IntakeLimits
 from gatekeeper.stripe.webhooks.dispatcher import PROJECTION, Dispatcher
 from gatekeeper.stripe.webhooks.event import WebhookEvent
 from gatekeeper.stripe.webhooks.handlers import EVENT_TYPES, Projections, projectors_for
@@ -14,8 +16,10 @@ __all__ = [
     "Complete",
     "DispatchPolicy",
     "Dispatcher",
+    "IntakeLimits",
     "Projections",
     "Projector",
+    "WebhookAnswer",
     "WebhookEvent",
     "WebhookHandler",
     "WebhookReceiver",

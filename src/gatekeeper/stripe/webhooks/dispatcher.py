@@ -17,7 +17,7 @@ import anyio
 from gatekeeper.errors import UnavailableError
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import EventStatus, InboxEvent
-from gatekeeper.stripe.webhooks.event import WebhookEvent, stripe_customer_of
+from gatekeeper.stripe.webhooks.event import WebhookEvent, stripe_customer_of, twin_of
 from gatekeeper.stripe.webhooks.leases import Lease, LeaseLostError
 from gatekeeper.stripe.webhooks.policy import DispatchPolicy
 from gatekeeper.stripe.webhooks.projecting import Projector
@@ -124,11 +124,9 @@ class Dispatcher:
     async def _dispatch_object(self, lease: Lease) -> None:
         """Carry out the events of one object. What can't even be noted is left to its lease."""
         try:
-            done = await self._store.read(
-                lambda tx: {event.key: tx.inbox.completed(event.key) for event in lease.events}
-            )
+            done = await self._store.read(lambda tx: _completed(tx, lease.events))
             for event in await self._project(lease, done):
-                await self._handle(lease, event, done[event.key])
+                await self._handle(lease, event, done)
         except LeaseLostError as error:
             logger.warning("%s: its events are left to whoever has it now", error)
         except Exception:
@@ -141,9 +139,7 @@ class Dispatcher:
                 await lease.give_back()
             raise
 
-    async def _project(
-        self, lease: Lease, done: Mapping[str, frozenset[str]]
-    ) -> Sequence[InboxEvent]:
+    async def _project(self, lease: Lease, done: Mapping[str, set[str]]) -> Sequence[InboxEvent]:
         """Bring our copy of the object up to date; returns the events that handlers may have."""
         events, first = lease.events, lease.events[0]
         projector = self._projectors.get(first.object_type or "")
@@ -171,14 +167,16 @@ class Dispatcher:
             return [event for event in events if PROJECTION in done[event.key]]
         return events
 
-    async def _handle(self, lease: Lease, event: InboxEvent, done: frozenset[str]) -> None:
-        """Run the host's handlers that have not completed this event, each whatever the others
-        do; then settle it."""
+    async def _handle(self, lease: Lease, event: InboxEvent, done: dict[str, set[str]]) -> None:
+        """Run the host's handlers that have not completed this event or its twin, each whatever
+        the others do; then settle it."""
         failures: list[Exception] = []
+        keys = _keys_of(event)
+        completed = set().union(*(done.get(key, ()) for key in keys))
         wanted = [
             handler
             for handler in self._registry.handlers_of(event.type)
-            if handler.name not in done
+            if handler.name not in completed
         ]
         if wanted:
             stripe_id = stripe_customer_of(event)
@@ -189,21 +187,28 @@ class Dispatcher:
             for handler in wanted:
                 await lease.ensure()
                 try:
-                    await self._run_handler(handler, seen, event.key)
+                    await self._run_handler(handler, seen, keys)
                 except Exception as error:  # noqa: BLE001 -- noted below, and tried again
                     failures.append(error)
+                else:
+                    for key in keys:
+                        done.setdefault(key, set()).add(handler.name)
         if failures:
             await self._note_failure(lease, event, failures, await self._delay(event, failures))
         else:
             await lease.settle(event, EventStatus.DONE)
 
-    async def _run_handler(self, registered: Registered, event: WebhookEvent, key: str) -> None:
+    async def _run_handler(
+        self, registered: Registered, event: WebhookEvent, keys: Sequence[str]
+    ) -> None:
         event.take_writes()  # what an earlier handler left behind when it failed is not this one's
         await self._bounded(registered.handler(event))
         writes = event.take_writes()
 
         def complete(tx: Transaction) -> None:
-            if tx.inbox.complete(key, registered.name, tx.now()):
+            now = tx.now()
+            recorded = [tx.inbox.complete(key, registered.name, now) for key in keys]
+            if all(recorded):
                 for write in writes:
                     write(tx)
 
@@ -264,6 +269,18 @@ class Dispatcher:
         await lease.settle(
             event, EventStatus.PENDING, delay=delay, error=reason, counted=not outage
         )
+
+
+def _keys_of(event: InboxEvent) -> tuple[str, ...]:
+    """Under which keys the completions of an event are recorded: its own, and, of a thin event,
+    that of the snapshot which tells of the same change. A handler runs for one of the two."""
+    twin = twin_of(event)
+    return (event.key,) if twin is None else (event.key, twin)
+
+
+def _completed(tx: Transaction, events: Sequence[InboxEvent]) -> dict[str, set[str]]:
+    keys = {key for event in events for key in _keys_of(event)}
+    return {key: set(tx.inbox.completed(key)) for key in keys}
 
 
 def _is_outage(failures: Sequence[Exception]) -> bool:

@@ -33,6 +33,9 @@ _MAX_UNIX_SECONDS: Final = 253_402_300_799
 _DIGITS_STRIDE: Final = 1_024
 _DIGITS_MET: Final = re.compile(rb"[0-9]{4}").search
 
+_KINDS: Final = {"v2.core.account": "account"}
+"""What API v2 calls an object that API v1 knows by another name, with the same id."""
+
 _is_token: Final = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 _is_name: Final = re.compile(r"[A-Za-z0-9_.\[\]-]+").fullmatch
 _is_harmless: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]+").fullmatch
@@ -62,6 +65,8 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
             invoice) have none.
         object_type: for example "invoice"; None for a thin event that tells of no object.
         request_id: the API request that caused it, if one did.
+        snapshot_id: of a thin event, the id of the snapshot event that tells of the same change
+            (https://docs.stripe.com/webhooks/migrate-snapshot-to-thin-events).
     """
 
     id: str
@@ -75,6 +80,13 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     object_id: str | None
     object_type: str | None
     request_id: str | None
+    snapshot_id: str | None = None
+
+    @property
+    def owner(self) -> str | None:
+        """The account whose object it is: the last of a path such as "acct_1/acct_2", from the
+        receiver's own account down (https://docs.stripe.com/context); None: the receiver's own."""
+        return self.account or (self.context or "").rstrip("/").rpartition("/")[2] or None
 
 
 # What msgspec reads into. `gc=False`: none of these can be part of a cycle, so the garbage
@@ -123,6 +135,7 @@ class _Thin(msgspec.Struct, tag_field="object", tag="v2.core.event", gc=False):
     related_object: _RelatedObject | None = None
     context: _Text | None = None
     reason: _Reason | None = None
+    snapshot_event: _Text | None = None
 
 
 _decoder: Final = msgspec.json.Decoder(_Snapshot | _Thin)
@@ -195,8 +208,9 @@ def _from_thin(event: _Thin) -> Envelope:
         account=None,
         context=event.context,
         object_id=target.id if target else None,
-        object_type=target.type if target else None,
+        object_type=_KINDS.get(target.type, target.type) if target else None,
         request_id=request.id if request else None,
+        snapshot_id=event.snapshot_event,
     )
     _check_characters(envelope)
     return envelope
@@ -226,6 +240,8 @@ def _check_characters(envelope: Envelope) -> None:
         raise _bad_characters("context")
     if envelope.request_id is not None and not envelope.request_id.isprintable():
         raise _bad_characters("id of the request")
+    if envelope.snapshot_id is not None and not _is_token(envelope.snapshot_id):
+        raise _bad_characters("snapshot_event")
 
 
 def _bad_characters(what: str) -> PayloadError:

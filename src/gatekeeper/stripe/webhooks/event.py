@@ -85,7 +85,12 @@ class _Snapshot(msgspec.Struct):
     data: _Data
 
 
+class _Thin(msgspec.Struct, tag_field="object", tag="v2.core.event"):
+    snapshot_event: str
+
+
 _decoder: Final = msgspec.json.Decoder(_Snapshot)
+_thin_decoder: Final = msgspec.json.Decoder(_Thin)
 
 
 def stripe_customer_of(stored: InboxEvent) -> str | None:
@@ -93,12 +98,31 @@ def stripe_customer_of(stored: InboxEvent) -> str | None:
 
     Whose an object is never changes, so that an old snapshot is as good as a new one.
     """
-    if stored.payload is None or stored.account is not None:
+    if stored.account is not None:
+        return None
+    if stored.object_type == "customer":
+        return stored.object_id
+    if stored.payload is None:
         return None
     try:
         found = _decoder.decode(stored.payload).data.object
     except msgspec.MsgspecError:  # a thin event, or an object whose `customer` is something else
         return None
-    if found.object == "customer":
-        return found.id
     return found.customer.id if isinstance(found.customer, _Named) else found.customer
+
+
+def twin_of(stored: InboxEvent) -> str | None:
+    """The key of the snapshot event that tells of the same change as a thin one, if one does."""
+    if stored.payload is None or stored.api_version is not None:
+        return None
+    try:
+        twin = _thin_decoder.decode(stored.payload).snapshot_event
+    except msgspec.MsgspecError:
+        return None
+    return f"{stored.account or ''}/{twin}"
+
+
+def snapshot_type(type_: str) -> str:
+    """The type of the snapshot event that a thin one stands for: "v1.invoice.paid" is the thin
+    "invoice.paid" (https://docs.stripe.com/webhooks/migrate-snapshot-to-thin-events)."""
+    return type_.removeprefix("v1.")

@@ -12,6 +12,7 @@ from gatekeeper.errors import PayloadTooLargeError
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import EventStatus, InboxEvent
 from gatekeeper.stripe.signature import DEFAULT_TOLERANCE_SECONDS, verify
+from gatekeeper.stripe.webhooks.commits import GroupCommit, IntakeLimits
 from gatekeeper.stripe.webhooks.envelope import MAX_BODY_BYTES, Envelope, parse
 from gatekeeper.stripe.webhooks.projecting import object_key
 from gatekeeper.types import Clock, utc_now
@@ -36,21 +37,24 @@ class Intake:
         max_body_bytes: int = MAX_BODY_BYTES,
         clock: Clock = utc_now,
         stored: Callable[[], None] = lambda: None,
+        limits: IntakeLimits | None = None,
     ) -> None:
-        self._store = store
+        self._commits = GroupCommit(store, limits)
         self._secrets = tuple(secrets)
         self._livemode = livemode
         self._tolerance_seconds = tolerance_seconds
         self.max_body_bytes = max_body_bytes
         self._clock = clock
         self._stored = stored
+        self._own: str | None = None  # our account, once an event has named one
 
     async def receive(self, body: bytes, signature: bytes | str | None) -> bool:
         """Store an event; True if it is new, False if it was there. Either is answered with 2xx.
 
         Raises:
             SignatureError, PayloadError, PayloadTooLargeError: nothing is stored; 4xx.
-            StoreUnavailableError: nothing is stored; 503, and Stripe sends it again.
+            OverloadedError: too many wait to be stored; 503, and Stripe sends it again.
+            StoreUnavailableError: the database can't be reached, or not in time; 503 likewise.
         """
         if len(body) > self.max_body_bytes:
             raise PayloadTooLargeError(f"The body is larger than {self.max_body_bytes} bytes.")
@@ -72,17 +76,29 @@ class Intake:
                 envelope.livemode,
             )
 
-        def insert(tx: Transaction) -> bool:
-            return tx.inbox.insert(_row(envelope, body, tx.now(), ignored=foreign))
+        def make(tx: Transaction) -> InboxEvent:
+            account = self._account(tx, envelope)
+            return _row(envelope, body, tx.now(), account=account, ignored=foreign)
 
-        new = await self._store.write(insert)
+        new = await self._commits.insert(make, len(body))
         if not foreign:  # one that was there may have been brought back from the dead
             self._stored()
         return new
 
+    def _account(self, tx: Transaction, envelope: Envelope) -> str | None:
+        """The connected account whose object an event is about; None for our own, which an
+        organisation's endpoint names too."""
+        owner = envelope.owner
+        if owner is None:
+            return None
+        if self._own is None and (stamp := tx.stamp()) is not None:
+            self._own = stamp.account
+        return None if owner == self._own else owner
 
-def _row(envelope: Envelope, body: bytes, now: datetime, *, ignored: bool) -> InboxEvent:
-    account = envelope.account or envelope.context
+
+def _row(
+    envelope: Envelope, body: bytes, now: datetime, *, account: str | None, ignored: bool
+) -> InboxEvent:
     if envelope.object_type is None or envelope.object_id is None:
         about = ("event", envelope.id)  # about nothing in particular: ordered with itself alone
     else:

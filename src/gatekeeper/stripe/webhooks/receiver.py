@@ -7,9 +7,11 @@ durable inbox for any app's Stripe webhooks.
 import logging
 from collections.abc import Mapping, Sequence
 
-from gatekeeper.errors import ConfigurationError
+from gatekeeper.errors import ConfigurationError, UnavailableError, WebhookError
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.stripe.signature import DEFAULT_TOLERANCE_SECONDS
+from gatekeeper.stripe.webhooks.answer import WebhookAnswer
+from gatekeeper.stripe.webhooks.commits import IntakeLimits
 from gatekeeper.stripe.webhooks.dispatcher import PROJECTION, Dispatcher
 from gatekeeper.stripe.webhooks.envelope import MAX_BODY_BYTES
 from gatekeeper.stripe.webhooks.intake import Intake
@@ -35,13 +37,14 @@ class WebhookReceiver:
         livemode: the mode of the endpoint; None accepts both.
         projectors: by the type of the object; none for a receiver without a catalogue.
         clock: checks the age of signatures.
+        limits: how much may wait to be stored, and for how long.
 
     Raises:
         ConfigurationError: projectors without a mode: they would look for objects of the other
             mode, and not find them.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- all but three have a default
         self,
         registry: WebhookRegistry,
         store: Store,
@@ -54,6 +57,7 @@ class WebhookReceiver:
         policy: DispatchPolicy | None = None,
         inline: bool = False,
         clock: Clock = utc_now,
+        limits: IntakeLimits | None = None,
     ) -> None:
         if projectors and livemode is None:
             raise ConfigurationError("A receiver with projectors needs the mode of its endpoint.")
@@ -70,6 +74,7 @@ class WebhookReceiver:
             max_body_bytes=max_body_bytes,
             clock=clock,
             stored=self.dispatcher.nudge,
+            limits=limits,
         )
 
     async def receive(self, body: bytes, signature: bytes | str | None) -> bool:
@@ -77,7 +82,7 @@ class WebhookReceiver:
 
         Raises:
             SignatureError, PayloadError, PayloadTooLargeError: nothing is stored; 4xx.
-            StoreUnavailableError: nothing is stored; 503, and Stripe sends it again.
+            OverloadedError, StoreUnavailableError: 503, and Stripe sends it again.
         """
         new = await self._intake.receive(body, signature)
         if self._inline:
@@ -87,6 +92,18 @@ class WebhookReceiver:
                 # The event is stored, which is what the answer to Stripe is about.
                 logger.exception("dispatch was interrupted; the event waits for the next one")
         return new
+
+    async def answer(self, body: bytes, signature: bytes | str | None) -> WebhookAnswer:
+        """`receive` for a host's own route: whatever comes of it, as the answer to give.
+
+        Raises:
+            ConfigurationError: the receiver has no secrets; there is nothing to answer Stripe.
+        """
+        try:
+            new = await self.receive(body, signature)
+        except (WebhookError, UnavailableError) as error:
+            return WebhookAnswer.refused(error)
+        return WebhookAnswer(200, new=new)
 
     async def retry(self, event_id: str | None = None) -> int:
         """Make dead letters pending again, with no attempts; returns how many there were.

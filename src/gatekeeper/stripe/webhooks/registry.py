@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from gatekeeper.errors import RegistrationError
-from gatekeeper.stripe.webhooks.event import WebhookEvent
+from gatekeeper.stripe.webhooks.event import WebhookEvent, snapshot_type
 
 WebhookHandler = Callable[[WebhookEvent], Awaitable[None]]
 W = TypeVar("W", bound=WebhookHandler)
@@ -79,8 +79,11 @@ class WebhookRegistry:
         self._frozen = True
 
     def handlers_of(self, type_: str) -> tuple[Registered, ...]:
-        """The handlers of an event type, in order."""
-        found = self._handlers.get(type_)
+        """The handlers of an event type, in order; of a thin event, those of its snapshot too."""
+        found = [*self._handlers.get(type_, ())]
+        snapshot = snapshot_type(type_)
+        if snapshot != type_:
+            found += [one for one in self._handlers.get(snapshot, ()) if one not in found]
         if found:
             return tuple(found)
         return () if self._fallback is None else (self._fallback,)

@@ -53,6 +53,42 @@ class InboxConformance:
         assert new.count(True) == 1
         assert await store.read(lambda tx: tx.inbox.get("evt_1")) == racers[new.index(True)]
 
+    async def test_many_are_inserted_as_one_after_the_other_would_be(self, store: Store) -> None:
+        dead = samples.event("evt_dead", status=EventStatus.DEAD, attempts=9, last_error="why")
+        done = samples.event("evt_done", status=EventStatus.DONE)
+        await _insert(store, dead, done)
+        again = samples.event("evt_dead", payload=b"again", due_at=NOW + SECOND)
+        twice = samples.event("evt_new", "sub_2"), samples.event("evt_new", "sub_2", attempts=1)
+        ignored = samples.event("evt_ignored", "sub_3", status=EventStatus.IGNORED)
+        many = [twice[0], again, done, ignored, twice[1], samples.event("evt_a", "sub_2")]
+        new = await store.write(lambda tx: tx.inbox.insert_many(many))
+        assert list(new) == [True, False, False, True, False, True]
+        assert await store.write(lambda tx: list(tx.inbox.insert_many([]))) == []
+        assert list(await store.write(lambda tx: tx.inbox.insert_many(many))) == [False] * 6
+        expected = {
+            "evt_new": twice[0],
+            "evt_dead": replace(dead, **_AFRESH, due_at=NOW + SECOND, payload=b"again"),
+            "evt_done": done,
+            "evt_ignored": ignored,
+        }
+        for key, event in expected.items():
+            assert await store.read(partial(_get, key=key)) == event
+        claimed = await _claim(store, now=NOW + SECOND)
+        assert sorted(claimed) == ["evt_a", "evt_dead", "evt_new"]
+
+    async def test_case_01_of_racing_batches_each_event_is_new_to_one(self, store: Store) -> None:
+        keys = [f"evt_{number:02}" for number in range(20)]
+
+        def work(tx: Transaction, *, turned: bool) -> list[bool]:
+            events = [samples.event(key, f"sub_{key}") for key in keys]
+            new = tx.inbox.insert_many(events[::-1] if turned else events)
+            return list(new)[::-1] if turned else list(new)
+
+        racing = await asyncio.gather(
+            *(store.write(partial(work, turned=bool(number % 2))) for number in range(6))
+        )
+        assert [sum(each) for each in zip(*racing, strict=True)] == [1] * len(keys)
+
     async def test_a_duplicate_of_a_finished_event_stays_finished(self, store: Store) -> None:
         await _insert(store, samples.event())
         await store.write(lambda tx: tx.inbox.settle("evt_1", EventStatus.DONE))
