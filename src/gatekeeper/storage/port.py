@@ -15,6 +15,7 @@ from typing import Final, Self, TypeVar
 from gatekeeper.entitlements.state import CustomerState, Item, Override, PaidLine
 from gatekeeper.ledger import Account, Cap, Change, Entry, Grant, Hold, Receipt
 from gatekeeper.storage.audit import Audit
+from gatekeeper.storage.mirror import Mirror
 from gatekeeper.storage.payments import Payments
 from gatekeeper.storage.postings import AccountKey, Posting, posting_of
 from gatekeeper.storage.quick import QuickLedger
@@ -377,6 +378,7 @@ class Transaction(ABC):
     inbox: Inbox
     outbox: Outbox
     audit: Audit
+    mirror: Mirror
 
     @abstractmethod
     def now(self) -> datetime:

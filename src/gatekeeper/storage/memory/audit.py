@@ -20,6 +20,7 @@ from gatekeeper.storage.audit import (
 )
 from gatekeeper.storage.memory.customers import MemoryCustomers
 from gatekeeper.storage.memory.ledger import LedgerTables
+from gatekeeper.storage.memory.mirror import MemoryMirror
 from gatekeeper.storage.memory.outbox import MemoryOutbox
 from gatekeeper.storage.memory.payments import MemoryPayments
 from gatekeeper.storage.memory.purchases import MemoryPurchases
@@ -42,6 +43,7 @@ class MemoryAudit(Audit):
         subscriptions: MemorySubscriptions,
         purchases: MemoryPurchases,
         outbox: MemoryOutbox,
+        mirror: MemoryMirror,
         payments: MemoryPayments,
     ) -> None:
         self._tables = tables
@@ -49,6 +51,7 @@ class MemoryAudit(Audit):
         self._subscriptions = subscriptions
         self._purchases = purchases
         self._outbox = outbox
+        self._mirror = mirror
         self._payments = payments
         self._erased: Table[str, datetime] = Table(journal)
 
@@ -174,6 +177,7 @@ class MemoryAudit(Audit):
         self._purchases.erase(customer, pseudonym)
         self._payments.erase(customer, pseudonym)
         self._outbox.erase(customer)
+        self._mirror.erase(customer, pseudonym)
         self._erased.put(hash_of(customer), at)
 
     def is_erased(self, customer: str) -> bool:

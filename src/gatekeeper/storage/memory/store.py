@@ -12,6 +12,7 @@ from gatekeeper.storage.memory.audit import MemoryAudit
 from gatekeeper.storage.memory.customers import MemoryCustomers
 from gatekeeper.storage.memory.inbox import MemoryInbox
 from gatekeeper.storage.memory.ledger import MemoryLedger
+from gatekeeper.storage.memory.mirror import MemoryMirror
 from gatekeeper.storage.memory.outbox import MemoryOutbox
 from gatekeeper.storage.memory.payments import MemoryPayments
 from gatekeeper.storage.memory.purchases import MemoryPurchases
@@ -38,8 +39,9 @@ class MemoryTransaction(Transaction):
         self.payments = payments = MemoryPayments(journal)
         self.inbox = MemoryInbox(journal)
         self.outbox = outbox = MemoryOutbox(journal)
+        self.mirror = mirror = MemoryMirror(journal)
         self.audit = MemoryAudit(
-            journal, ledger.tables, customers, subscriptions, purchases, outbox, payments
+            journal, ledger.tables, customers, subscriptions, purchases, outbox, mirror, payments
         )
         self._stamp: Table[None, Stamp] = Table(journal)
         self._clock = clock

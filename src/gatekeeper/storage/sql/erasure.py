@@ -36,12 +36,14 @@ from gatekeeper.storage.sql.tables import (
     holds,
     invoices,
     items,
+    objects,
     outbox,
     overrides,
     paid_lines,
     payments,
     purchases,
     receipts,
+    subscription_changes,
     subscriptions,
 )
 from gatekeeper.storage.sql.tables.base import OPEN
@@ -70,9 +72,11 @@ _WIPED: Final[dict[Table, dict[str, Any]]] = {
         "metadata": null(),
     },
     items: {},
+    objects: {"stripe_customer": null()},
     paid_lines: {},
     payments: {},
     purchases: {},
+    subscription_changes: {},
     subscriptions: {},
     invoices: {},
 }

@@ -15,6 +15,7 @@ from gatekeeper.storage.sql.customers import SqlCustomers
 from gatekeeper.storage.sql.dialects import SqlDialect
 from gatekeeper.storage.sql.inbox import SqlInbox
 from gatekeeper.storage.sql.ledger import SqlLedger
+from gatekeeper.storage.sql.mirror import SqlMirror
 from gatekeeper.storage.sql.outbox import SqlOutbox
 from gatekeeper.storage.sql.payments import SqlPayments
 from gatekeeper.storage.sql.purchases import SqlPurchases
@@ -51,6 +52,7 @@ class SqlTransaction(Transaction):
         self.inbox = SqlInbox(connection, dialect, noted)
         self.outbox = SqlOutbox(connection, dialect, noted)
         self.audit = SqlAudit(connection, dialect, noted)
+        self.mirror = SqlMirror(connection, dialect, noted)
 
     def now(self) -> datetime:
         return self._dialect.now(self._connection) if self._clock is None else self._clock()

@@ -20,6 +20,7 @@ from gatekeeper.testing.conformance.storage.history import HistoryConformance
 from gatekeeper.testing.conformance.storage.holds import HoldConformance
 from gatekeeper.testing.conformance.storage.inbox import InboxConformance
 from gatekeeper.testing.conformance.storage.ledger import LedgerConformance
+from gatekeeper.testing.conformance.storage.mirror import MirrorConformance
 from gatekeeper.testing.conformance.storage.outbox import OutboxConformance
 from gatekeeper.testing.conformance.storage.payments import PaymentConformance
 from gatekeeper.testing.conformance.storage.postings import PostingConformance
@@ -36,6 +37,7 @@ __all__ = [
     "HoldConformance",
     "InboxConformance",
     "LedgerConformance",
+    "MirrorConformance",
     "OutboxConformance",
     "PaymentConformance",
     "PostingConformance",
@@ -55,6 +57,7 @@ class StoreConformance(
     HoldConformance,
     InboxConformance,
     LedgerConformance,
+    MirrorConformance,
     OutboxConformance,
     PaymentConformance,
     PostingConformance,

@@ -1,0 +1,88 @@
+"""Copies of Stripe's objects, and the history of subscriptions, in memory."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from msgspec.structs import replace
+
+from gatekeeper.storage.memory.tables import Journal, Table
+from gatekeeper.storage.mirror import (
+    HistoryPlace,
+    Mirror,
+    MirrorObject,
+    MirrorPlace,
+    SubscriptionChange,
+)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class MemoryMirror(Mirror):
+    """See the port."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._objects: Table[tuple[str, str, str], MirrorObject] = Table(journal)
+        self._changes: Table[str, tuple[SubscriptionChange, ...]] = Table(journal)
+
+    def put(self, obj: MirrorObject) -> None:
+        self._objects.put((obj.kind, obj.id, obj.account), obj)
+
+    def get(self, kind: str, object_id: str, account: str = "") -> MirrorObject | None:
+        return self._objects.get((kind, object_id, account))
+
+    def of_parent(self, kind: str, parent: str, account: str = "") -> Sequence[MirrorObject]:
+        wanted = (kind, parent, account)
+        found = (
+            one for one in self._objects.values() if (one.kind, one.parent, one.account) == wanted
+        )
+        return sorted(found, key=_place)
+
+    def of_customer(
+        self, customer: str, kind: str, limit: int, before: MirrorPlace | None = None
+    ) -> Sequence[MirrorObject]:
+        found = [
+            one
+            for one in self._objects.values()
+            if (one.customer, one.kind) == (customer, kind)
+            and (before is None or _place(one) < before)
+        ]
+        return sorted(found, key=_place, reverse=True)[:limit]
+
+    def add_change(self, change: SubscriptionChange) -> SubscriptionChange:
+        stored = self._changes.get(change.subscription_id) or ()
+        numbered = replace(change, sequence=len(stored) + 1)
+        self._changes.put(change.subscription_id, (*stored, numbered))
+        return numbered
+
+    def changes(
+        self, subscription_id: str, after: int = 0, limit: int = 100
+    ) -> Sequence[SubscriptionChange]:
+        return (self._changes.get(subscription_id) or ())[after : after + limit]
+
+    def history(
+        self, customer: str, limit: int, before: HistoryPlace | None = None
+    ) -> Sequence[SubscriptionChange]:
+        found = [
+            change
+            for of_one in self._changes.values()
+            for change in of_one
+            if change.customer == customer and (before is None or change.place < before)
+        ]
+        return sorted(found, key=lambda change: change.place, reverse=True)[:limit]
+
+    def erase(self, customer: str, pseudonym: str) -> None:
+        """Put a pseudonym in the place of a customer."""
+        for key, one in self._objects.items():
+            if one.customer == customer:
+                self._objects.put(key, replace(one, customer=pseudonym, stripe_customer=None))
+        for subscription_id, changes in self._changes.items():
+            if any(change.customer == customer for change in changes):
+                renamed = tuple(
+                    replace(one, customer=pseudonym) if one.customer == customer else one
+                    for one in changes
+                )
+                self._changes.put(subscription_id, renamed)
+
+
+def _place(obj: MirrorObject) -> MirrorPlace:
+    return obj.created_at or _EPOCH, obj.id
