@@ -19,6 +19,8 @@ from gatekeeper.testing.stripe.core.signature import sign
 from gatekeeper.testing.stripe.core.store import Obj, Store
 from gatekeeper.testing.stripe.faults import Faults
 from gatekeeper.testing.stripe.settings import Settings
+from gatekeeper.testing.stripe.thin import KIND, destinations_for, notification
+from gatekeeper.testing.stripe.versions import event_as_of
 
 LOG_LIMIT = 10_000
 
@@ -84,11 +86,12 @@ class Postman:
 
     def endpoints_for(self, event_type: str) -> list[str]:
         """The ids of the enabled endpoints that want this type, the oldest first."""
-        return [
+        snapshots = [
             endpoint["id"]
             for endpoint in reversed(self._store.where("webhook_endpoint", status="enabled"))
             if {"*", event_type} & set(endpoint["enabled_events"])
         ]
+        return snapshots + destinations_for(self._store, event_type)
 
     def post(self, event: Obj, endpoint_ids: list[str]) -> None:
         """Queue a new event for these endpoints, as the rules for faults have it."""
@@ -202,12 +205,14 @@ class Postman:
             return None
 
     async def _attempt(self, client: httpx.AsyncClient, delivery: Delivery) -> Attempt:
-        endpoint = self._store.find("webhook_endpoint", delivery.endpoint_id)
+        endpoint = self._store.find("webhook_endpoint", delivery.endpoint_id) or self._store.find(
+            KIND, delivery.endpoint_id
+        )
         if endpoint is None or endpoint.get("deleted") or endpoint["status"] != "enabled":
             self._sending.remove(delivery)
             return self._note(delivery, "", None, "the endpoint is gone")
         secret = self._store.hidden(endpoint)["secret"]
-        body = json.dumps(delivery.event, indent=2).encode()
+        body = json.dumps(self._shown(delivery.event, endpoint), indent=2).encode()
         headers = {
             "content-type": "application/json; charset=utf-8",
             "user-agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
@@ -229,6 +234,14 @@ class Postman:
         attempt = self._note(delivery, endpoint["url"], status, error)
         self._conclude(delivery, attempt)
         return attempt
+
+    def _shown(self, event: Obj, endpoint: Obj) -> Obj:
+        """The event as this endpoint gets it: thin, or in the shapes of its API version."""
+        if endpoint["object"] == KIND:
+            return notification(event, endpoint["context"])
+        with self._lock:
+            version = endpoint["api_version"] or event["api_version"]
+            return event_as_of(event, version, self._store)
 
     def _note(self, delivery: Delivery, url: str, status: int | None, error: str | None) -> Attempt:
         event = delivery.event

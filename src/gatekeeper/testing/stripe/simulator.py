@@ -10,7 +10,7 @@ import anyio
 import httpx
 from starlette.types import ASGIApp
 
-from gatekeeper.testing.stripe.api.account import new_endpoint
+from gatekeeper.testing.stripe.api.account import new_destination, new_endpoint
 from gatekeeper.testing.stripe.api.payment_methods import instrument_of
 from gatekeeper.testing.stripe.app import build_api, build_app, wire
 from gatekeeper.testing.stripe.billing import checkout
@@ -155,19 +155,48 @@ class Simulator:
         *,
         secret: str | None = None,
         app: ASGIApp | None = None,
+        api_version: str | None = None,
     ) -> Obj:
         """Register an endpoint; its `secret` is in the answer.
 
-        With `app` deliveries to the URL's host go into that ASGI app, in process.
+        With `app` deliveries to the URL's host go into that ASGI app, in process. `api_version`
+        (one of `versions.VERSIONS`) gives subscriptions and invoices that version's shapes.
         """
-        if app is not None:
-            parts = httpx.URL(url)
-            port = f":{parts.port}" if parts.port else ""
-            prefix = f"{parts.scheme}://{parts.host}{port}"
-            self.state.postman.transports[prefix] = httpx.ASGITransport(app)
+        self._mount(url, app)
         with self.state.lock:
-            endpoint = new_endpoint(self.state, url=url, enabled_events=list(events), secret=secret)
+            endpoint = new_endpoint(
+                self.state,
+                url=url,
+                enabled_events=list(events),
+                secret=secret,
+                api_version=api_version,
+            )
             return {**endpoint, "secret": self.state.store.hidden(endpoint)["secret"]}
+
+    def event_destination(
+        self,
+        url: str,
+        events: Sequence[str] = ("*",),
+        *,
+        context: str | None = None,
+        app: ASGIApp | None = None,
+    ) -> Obj:
+        """Register a destination of thin notifications (`v1.customer.created`); its `secret` is in
+        the answer. `context` stands in each of them."""
+        self._mount(url, app)
+        with self.state.lock:
+            made = new_destination(
+                self.state, url=url, enabled_events=list(events), context=context
+            )
+            return {**made, "secret": self.state.store.hidden(made)["secret"]}
+
+    def _mount(self, url: str, app: ASGIApp | None) -> None:
+        if app is None:
+            return
+        parts = httpx.URL(url)
+        port = f":{parts.port}" if parts.port else ""
+        prefix = f"{parts.scheme}://{parts.host}{port}"
+        self.state.postman.transports[prefix] = httpx.ASGITransport(app)
 
     def events(self, *types: str) -> list[Obj]:
         """Every event so far (of these types), the oldest first."""

@@ -17,6 +17,8 @@ from gatekeeper.testing.stripe.core.store import Obj
 from gatekeeper.testing.stripe.listing import list_params, page, plain_list_params
 from gatekeeper.testing.stripe.routing import Api
 from gatekeeper.testing.stripe.state import State
+from gatekeeper.testing.stripe.thin import KIND as DESTINATION
+from gatekeeper.testing.stripe.versions import VERSIONS
 
 _ENDPOINT_CHANGE: dict[str, Kind] = {
     "description": Text(),
@@ -98,6 +100,8 @@ def new_endpoint(
 ) -> Obj:
     """Make an endpoint; `secret` is the simulator's choice unless it is given."""
     _check_url(url)
+    if api_version not in (None, *VERSIONS):
+        raise invalid(f"Invalid API version: {api_version}", "api_version")
     endpoint: Obj = {
         "id": state.ids.new("we"),
         "object": "webhook_endpoint",
@@ -112,6 +116,22 @@ def new_endpoint(
         "url": url,
     }
     return state.store.add("webhook_endpoint", endpoint, secret=secret or state.ids.new("whsec"))
+
+
+def new_destination(
+    state: State, *, url: str, enabled_events: list[str], context: str | None
+) -> Obj:
+    """Make a destination of thin notifications."""
+    _check_url(url)
+    destination: Obj = {
+        "id": state.ids.new("ed"),
+        "object": DESTINATION,
+        "context": context,
+        "enabled_events": enabled_events,
+        "status": "enabled",
+        "url": url,
+    }
+    return state.store.add(DESTINATION, destination, secret=state.ids.new("whsec"))
 
 
 def _check_url(url: str) -> None:
