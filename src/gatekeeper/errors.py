@@ -271,6 +271,12 @@ class DuplicateGrantError(ConflictError):
     code = "duplicate_grant"
 
 
+class SweepStoppedError(ConflictError):
+    """Too many subscriptions would end; nothing was changed."""
+
+    code = "sweep_stopped"
+
+
 class LedgerInvariantError(GatekeeperError):
     """An account contradicts itself; the command was refused."""
 

@@ -36,6 +36,7 @@ from gatekeeper.storage.port import Store
 from gatekeeper.storage.records import Purchase
 from gatekeeper.stripe.checkout import CheckoutLink
 from gatekeeper.stripe.client import StripeGateway
+from gatekeeper.stripe.reconciliation import Reconciler, logged
 from gatekeeper.stripe.stamp import check_stamp
 from gatekeeper.stripe.webhooks import WebhookAnswer, WebhookRegistry
 from gatekeeper.types import Clock, Every, Identity
@@ -157,18 +158,31 @@ class Gatekeeper:
         return await self.receiver.answer(body, signature)
 
     @property
+    def reconciler(self) -> Reconciler:
+        """What finds where we differ from Stripe, and repairs it.
+
+        Raises:
+            ConfigurationError: there is no key.
+        """
+        return self._parts.reconciler
+
+    @property
     def is_open(self) -> bool:
         """Whether the gate is open."""
         return self._stack is not None
 
     async def work_once(self) -> WorkDone:
-        """Dispatch what is due and expire what has run out, then close: for cron."""
+        """Dispatch what is due, expire what has run out, reconcile if it is time; then close: for
+        cron."""
         async with AsyncExitStack() as stack:
             await self._connect(stack)
-            return WorkDone(
+            done = WorkDone(
                 events=await self._parts.receiver.drain(),
                 holds=await self._parts.upkeep.expire_holds(),
             )
+            if self._parts.reconciliation is not None:
+                await logged(self._parts.reconciliation.run_if_due)
+            return done
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Self]:

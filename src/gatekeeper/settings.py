@@ -117,6 +117,9 @@ class Settings(BaseSettings):
     payload_retention_days: int = Field(30, ge=1, le=3_650)
     """Raw payloads are purged after this."""
 
+    reconcile_every_hours: int = Field(24, ge=0, le=720)
+    """How often the worker compares what we have with Stripe; 0: never."""
+
     # -- access and credits -----------------------------------------------------------------------
 
     past_due_grace_days: int = Field(7, ge=0, le=365)

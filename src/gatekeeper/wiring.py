@@ -23,11 +23,12 @@ from gatekeeper.storage.port import Store
 from gatekeeper.storage.sql.store import store_for
 from gatekeeper.stripe.checkout import Checkout
 from gatekeeper.stripe.client import StripeGateway
+from gatekeeper.stripe.reconciliation import ReconcilePolicy, Reconciler
 from gatekeeper.stripe.webhooks import (
     DispatchPolicy,
+    Projections,
     WebhookReceiver,
     WebhookRegistry,
-    projectors_for,
 )
 from gatekeeper.types import Clock, utc_now
 
@@ -47,6 +48,7 @@ class Parts:
     receiver: WebhookReceiver
     gateway: StripeGateway | None
     checkout: Checkout | None
+    reconciliation: Reconciler | None
     opened: tuple[AbstractAsyncContextManager[Any], ...]
 
     @property
@@ -66,6 +68,15 @@ class Parts:
             ConfigurationError: there is no key.
         """
         return _needed(self.checkout)
+
+    @property
+    def reconciler(self) -> Reconciler:
+        """What finds and repairs where we differ from Stripe.
+
+        Raises:
+            ConfigurationError: there is no key.
+        """
+        return _needed(self.reconciliation)
 
 
 def assemble(
@@ -98,6 +109,9 @@ def assemble(
     credits_ = Credits(store, rules, batcher)
     gateway = _gateway(settings)
     checkout = None if gateway is None else Checkout(gateway, store, rules, resolver.invalidate)
+    projections = (
+        None if gateway is None else Projections(gateway, store, rules, resolver.invalidate)
+    )
     receiver = WebhookReceiver(
         registry,
         store,
@@ -107,10 +121,13 @@ def assemble(
         max_body_bytes=settings.webhook_max_body_bytes,
         inline=settings.inline_dispatch,
         policy=DispatchPolicy(max_attempts=settings.dispatch_max_attempts),
-        projectors=(
-            {} if gateway is None else projectors_for(gateway, store, rules, resolver.invalidate)
-        ),
+        projectors={} if projections is None else projections.by_type,
     )
+    reconciliation = None
+    if gateway is not None and projections is not None:
+        reconciliation = Reconciler(
+            gateway, store, receiver, projections, _reconcile_policy(settings)
+        )
     retention = timedelta(days=settings.payload_retention_days)
     return Parts(
         store=store,
@@ -122,6 +139,7 @@ def assemble(
         receiver=receiver,
         gateway=gateway,
         checkout=checkout,
+        reconciliation=reconciliation,
         opened=(store, batcher, cache, *(() if gateway is None else (gateway,))),
     )
 
@@ -131,6 +149,8 @@ def loops_of(parts: Parts, settings: Settings) -> dict[str, Callable[[], Awaitab
     loops: dict[str, Callable[[], Awaitable[None]]] = {"upkeep": parts.upkeep.run}
     if not settings.inline_dispatch:
         loops["dispatcher"] = parts.receiver.run
+    if parts.reconciliation is not None and settings.reconcile_every_hours:
+        loops["reconciliation"] = parts.reconciliation.loop
     return loops
 
 
@@ -165,6 +185,11 @@ def _gateway(settings: Settings) -> StripeGateway | None:
         timeout_seconds=settings.stripe_timeout_seconds,
         max_network_retries=settings.stripe_max_retries,
     )
+
+
+def _reconcile_policy(settings: Settings) -> ReconcilePolicy:
+    hours = settings.reconcile_every_hours
+    return ReconcilePolicy(every=timedelta(hours=hours) if hours else None)
 
 
 def _needed(part: T | None) -> T:

@@ -18,6 +18,7 @@ from gatekeeper.storage.audit import Audit
 from gatekeeper.storage.mirror import Mirror
 from gatekeeper.storage.payments import Payments
 from gatekeeper.storage.postings import AccountKey, Posting, posting_of
+from gatekeeper.storage.progress import Progress
 from gatekeeper.storage.quick import QuickLedger
 from gatekeeper.storage.records import (
     Customer,
@@ -83,6 +84,10 @@ class Subscriptions(ABC):
     @abstractmethod
     def get(self, subscription_id: str) -> Subscription | None:
         """One subscription."""
+
+    @abstractmethod
+    def running_after(self, subscription_id: str, limit: int) -> Sequence[Subscription]:
+        """Subscriptions that are not over, in the order of their ids, beginning after one."""
 
     @abstractmethod
     def items(self, subscription_id: str) -> Sequence[Item]:
@@ -248,6 +253,11 @@ class Purchases(ABC):
     def pending(self, customer: str) -> Sequence[Purchase]:
         """The purchases of a customer of which nothing has come yet, the oldest first."""
 
+    @abstractmethod
+    def pending_after(self, purchase_id: str, limit: int) -> Sequence[Purchase]:
+        """Everybody's purchases that have a checkout session and of which nothing has come yet, in
+        the order of our ids, beginning after one."""
+
 
 class Inbox(ABC):
     """Received events: the queue of the dispatcher."""
@@ -377,6 +387,7 @@ class Transaction(ABC):
     payments: Payments
     inbox: Inbox
     outbox: Outbox
+    progress: Progress
     audit: Audit
     mirror: Mirror
 

@@ -46,6 +46,16 @@ class MemoryPurchases(Purchases):
         )
         return tuple(sorted(found, key=lambda one: (one.created_at, one.id)))
 
+    def pending_after(self, purchase_id: str, limit: int) -> Sequence[Purchase]:
+        found = (
+            one
+            for one in self._purchases.values()
+            if one.id > purchase_id
+            and one.status is PurchaseStatus.PENDING
+            and one.checkout_session_id is not None
+        )
+        return tuple(sorted(found, key=lambda one: one.id)[:limit])
+
     def erase(self, customer: str, pseudonym: str) -> None:
         """Put a pseudonym in the place of a customer."""
         for key, purchase in self._purchases.items():

@@ -15,6 +15,7 @@ from gatekeeper.storage.memory.ledger import MemoryLedger
 from gatekeeper.storage.memory.mirror import MemoryMirror
 from gatekeeper.storage.memory.outbox import MemoryOutbox
 from gatekeeper.storage.memory.payments import MemoryPayments
+from gatekeeper.storage.memory.progress import MemoryProgress
 from gatekeeper.storage.memory.purchases import MemoryPurchases
 from gatekeeper.storage.memory.subscriptions import MemorySubscriptions
 from gatekeeper.storage.memory.tables import Journal, Table
@@ -40,6 +41,7 @@ class MemoryTransaction(Transaction):
         self.inbox = MemoryInbox(journal)
         self.outbox = outbox = MemoryOutbox(journal)
         self.mirror = mirror = MemoryMirror(journal)
+        self.progress = MemoryProgress(journal)
         self.audit = MemoryAudit(
             journal, ledger.tables, customers, subscriptions, purchases, outbox, mirror, payments
         )

@@ -34,6 +34,14 @@ class MemorySubscriptions(Subscriptions):
     def get(self, subscription_id: str) -> Subscription | None:
         return self._subscriptions.get(subscription_id)
 
+    def running_after(self, subscription_id: str, limit: int) -> Sequence[Subscription]:
+        found = (
+            one
+            for one in self._subscriptions.values()
+            if one.id > subscription_id and one.status not in TERMINAL
+        )
+        return tuple(sorted(found, key=lambda one: one.id)[:limit])
+
     def items(self, subscription_id: str) -> Sequence[Item]:
         subscription = self._subscriptions.get(subscription_id)
         if subscription is None:

@@ -31,6 +31,16 @@ _PENDING: Final = (
     )
     .order_by(purchases.c.created_at, purchases.c.id)
 )
+_PENDING_AFTER: Final = (
+    select_of(purchases, Purchase)
+    .where(
+        purchases.c.id > bindparam("after"),
+        purchases.c.status == PurchaseStatus.PENDING,
+        purchases.c.checkout_session_id.is_not(None),
+    )
+    .order_by(purchases.c.id)
+    .limit(bindparam("at_most"))
+)
 
 
 class SqlPurchases(Aggregate, Purchases):
@@ -57,4 +67,8 @@ class SqlPurchases(Aggregate, Purchases):
 
     def pending(self, customer: str) -> Sequence[Purchase]:
         rows = self._connection.execute(_PENDING, {"of_customer": customer})
+        return [Purchase(**row) for row in rows.mappings()]
+
+    def pending_after(self, purchase_id: str, limit: int) -> Sequence[Purchase]:
+        rows = self._connection.execute(_PENDING_AFTER, {"after": purchase_id, "at_most": limit})
         return [Purchase(**row) for row in rows.mappings()]

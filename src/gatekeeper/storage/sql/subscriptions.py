@@ -6,6 +6,7 @@ from typing import Final
 
 from sqlalchemy import bindparam, func, select, update
 
+from gatekeeper.entitlements import TERMINAL
 from gatekeeper.entitlements.state import Item, PaidLine
 from gatekeeper.storage.port import Subscriptions
 from gatekeeper.storage.records import Invoice, PriceRecord, Subscription
@@ -15,6 +16,12 @@ from gatekeeper.storage.sql.tables import invoices, items, paid_lines, prices, s
 from gatekeeper.storage.sql.tables.base import OPEN
 
 _GET: Final = select_of(subscriptions, Subscription).where(subscriptions.c.id == bindparam("id"))
+_RUNNING: Final = (
+    select_of(subscriptions, Subscription)
+    .where(subscriptions.c.id > bindparam("after"), subscriptions.c.status.not_in(sorted(TERMINAL)))
+    .order_by(subscriptions.c.id)
+    .limit(bindparam("at_most"))
+)
 _ITEMS: Final = (
     select(*COLUMNS)
     .select_from(with_lines(items))
@@ -53,6 +60,10 @@ class SqlSubscriptions(Aggregate, Subscriptions):
     def get(self, subscription_id: str) -> Subscription | None:
         rows = self._connection.execute(_GET, {"id": subscription_id})
         return struct_of(rows.mappings().one_or_none(), Subscription)
+
+    def running_after(self, subscription_id: str, limit: int) -> Sequence[Subscription]:
+        rows = self._connection.execute(_RUNNING, {"after": subscription_id, "at_most": limit})
+        return [Subscription(**row) for row in rows.mappings()]
 
     def items(self, subscription_id: str) -> Sequence[Item]:
         return build_items(

@@ -65,6 +65,15 @@ class Intake:
             self._clock(),
             tolerance_seconds=self._tolerance_seconds,
         )
+        return await self.replay(body)
+
+    async def replay(self, body: bytes) -> bool:
+        """Store an event whose origin is certain: it was fetched from Stripe, or its signature has
+        been verified. True if it is new.
+
+        Raises:
+            PayloadError, StoreUnavailableError: nothing is stored.
+        """
         envelope = parse(body)
         foreign = self._livemode is not None and envelope.livemode != self._livemode
         if foreign:

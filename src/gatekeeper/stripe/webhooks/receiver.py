@@ -105,6 +105,14 @@ class WebhookReceiver:
             return WebhookAnswer.refused(error)
         return WebhookAnswer(200, new=new)
 
+    async def replay(self, body: bytes) -> bool:
+        """Store an event that was fetched from Stripe, as `receive` does; True if it is new.
+
+        Raises:
+            PayloadError, StoreUnavailableError: nothing is stored.
+        """
+        return await self._intake.replay(body)
+
     async def retry(self, event_id: str | None = None) -> int:
         """Make dead letters pending again, with no attempts; returns how many there were.
 

@@ -24,6 +24,7 @@ from gatekeeper.testing.conformance.storage.mirror import MirrorConformance
 from gatekeeper.testing.conformance.storage.outbox import OutboxConformance
 from gatekeeper.testing.conformance.storage.payments import PaymentConformance
 from gatekeeper.testing.conformance.storage.postings import PostingConformance
+from gatekeeper.testing.conformance.storage.progress import ProgressConformance
 from gatekeeper.testing.conformance.storage.purchases import PurchaseConformance
 from gatekeeper.testing.conformance.storage.subscriptions import SubscriptionConformance
 from gatekeeper.testing.conformance.storage.tickets import TicketConformance
@@ -41,6 +42,7 @@ __all__ = [
     "OutboxConformance",
     "PaymentConformance",
     "PostingConformance",
+    "ProgressConformance",
     "PurchaseConformance",
     "StoreConformance",
     "SubscriptionConformance",
@@ -61,6 +63,7 @@ class StoreConformance(
     OutboxConformance,
     PaymentConformance,
     PostingConformance,
+    ProgressConformance,
     PurchaseConformance,
     SubscriptionConformance,
     TicketConformance,

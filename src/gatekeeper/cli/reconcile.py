@@ -1,0 +1,85 @@
+"""`gatekeeper reconcile`: find where we differ from Stripe, and repair it."""
+
+import sys
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import Annotated
+
+import anyio
+import typer
+
+from gatekeeper.cli.loading import GateArgument, load_gate
+from gatekeeper.errors import InvalidInputError
+from gatekeeper.stripe.reconciliation import Report, RunOptions
+
+DRIFT_STATUS = 3
+"""The exit status that tells of drift: found by a dry run, or left after a repair."""
+
+
+def reconcile(
+    gate: GateArgument,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the differences and change nothing.")
+    ] = False,
+    since: Annotated[
+        datetime | None,
+        typer.Option(help="Replay the events since then (UTC); by default since the last run."),
+    ] = None,
+    events: Annotated[bool, typer.Option("--events", help="Only replay events.")] = False,
+    objects: Annotated[bool, typer.Option("--objects", help="Only compare objects.")] = False,
+    allow_revocations: Annotated[
+        bool,
+        typer.Option("--allow-revocations", help="Go on although many subscriptions would end."),
+    ] = False,
+) -> None:
+    """Replay the webhook events that never came, then compare all subscriptions with Stripe's and
+    repair what differs.
+
+    The exit status is 3 if something differs still: in a dry run, or where a repair failed.
+    """
+    if events and objects:
+        raise InvalidInputError("Give --events or --objects, or neither for both.")
+    if since is not None and since.tzinfo is None:
+        since = since.replace(tzinfo=UTC)
+    options = RunOptions(
+        dry_run=dry_run,
+        events=not objects,
+        objects=not events,
+        since=since,
+        allow_revocations=allow_revocations,
+    )
+    report = anyio.run(_run, gate, options)
+    _show(report)
+    if not report.is_clean:
+        raise typer.Exit(DRIFT_STATUS)
+
+
+async def _run(reference: str, options: RunOptions) -> Report:
+    host = load_gate(reference)
+    with ExitStack() as stack:
+        seen = {"events": 0, "subscriptions": 0, "checkouts": 0}
+        bar = None
+        if sys.stderr.isatty():  # nobody knows beforehand how many there are
+            bar = stack.enter_context(typer.progressbar(length=0, label="", file=sys.stderr))
+
+        def watch(what: str, count: int) -> None:
+            seen[what] += count
+            if bar is not None:
+                bar.label = ", ".join(f"{number} {name}" for name, number in seen.items())
+                bar.update(0)
+
+        async with host.connected():
+            return await host.reconciler.run(options, watch)
+
+
+def _show(report: Report) -> None:
+    for one in report.drift:
+        typer.echo(str(one))
+    for object_id in report.unrepaired:
+        typer.echo(f"{object_id}: not repaired; the log says why.")
+    missed = "to be replayed" if report.dry_run else "replayed"
+    typer.echo(
+        f"{report.events} event(s) listed, {report.missed} {missed}; {report.objects} object(s) "
+        f"compared, {len(report.drift)} difference(s), "
+        + ("nothing was changed." if report.dry_run else f"{len(report.unrepaired)} left.")
+    )

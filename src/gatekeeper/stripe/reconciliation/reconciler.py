@@ -1,0 +1,178 @@
+"""The reconciler: replays events, dispatches them, sweeps the objects; by hand or on a schedule."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import anyio
+import msgspec
+
+from gatekeeper.errors import ConflictError
+from gatekeeper.storage.port import Store, Transaction
+from gatekeeper.stripe.client import StripeGateway
+from gatekeeper.stripe.long_work import Held, held, state_of
+from gatekeeper.stripe.reconciliation.replay import EventReplay
+from gatekeeper.stripe.reconciliation.report import Report, Watch, unwatched
+from gatekeeper.stripe.reconciliation.sweep import Found, ObjectSweep
+from gatekeeper.stripe.stamp import DatabaseStamp
+from gatekeeper.stripe.webhooks import EVENT_TYPES, Projections, WebhookReceiver
+
+logger = logging.getLogger("gatekeeper.reconciliation")
+
+NAME: Final = "reconciliation"
+_LOOK_SECONDS: Final = 60.0
+"""How often the schedule looks whether a run is due."""
+
+
+class ReconcilePolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """When to reconcile and how.
+
+    Attributes:
+        every: how often the schedule runs it; None: never.
+        overlap: how far before the end of the last replay the next one begins.
+        window: the span of events that is asked for at once.
+    """
+
+    every: timedelta | None = timedelta(hours=24)
+    overlap: timedelta = timedelta(minutes=10)
+    window: timedelta = timedelta(hours=6)
+
+
+class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What one run is to do.
+
+    Attributes:
+        dry_run: find the differences and write nothing.
+        events, objects: which of the two halves.
+        since: replay the events that were made since then; None: since the last run.
+        allow_revocations: go on although many subscriptions would end.
+    """
+
+    dry_run: bool = False
+    events: bool = True
+    objects: bool = True
+    since: datetime | None = None
+    allow_revocations: bool = False
+
+
+class Reconciler:
+    """Reconciles one database with its Stripe account."""
+
+    def __init__(
+        self,
+        gateway: StripeGateway,
+        store: Store,
+        receiver: WebhookReceiver,
+        projections: Projections,
+        policy: ReconcilePolicy | None = None,
+    ) -> None:
+        self.policy = policy or ReconcilePolicy()
+        self._gateway = gateway
+        self._store = store
+        self._receiver = receiver
+        self._replay = EventReplay(
+            gateway, store, receiver, overlap=self.policy.overlap, window=self.policy.window
+        )
+        self._sweep = ObjectSweep(gateway, store, projections)
+
+    async def run(self, options: RunOptions | None = None, watch: Watch = unwatched) -> Report:
+        """Replay missed events and carry them out, then compare the objects and repair them.
+
+        Raises:
+            SweepStoppedError: too many subscriptions would end; no object was repaired.
+            ConflictError: another process is at it.
+            DatabaseStampError: the key is another account's.
+            StripeUnavailableError, StripeRequestError, StoreUnavailableError: the next run goes on
+                where this one ended.
+        """
+        options = options or RunOptions()
+        await DatabaseStamp(self._store, self._gateway).confirm()
+        if options.dry_run:
+            return await self._run(options, watch, await state_of(self._store, NAME), None)
+        async with held(self._store, NAME) as work:
+            report = await self._run(options, watch, work.state, work)
+            if options.objects:
+                now = await self._store.read(_seconds)
+                await work.save(finished=now)
+            return report
+
+    async def run_if_due(self) -> Report | None:
+        """What the schedule does. The first look notes from when on events are ours to have."""
+        every = self.policy.every
+        if every is None:
+            return None
+        state = await state_of(self._store, NAME)
+        now = await self._store.read(_seconds)
+        if "finished" not in state:
+            async with held(self._store, NAME) as work:
+                await work.save(**{"through": now, **work.state, "finished": now})
+            return None
+        if now < state["finished"] + every.total_seconds():
+            return None
+        return await self.run()
+
+    async def loop(self) -> None:
+        """Run whenever it is due, for ever. Whatever goes wrong is logged."""
+        while True:
+            await anyio.sleep(_LOOK_SECONDS)
+            await logged(self.run_if_due)
+
+    async def _run(
+        self, options: RunOptions, watch: Watch, state: dict[str, Any], work: Held | None
+    ) -> Report:
+        listed = missed = 0
+        if options.events:
+            types = {*EVENT_TYPES, *self._receiver.registry.types}
+            listed, missed = await self._replay.run(types, state, options.since, watch, work)
+            if missed and work is not None:
+                await self._receiver.drain()
+        found, unrepaired = Found([], 0, 0, 0), []
+        if options.objects:
+            found = await self._sweep.look(watch, work)
+            if work is not None:
+                if not options.allow_revocations:
+                    self._sweep.guard(found)
+                unrepaired = await self._sweep.repair(found.drift, work)
+        report = Report(
+            dry_run=options.dry_run,
+            events=listed,
+            missed=missed,
+            objects=found.objects,
+            strangers=found.strangers,
+            drift=tuple(found.drift),
+            unrepaired=tuple(unrepaired),
+        )
+        _log(report)
+        return report
+
+
+async def logged(run: Callable[[], Awaitable[Report | None]]) -> None:
+    """Await a run of the schedule; what goes wrong is logged, and no concern of the caller's."""
+    try:
+        await run()
+    except ConflictError as error:
+        logger.info("not reconciled: %s", error)
+    except Exception:
+        logger.exception("reconciliation was interrupted; it goes on")
+
+
+def _log(report: Report) -> None:
+    level = logging.WARNING if report.missed or report.drift else logging.INFO
+    logger.log(
+        level,
+        "reconciled%s: %d of %d events had not come, %d of %d objects' fields differed, %d objects "
+        "could not be repaired",
+        " (dry run)" if report.dry_run else "",
+        report.missed,
+        report.events,
+        len(report.drift),
+        report.objects,
+        len(report.unrepaired),
+    )
+    for one in report.drift[:100]:
+        logger.log(level, "%s", one)
+
+
+def _seconds(tx: Transaction) -> int:
+    return int(tx.now().astimezone(UTC).timestamp())

@@ -1,0 +1,87 @@
+"""`gatekeeper reconcile`: its exit status tells of drift."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from gatekeeper.storage.port import Transaction
+from gatekeeper.storage.records import Customer
+from gatekeeper.storage.sql.store import store_for
+from gatekeeper.testing.stripe.settings import DEFAULT_API_KEY
+from tests.cli.conftest import Host, StripeProcess
+
+pytestmark = pytest.mark.anyio
+
+
+class Api:
+    """The simulator's API, as somebody else uses it."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def __call__(self, method: str, path: str, **params: Any) -> dict[str, Any]:
+        how = {"params": params} if method == "GET" else {"data": params}
+        answer = httpx.request(
+            method,
+            f"{self._url}/v1/{path}",
+            headers={"Authorization": f"Bearer {DEFAULT_API_KEY}"},
+            **how,  # type: ignore[arg-type]
+        )
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
+
+@pytest.fixture
+def api(stripe_process: StripeProcess, stripe_host: Host) -> Api:
+    stripe_host.run("db", "upgrade")
+    stripe_host.run("stripe", "setup", "billing:gate")
+    return Api(stripe_process.url)
+
+
+def subscribe(api: Api, email: str = "a@b.example", **metadata: str) -> tuple[str, str]:
+    """A customer with a paid subscription at Stripe; the ids of both."""
+    named = {f"metadata[{key}]": value for key, value in metadata.items()}
+    customer = api("POST", "customers", email=email, **named)["id"]
+    method = api("POST", "payment_methods/pm_card_visa/attach", customer=customer)["id"]
+    [price] = api("GET", "prices", **{"lookup_keys[]": "pro_monthly"})["data"]
+    params = {"customer": customer, "items[0][price]": price["id"]}
+    made = api("POST", "subscriptions", default_payment_method=method, **params)
+    return customer, made["id"]
+
+
+async def know(host: Host, customer: str, stripe_id: str) -> None:
+    def work(tx: Transaction) -> None:
+        tx.customers.insert(Customer(id=customer, created_at=tx.now(), stripe_id=stripe_id))
+
+    async with store_for(host.env["GATEKEEPER_DATABASE_URL"]) as store:
+        await store.write(work)
+
+
+async def test_the_status_tells_of_drift_until_it_is_repaired(stripe_host: Host, api: Api) -> None:
+    stripe_id, subscription = subscribe(api)
+    await know(stripe_host, "org_1", stripe_id)
+    command = ["reconcile", "billing:gate"]
+
+    shown = stripe_host.run(*command, "--objects", "--dry-run", status=3)
+    assert f"subscription {subscription} (org_1): status is nothing, Stripe has active" in shown
+    assert "1 object(s) compared, 1 difference(s), nothing was changed." in shown
+    shown = stripe_host.run(*command, "--events", "--since", "2020-01-01", "--dry-run", status=3)
+    assert "nothing was changed" in shown
+    assert "credits: 5 available" in stripe_host.run("explain", "billing:gate", "org_1")
+
+    shown = stripe_host.run(*command)
+    assert "0 left." in shown
+    assert "credits: 1005 available" in stripe_host.run("explain", "billing:gate", "org_1")
+    assert "0 difference(s)" in stripe_host.run(*command, "--dry-run")
+
+
+def test_one_half_or_both(stripe_host: Host) -> None:
+    shown = stripe_host.run("reconcile", "billing:gate", "--events", "--objects", status=1)
+    assert "neither for both" in shown
+
+
+def test_it_needs_a_key(host: Host) -> None:
+    host.run("db", "upgrade")
+    assert "set STRIPE_SECRET_KEY" in host.run("reconcile", "billing:gate", status=1)
