@@ -1,0 +1,160 @@
+"""A process that receives a story's events, carries them out, and is killed where it is told to.
+
+    python -m tests.killed.process '{"url": ..., "story": ..., "journal": ..., "point": ...}'
+
+Every transaction of ours is a function that `Store.write` runs, so that a point is named by the
+function and by whether the process dies before the commit or after it. Nothing in the library knows
+of these points: a name that is reached no more makes the test fail.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from uuid_utils.compat import uuid7
+
+from gatekeeper import Gatekeeper
+from gatekeeper.ledger import GrantCredits, GrantKind
+from gatekeeper.services import accounts
+from gatekeeper.services.rules import Rules
+from gatekeeper.settings import Settings
+from gatekeeper.storage.port import Transaction
+from gatekeeper.storage.sql.store import SqlStore
+from gatekeeper.stripe.webhooks import WebhookEvent
+from gatekeeper.testing.events import signed
+from gatekeeper.types import utc_now
+from tests.killed.shop import CATALOG, SECRET
+
+T = TypeVar("T")
+
+
+class Job(msgspec.Struct):
+    """What a process is told.
+
+    Attributes:
+        story: a file with the events, one a line.
+        journal: a file that it writes what it has come to into, a line each.
+        point: where it dies: "before NAME" or "after NAME"; None to live.
+        later_seconds: how far its clock is ahead, so that the leases of a dead one are over.
+    """
+
+    url: str
+    api_base: str
+    api_key: str
+    story: str
+    journal: str
+    point: str | None = None
+    later_seconds: float = 0.0
+
+
+def die_at(point: str) -> None:
+    """Have the process killed at a point, as by `kill -9`."""
+    when, name = point.split(" ", 1)
+    write = SqlStore.write
+
+    async def sabotaged(self: SqlStore, work: Callable[[Transaction], T]) -> T:
+        if name_of(work) != name:
+            return await write(self, work)
+        if when == "after":
+            await write(self, work)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        def and_die(tx: Transaction) -> T:
+            work(tx)
+            os.kill(os.getpid(), signal.SIGKILL)
+            raise AssertionError
+
+        return await write(self, and_die)
+
+    SqlStore.write = sabotaged  # type: ignore[method-assign]
+
+
+def note_all(seen: Callable[[str], None]) -> None:
+    """Tell the name of every transaction that begins."""
+    write = SqlStore.write
+
+    async def noted(self: SqlStore, work: Callable[[Transaction], T]) -> T:
+        seen(name_of(work))
+        return await write(self, work)
+
+    SqlStore.write = noted  # type: ignore[method-assign]
+
+
+def name_of(work: Any) -> str:
+    """The name by which a point knows a transaction."""
+    return str(getattr(work, "__qualname__", type(work).__qualname__)).replace(".<locals>", "")
+
+
+class Process:
+    """See the module."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._journal = Path(job.journal)
+        ahead = timedelta(seconds=job.later_seconds)
+
+        def clock() -> datetime:
+            return utc_now() + ahead
+
+        settings = Settings(
+            database_url=job.url,
+            stripe_secret_key=job.api_key,
+            stripe_api_base=job.api_base,
+            stripe_webhook_secret=SECRET,
+        )
+        self.gate = Gatekeeper(CATALOG, settings, clock=clock)
+        self.gate.webhooks.on("checkout.session.completed", "invoice.paid")(self.thank)
+
+    async def thank(self, event: WebhookEvent) -> None:
+        """The host's handler: something that may happen twice, and something that may not."""
+        self.note(f"handled {event.id}")
+        customer = event.customer
+        assert customer is not None
+
+        def once(tx: Transaction) -> None:
+            command = GrantCredits(grant_id=str(uuid7()), amount=1, kind=GrantKind.MANUAL)
+            accounts.grant(tx, Rules(CATALOG), customer, "thanks", command)
+
+        event.write(once)
+
+    def note(self, line: str) -> None:
+        """Write a line that outlives the process."""
+        with self._journal.open("a") as file:
+            file.write(f"{line}\n")
+
+    def unanswered(self) -> list[Any]:
+        """The events that Stripe would send now: those that no process has acknowledged."""
+        answered = self._journal.read_text() if self._journal.exists() else ""
+        events = map(json.loads, Path(self._job.story).read_text().splitlines())
+        return [event for event in events if f"answered {event['id']}\n" not in answered]
+
+    async def run(self) -> None:
+        """Receive what was not acknowledged before, then carry out all that is due."""
+        async with self.gate.connected():
+            for event in self.unanswered():
+                await self.gate.receiver.receive(*signed(event, SECRET))
+                self.note(f"answered {event['id']}")
+            await self.gate.receiver.drain()
+        self.note("done")
+
+
+def main(argument: str) -> None:
+    """Be the process."""
+    job = msgspec.json.decode(argument, type=Job)
+    process = Process(job)
+    if job.point == "?":
+        note_all(lambda name: process.note(f"write {name}"))
+    elif job.point is not None:
+        die_at(job.point)
+    asyncio.run(process.run())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
