@@ -61,6 +61,8 @@ def test_defaults_need_no_environment() -> None:
         "inline_dispatch": False,
         "dispatch_max_attempts": 25,
         "payload_retention_days": 30,
+        "outbox_max_attempts": 15,
+        "reconcile_every_hours": 24,
         "past_due_grace_days": 7,
         "renewal_grace_hours": 24,
         "pause_collection_access": "deny",

@@ -81,7 +81,7 @@ class GuardPlacementError(ConfigurationError):
 
 
 class RegistrationError(ConfigurationError):
-    """A webhook handler can't be registered like this."""
+    """A handler can't be registered like this."""
 
     code = "registration_invalid"
 
@@ -330,6 +330,15 @@ class RateLimitedError(GatekeeperError):
     code = "rate_limited"
     status = 429
     retry_after_seconds = 1
+
+
+# -- the outbox ----------------------------------------------------------------------------------
+
+
+class UndeliverableError(GatekeeperError):
+    """A message can't be delivered, now or later."""
+
+    code = "undeliverable"
 
 
 # -- webhooks -------------------------------------------------------------------------------------

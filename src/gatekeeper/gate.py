@@ -28,6 +28,7 @@ from gatekeeper.services.credit_options import (
     revocation,
 )
 from gatekeeper.services.keeper import HoldKeeper
+from gatekeeper.services.outbox import Receiver, SignalRegistry
 from gatekeeper.services.owned import OwnedTasks
 from gatekeeper.services.reservation import PendingReservation
 from gatekeeper.services.resolver import Decision
@@ -43,6 +44,7 @@ from gatekeeper.types import Clock, Every, Identity
 from gatekeeper.wiring import Parts, assemble, loops_of
 
 H = TypeVar("H", bound=Callable[..., Any])
+R = TypeVar("R", bound=Receiver)
 Who = Identity | str | None
 Identify = Callable[[HTTPConnection], Awaitable[Who] | Who]
 I = TypeVar("I", bound=Identify)  # noqa: E741 -- the decorator gives back what it was given
@@ -53,6 +55,7 @@ class WorkDone(NamedTuple):
 
     events: int
     holds: int
+    messages: int = 0
 
 
 class Gatekeeper:
@@ -84,14 +87,22 @@ class Gatekeeper:
         self.catalog = catalog
         self.settings = settings or Settings.load()
         self.webhooks = WebhookRegistry()
+        self.signals = SignalRegistry()
         self.upgrade_url = self.settings.upgrade_url
         self._parts: Parts = assemble(
-            catalog, self.settings, self.webhooks, store=store, cache=cache, clock=clock
+            catalog,
+            self.settings,
+            self.webhooks,
+            self.signals,
+            store=store,
+            cache=cache,
+            clock=clock,
         )
         self.customers = self._parts.customers
         self.credits = self._parts.credits
         self.auditor = self._parts.auditor
         self.receiver = self._parts.receiver
+        self.outbox = self._parts.deliverer
         self.tasks = OwnedTasks()
         self.keeper = HoldKeeper(
             self.credits, self.tasks, every_seconds=self.settings.hold_ttl_seconds / 3
@@ -172,13 +183,14 @@ class Gatekeeper:
         return self._stack is not None
 
     async def work_once(self) -> WorkDone:
-        """Dispatch what is due, expire what has run out, reconcile if it is time; then close: for
-        cron."""
+        """Dispatch what is due, expire what has run out, deliver messages, reconcile if it is time;
+        then close: for cron."""
         async with AsyncExitStack() as stack:
             await self._connect(stack)
             done = WorkDone(
                 events=await self._parts.receiver.drain(),
                 holds=await self._parts.upkeep.expire_holds(),
+                messages=await self.outbox.drain(),
             )
             if self._parts.reconciliation is not None:
                 await logged(self._parts.reconciliation.run_if_due)
@@ -214,6 +226,20 @@ class Gatekeeper:
         """
         self.ask_who = function
         return function
+
+    # -- what is told -----------------------------------------------------------------------------
+
+    def on(self, *topics: str, name: str | None = None) -> Callable[[R], R]:
+        """Have a coroutine function called with each signal of these topics, at least once and in
+        the order of each customer: `@gate.on("credits.low")`.
+
+        `name` is stored with what it has received; by default it is where the function stands.
+
+        Raises:
+            RegistrationError: there is no such topic, the name is taken, the function is no
+                coroutine function, or delivery has begun.
+        """
+        return self.signals.on(*topics, name=name)
 
     # -- what a customer may use ------------------------------------------------------------------
 

@@ -115,7 +115,10 @@ class Settings(BaseSettings):
     """An event that failed so often is a dead letter."""
 
     payload_retention_days: int = Field(30, ge=1, le=3_650)
-    """Raw payloads are purged after this."""
+    """Raw payloads, and messages that were sent, are purged after this."""
+
+    outbox_max_attempts: int = Field(15, ge=1, le=100)
+    """A message of the outbox that failed so often is a dead letter."""
 
     reconcile_every_hours: int = Field(24, ge=0, le=720)
     """How often the worker compares what we have with Stripe; 0: never."""

@@ -15,9 +15,11 @@ from gatekeeper.services.credits import Credits
 from gatekeeper.services.customers import CustomerDirectory
 from gatekeeper.services.ledger.batcher import Batcher
 from gatekeeper.services.ledger.ways import Ways
+from gatekeeper.services.outbox import Deliverer, DeliveryPolicy, SignalRegistry
 from gatekeeper.services.resolver import Resolver
 from gatekeeper.services.rules import Rules
 from gatekeeper.services.upkeep import Upkeep
+from gatekeeper.services.usage import METER_TOPIC
 from gatekeeper.settings import Settings
 from gatekeeper.storage.port import Store
 from gatekeeper.storage.sql.store import store_for
@@ -46,6 +48,7 @@ class Parts:
     auditor: Auditor
     upkeep: Upkeep
     receiver: WebhookReceiver
+    deliverer: Deliverer
     gateway: StripeGateway | None
     checkout: Checkout | None
     reconciliation: Reconciler | None
@@ -83,6 +86,7 @@ def assemble(
     catalog: Catalog,
     settings: Settings,
     registry: WebhookRegistry,
+    signals: SignalRegistry,
     *,
     store: Store | None = None,
     cache: Cache[Entitlements] | None = None,
@@ -112,6 +116,12 @@ def assemble(
     projections = (
         None if gateway is None else Projections(gateway, store, rules, resolver.invalidate)
     )
+    deliverer = Deliverer(
+        store,
+        signals,
+        DeliveryPolicy(max_attempts=settings.outbox_max_attempts),
+        held=(METER_TOPIC,),
+    )
     receiver = WebhookReceiver(
         registry,
         store,
@@ -123,6 +133,7 @@ def assemble(
         policy=DispatchPolicy(max_attempts=settings.dispatch_max_attempts),
         projectors={} if projections is None else projections.by_type,
     )
+    receiver.afterwards = deliverer.run_once
     reconciliation = None
     if gateway is not None and projections is not None:
         reconciliation = Reconciler(
@@ -137,6 +148,7 @@ def assemble(
         auditor=Auditor(store, rules, resolver.invalidate),
         upkeep=Upkeep(store, credits_, payload_retention=retention),
         receiver=receiver,
+        deliverer=deliverer,
         gateway=gateway,
         checkout=checkout,
         reconciliation=reconciliation,
@@ -146,7 +158,10 @@ def assemble(
 
 def loops_of(parts: Parts, settings: Settings) -> dict[str, Callable[[], Awaitable[None]]]:
     """What runs beside the requests. With inline dispatch there is no dispatcher of its own."""
-    loops: dict[str, Callable[[], Awaitable[None]]] = {"upkeep": parts.upkeep.run}
+    loops: dict[str, Callable[[], Awaitable[None]]] = {
+        "upkeep": parts.upkeep.run,
+        "deliverer": parts.deliverer.run,
+    }
     if not settings.inline_dispatch:
         loops["dispatcher"] = parts.receiver.run
     if parts.reconciliation is not None and settings.reconcile_every_hours:

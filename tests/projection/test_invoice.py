@@ -33,6 +33,8 @@ def test_case_10_an_old_invoice_names_its_subscription_price_and_payment_itself(
         finalized_at=JANUARY_1,
         due_at=None,
         paid_at=JANUARY_1,
+        attempt_count=0,
+        next_attempt_at=None,
         payment_intent_ids=(),
         lines=(
             LineFacts(

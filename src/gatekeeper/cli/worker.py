@@ -17,7 +17,7 @@ def work(
         bool, typer.Option("--once", help="Do what is due now, then end; for cron.")
     ] = False,
 ) -> None:
-    """Dispatch webhook events and expire holds, for hosts that have no lifespan.
+    """Dispatch webhook events, expire holds and deliver messages, for hosts without a lifespan.
 
     SIGTERM and Ctrl-C end it once what is at hand is done; what is not is taken up by the next one.
     """
@@ -27,7 +27,11 @@ def work(
 
 async def _once(gate: Gatekeeper) -> None:
     done = await gate.work_once()
-    typer.echo(f"{done.events} event(s) dispatched, {done.holds} hold(s) expired.")
+    typer.echo(
+        f"{done.events} event(s) dispatched, "
+        f"{done.holds} hold(s) expired, "
+        f"{done.messages} message(s) delivered."
+    )
 
 
 async def _until_stopped(gate: Gatekeeper) -> None:

@@ -41,6 +41,8 @@ class InvoiceFacts(msgspec.Struct, frozen=True, kw_only=True):
         customer: Stripe's id; Stripe allows for invoices without one.
         credited_minor: what credit notes gave back after the payment. Refunds without a credit note
             are not visible here.
+        attempt_count: how often Stripe has tried to collect it, by its own schedule.
+        next_attempt_at: when it tries next; None if it does not.
         payment_intent_ids: the payments of it that Stripe shows.
         has_more_lines: the list of lines is longer than what was sent: fetch the rest.
     """
@@ -61,6 +63,8 @@ class InvoiceFacts(msgspec.Struct, frozen=True, kw_only=True):
     finalized_at: datetime | None
     due_at: datetime | None
     paid_at: datetime | None
+    attempt_count: int
+    next_attempt_at: datetime | None
     payment_intent_ids: tuple[str, ...]
     lines: tuple[LineFacts, ...]
     has_more_lines: bool = False
@@ -122,6 +126,8 @@ def project_invoice(value: Mapping[str, object]) -> InvoiceFacts:
         finalized_at=None if transitions is None else transitions.maybe_moment("finalized_at"),
         due_at=root.maybe_moment("due_date"),
         paid_at=None if transitions is None else transitions.maybe_moment("paid_at"),
+        attempt_count=root.maybe_whole("attempt_count", minimum=0) or 0,
+        next_attempt_at=root.maybe_moment("next_payment_attempt"),
         payment_intent_ids=_payment_intents(root),
         lines=tuple(_line(node) for node in root.nodes("lines")),
         has_more_lines=root.has_more("lines"),

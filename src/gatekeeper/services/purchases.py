@@ -18,7 +18,7 @@ from gatekeeper.catalog import Pack, PriceEntry
 from gatekeeper.errors import CustomerNotFoundError, IdempotencyConflictError
 from gatekeeper.ledger import GrantCredits, GrantKind
 from gatekeeper.projection import CheckoutFacts
-from gatekeeper.services import accounts, clawbacks
+from gatekeeper.services import accounts, clawbacks, told
 from gatekeeper.services.prices import stands_for
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.payments import Share
@@ -133,6 +133,8 @@ def _settle(
     )
     if replace(settled, settled_at=purchase.settled_at) != purchase:
         tx.purchases.save(settled)
+        if status is PurchaseStatus.PAID or not facts.is_settled:  # else it was paid, and is faulty
+            told.of_purchase(tx, settled, facts.amount_total_minor, facts.currency)
         return settled
     return purchase
 

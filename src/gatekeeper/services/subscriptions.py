@@ -16,6 +16,7 @@ from gatekeeper.catalog import Terms
 from gatekeeper.entitlements import TERMINAL
 from gatekeeper.entitlements.state import Item, PaidLine
 from gatekeeper.projection import InvoiceFacts, ItemFacts, LineFacts, SubscriptionFacts
+from gatekeeper.services import told
 from gatekeeper.services.prices import known_price, terms_of_price
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.port import Transaction
@@ -94,6 +95,7 @@ def save_subscription(
     )
     if changed:
         tx.subscriptions.save(row, items)
+        told.of_subscription(tx, before, stored.values(), row, items, now)
     return _note_unpaid(tx, facts.id) or changed
 
 
@@ -103,11 +105,13 @@ def end_subscription(tx: Transaction, subscription_id: str, now: datetime) -> bo
     if known is None or known.status in TERMINAL:
         return False
     ended = replace(known, status="canceled", ended_at=known.ended_at or now, updated_at=now)
+    before = tx.subscriptions.items(subscription_id)
     items = [
         replace(_own_fields(item), status="canceled", ended_at=item.ended_at or now)
-        for item in tx.subscriptions.items(subscription_id)
+        for item in before
     ]
     tx.subscriptions.save(ended, items)
+    told.of_subscription(tx, known, before, ended, items, now)
     return True
 
 
@@ -125,6 +129,8 @@ def save_invoice(
     The lines may come before their items: they are kept by the item's id and count once it is
     there.
     """
+    before = tx.subscriptions.invoice(facts.id)
+    told.of_invoice(tx, before, facts, customer, now)
     tx.subscriptions.save_invoice(
         Invoice(
             id=facts.id,
@@ -138,6 +144,7 @@ def save_invoice(
             finalized_at=facts.finalized_at,
             due_at=facts.due_at,
             paid_at=facts.paid_at,
+            failures_told=0 if before is None else before.failures_told,
         )
     )
     changed = False

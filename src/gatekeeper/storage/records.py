@@ -45,7 +45,10 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Invoice(msgspec.Struct, frozen=True, kw_only=True):
-    """The projection of one Stripe invoice, as far as access depends on it."""
+    """The projection of one Stripe invoice, as far as access depends on it.
+
+    `failures_told` is the number of the last attempt to collect it of whose failure was told.
+    """
 
     id: str
     customer: str
@@ -58,6 +61,7 @@ class Invoice(msgspec.Struct, frozen=True, kw_only=True):
     finalized_at: datetime | None = None
     due_at: datetime | None = None
     paid_at: datetime | None = None
+    failures_told: int = 0
 
 
 class PurchaseStatus(StrEnum):
@@ -122,6 +126,22 @@ class InboxEvent(msgspec.Struct, frozen=True, kw_only=True):
     due_at: datetime
     leased_until: datetime | None = None
     last_error: str | None = None
+
+
+class OutboxState(StrEnum):
+    """Where a message of the outbox is on its way."""
+
+    WAITING = "waiting"
+    DEAD = "dead"
+    SENT = "sent"
+
+
+class OutboxCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of the outbox has not left, and since when its oldest waiting message waits."""
+
+    waiting: int
+    dead: int
+    oldest_waiting_at: datetime | None = None
 
 
 class OutboxMessage(msgspec.Struct, frozen=True, kw_only=True):

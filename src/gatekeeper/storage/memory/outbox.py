@@ -1,13 +1,13 @@
 """Messages that have to leave, in memory."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from msgspec.structs import replace
 
 from gatekeeper.storage.memory.tables import Journal, Table
 from gatekeeper.storage.port import Outbox
-from gatekeeper.storage.records import OutboxMessage
+from gatekeeper.storage.records import OutboxCounts, OutboxMessage, OutboxState
 
 
 class MemoryOutbox(Outbox):
@@ -17,17 +17,25 @@ class MemoryOutbox(Outbox):
         self._messages: Table[str, OutboxMessage] = Table(journal)
         self._unsent: Table[str, None] = Table(journal)
         self._leases: Table[str, datetime] = Table(journal)
+        self._completed: Table[str, frozenset[str]] = Table(journal)
 
     def add(self, messages: Iterable[OutboxMessage]) -> None:
         for message in messages:
             if self._messages.insert(message.id, message):
                 self._unsent.put(message.id, None)
 
-    def claim(self, now: datetime, lease_until: datetime, limit: int) -> Sequence[OutboxMessage]:
-        unsent = [one for key, _ in self._unsent.items() if (one := self._messages.get(key))]
-        first: dict[tuple[str, str], OutboxMessage] = {}
-        for message in sorted(unsent, key=lambda one: (one.created_at, one.id)):
-            first.setdefault((message.customer, message.topic), message)
+    def claim(
+        self,
+        now: datetime,
+        lease_until: datetime,
+        limit: int,
+        *,
+        but_not: Collection[str] = (),
+    ) -> Sequence[OutboxMessage]:
+        first: dict[str, OutboxMessage] = {}
+        for message in self._waiting():
+            if message.topic not in but_not:
+                first.setdefault(message.customer, message)
         claimed = [
             replace(message, attempts=message.attempts + 1)
             for message in first.values()
@@ -38,39 +46,116 @@ class MemoryOutbox(Outbox):
             self._leases.put(message.id, lease_until)
         return tuple(claimed)
 
-    def sent(self, message_id: str, at: datetime) -> None:
-        message = self._end_lease(message_id)
-        if message is not None:
-            self._messages.put(message_id, replace(message, sent_at=at, last_error=None))
-            self._unsent.delete(message_id)
+    def renew(self, message_id: str, lease: datetime, lease_until: datetime) -> bool:
+        if self._leases.get(message_id) != lease or message_id not in self._unsent:
+            return False
+        self._leases.put(message_id, lease_until)
+        return True
 
-    def failed(self, message_id: str, error: str, *, due_at: datetime | None) -> None:
-        message = self._end_lease(message_id)
+    def sent(self, message_id: str, at: datetime, *, lease: datetime | None = None) -> bool:
+        message = self._end_lease(message_id, lease)
         if message is None:
-            return
+            return False
+        self._messages.put(message_id, replace(message, sent_at=at, last_error=None))
+        self._unsent.delete(message_id)
+        return True
+
+    def failed(
+        self,
+        message_id: str,
+        error: str,
+        *,
+        due_at: datetime | None,
+        lease: datetime | None = None,
+        counted: bool = True,
+    ) -> bool:
+        message = self._end_lease(message_id, lease)
+        if message is None:
+            return False
+        noted = replace(
+            message, last_error=error, attempts=message.attempts - (0 if counted else 1)
+        )
         if due_at is None:
-            self._messages.put(message_id, replace(message, last_error=error, dead=True))
+            self._messages.put(message_id, replace(noted, dead=True))
             self._unsent.delete(message_id)
         else:
-            self._messages.put(message_id, replace(message, last_error=error, due_at=due_at))
+            self._messages.put(message_id, replace(noted, due_at=due_at))
+        return True
+
+    def completed(self, message_id: str) -> frozenset[str]:
+        return self._completed.get(message_id) or frozenset()
+
+    def complete(self, message_id: str, receiver: str, at: datetime) -> bool:
+        done = self.completed(message_id)
+        if receiver in done:
+            return False
+        self._completed.put(message_id, done | {receiver})
+        return True
+
+    def retry(self, at: datetime, *, message_id: str | None = None) -> int:
+        dead = [one for one in self._messages.values() if one.dead and message_id in (None, one.id)]
+        for one in dead:
+            again = replace(one, dead=False, attempts=0, due_at=at, last_error=None)
+            self._messages.put(one.id, again)
+            self._unsent.put(one.id, None)
+        return len(dead)
+
+    def discard(self, *, message_id: str | None = None) -> int:
+        return self._drop(
+            one
+            for one in self._messages.values()
+            if (one.dead if message_id is None else one.id == message_id and one.sent_at is None)
+        )
+
+    def counts(self) -> OutboxCounts:
+        waiting = self._waiting()
+        return OutboxCounts(
+            waiting=len(waiting),
+            dead=sum(one.dead for one in self._messages.values()),
+            oldest_waiting_at=waiting[0].created_at if waiting else None,
+        )
+
+    def listing(self, state: OutboxState, limit: int) -> Sequence[OutboxMessage]:
+        if state is OutboxState.WAITING:
+            return self._waiting()[:limit]
+        found = [
+            one
+            for one in self._messages.values()
+            if (one.dead if state is OutboxState.DEAD else one.sent_at is not None)
+        ]
+        return sorted(found, key=lambda one: (one.sent_at or one.created_at, one.id))[:limit]
+
+    def prune(self, before: datetime, limit: int) -> int:
+        sent = [one for one in self._messages.values() if one.sent_at and one.sent_at < before]
+        return self._drop(sent[:limit])
 
     def unsent(self, customer: str, topic: str) -> int:
         """How many messages of a customer and topic wait."""
-        waiting = (self._messages.get(key) for key, _ in self._unsent.items())
-        return sum(
-            one is not None and (one.customer, one.topic) == (customer, topic) for one in waiting
-        )
+        return sum((one.customer, one.topic) == (customer, topic) for one in self._waiting())
 
     def erase(self, customer: str) -> None:
         """Drop all messages of a customer, sent or not."""
-        for message in self._messages.values():
-            if message.customer == customer:
-                for table in (self._messages, self._unsent, self._leases):
-                    table.delete(message.id)
+        self._drop(one for one in self._messages.values() if one.customer == customer)
 
-    def _end_lease(self, message_id: str) -> OutboxMessage | None:
+    def _waiting(self) -> list[OutboxMessage]:
+        unsent = [one for key, _ in self._unsent.items() if (one := self._messages.get(key))]
+        return sorted(unsent, key=lambda one: (one.created_at, one.id))
+
+    def _drop(self, messages: Iterable[OutboxMessage]) -> int:
+        dropped = list(messages)
+        for message in dropped:
+            self._messages.delete(message.id)
+            self._unsent.delete(message.id)
+            self._leases.delete(message.id)
+            self._completed.delete(message.id)
+        return len(dropped)
+
+    def _end_lease(self, message_id: str, lease: datetime | None) -> OutboxMessage | None:
+        message = self._messages.get(message_id)
+        if lease is not None and self._leases.get(message_id) != lease:
+            return None
         self._leases.delete(message_id)
-        return self._messages.get(message_id)
+        return message
 
     def _is_leased(self, message: OutboxMessage, now: datetime) -> bool:
         until = self._leases.get(message.id)

@@ -91,6 +91,9 @@ class MemorySubscriptions(Subscriptions):
                 added += 1
         return added
 
+    def invoice(self, invoice_id: str) -> Invoice | None:
+        return self._invoices.get(invoice_id)
+
     def save_invoice(self, invoice: Invoice) -> None:
         self._invoices.put(invoice.id, invoice)
         if invoice.subscription_id is not None:

@@ -1,21 +1,33 @@
-"""Messages that have to leave, in order within a customer and topic."""
+"""Messages that have to leave, in order within a customer."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import and_, bindparam, exists, or_, select, text, update
+from sqlalchemy import (
+    String,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from gatekeeper.storage.port import Outbox
-from gatekeeper.storage.records import OutboxMessage
-from gatekeeper.storage.sql.aggregate import Aggregate, columns_of
+from gatekeeper.storage.records import OutboxCounts, OutboxMessage, OutboxState
+from gatekeeper.storage.sql.aggregate import Aggregate, columns_of, select_of
 from gatekeeper.storage.sql.among import Among
 from gatekeeper.storage.sql.inbox import MAX_ERROR_CHARS
-from gatekeeper.storage.sql.tables import UNSENT, outbox
+from gatekeeper.storage.sql.tables import UNSENT, outbox, outbox_completions
 from gatekeeper.storage.sql.types import storable
 
 _EARLIER: Final = outbox.alias("earlier")
 _EARLIER_UNSENT: Final = text("earlier.sent_at IS NULL AND NOT earlier.dead")
+_LEFT_ALONE: Final = bindparam("but_not", type_=String(), expanding=True)
 # The lease stands on the row that is locked, so that PostgreSQL checks it again on the row as it is
 # after the lock.
 _LOCK: Final = (
@@ -23,10 +35,11 @@ _LOCK: Final = (
     .where(
         text(UNSENT),
         outbox.c.due_at <= bindparam("now"),
+        outbox.c.topic.not_in(_LEFT_ALONE),
         or_(outbox.c.leased_until.is_(None), outbox.c.leased_until <= bindparam("now")),
         ~exists().where(
             _EARLIER.c.customer == outbox.c.customer,
-            _EARLIER.c.topic == outbox.c.topic,
+            _EARLIER.c.topic.not_in(_LEFT_ALONE),
             or_(
                 _EARLIER.c.created_at < outbox.c.created_at,
                 and_(_EARLIER.c.created_at == outbox.c.created_at, _EARLIER.c.id < outbox.c.id),
@@ -45,29 +58,66 @@ _LEASE: Final = Among(
     outbox.c.customer,
     outbox.c.id,
 )
+_ONE: Final = outbox.c.id == bindparam("message_id")
+_OURS: Final = and_(outbox.c.leased_until == bindparam("lease"), text(UNSENT))
+_RENEW: Final = update(outbox).where(_ONE, _OURS).values(leased_until=bindparam("until"))
 _SENT: Final = (
-    update(outbox)
-    .where(outbox.c.id == bindparam("message_id"))
-    .values(sent_at=bindparam("at"), leased_until=None, last_error=None)
+    update(outbox).where(_ONE).values(sent_at=bindparam("at"), leased_until=None, last_error=None)
 )
-_FAILED: Final = (
-    update(outbox)
-    .where(outbox.c.id == bindparam("message_id"))
-    .values(last_error=bindparam("error"), leased_until=None)
-)
+_FAILED: Final = update(outbox).where(_ONE).values(last_error=bindparam("error"), leased_until=None)
 _RETRY: Final = _FAILED.values(due_at=bindparam("due"))
 _BURY: Final = _FAILED.values(dead=True)
+_UNCOUNTED: Final = {"attempts": outbox.c.attempts - 1}
+_REVIVE: Final = (
+    update(outbox)
+    .where(outbox.c.dead)
+    .values(dead=False, attempts=0, due_at=bindparam("due"), leased_until=None, last_error=None)
+)
+
+_STATES: Final = {
+    OutboxState.WAITING: (text(UNSENT), outbox.c.created_at),
+    OutboxState.DEAD: (text("dead"), outbox.c.created_at),
+    OutboxState.SENT: (text("sent_at IS NOT NULL"), outbox.c.sent_at),
+}
+_COUNT_WAITING: Final = select(func.count(), func.min(outbox.c.created_at)).where(text(UNSENT))
+_COUNT_DEAD: Final = select(func.count()).select_from(outbox).where(text("dead"))
+_COMPLETED: Final = select(outbox_completions.c.handler).where(
+    outbox_completions.c.message_id == bindparam("message_id")
+)
+_TO_DISCARD: Final = select(outbox.c.id).where(text("dead"))
+_TO_DISCARD_ONE: Final = select(outbox.c.id).where(_ONE, text("sent_at IS NULL"))
+_OLD: Final = (
+    select(outbox.c.id)
+    .where(text("sent_at IS NOT NULL"), outbox.c.sent_at < bindparam("before"))
+    .order_by(outbox.c.sent_at)
+    .limit(bindparam("at_most"))
+)
+_IDS: Final = bindparam("ids", type_=String(), expanding=True)
+_DROP_COMPLETIONS: Final = delete(outbox_completions).where(
+    outbox_completions.c.message_id.in_(_IDS)
+)
+_DROP: Final = delete(outbox).where(outbox.c.id.in_(_IDS))
+_AT_ONCE: Final = 1_000
+"""How many rows one DELETE names."""
 
 
 class SqlOutbox(Aggregate, Outbox):
-    """`Outbox` over the table `outbox`."""
+    """`Outbox` over the tables `outbox` and `outbox_completions`."""
 
     def add(self, messages: Iterable[OutboxMessage]) -> None:
         for message in messages:
             self._connection.execute(self._dialect.insert_new(outbox), columns_of(message))
 
-    def claim(self, now: datetime, lease_until: datetime, limit: int) -> Sequence[OutboxMessage]:
-        rows = self._connection.execute(_LOCK, {"now": now, "at_most": limit})
+    def claim(
+        self,
+        now: datetime,
+        lease_until: datetime,
+        limit: int,
+        *,
+        but_not: Collection[str] = (),
+    ) -> Sequence[OutboxMessage]:
+        asked = {"now": now, "at_most": limit, "but_not": sorted(but_not)}
+        rows = self._connection.execute(_LOCK, asked)
         which = [(customer, id_) for customer, id_ in rows]
         if not which:
             return []
@@ -79,13 +129,71 @@ class SqlOutbox(Aggregate, Outbox):
             key=lambda message: (message.created_at, message.id),
         )
 
-    def sent(self, message_id: str, at: datetime) -> None:
-        self._connection.execute(_SENT, {"message_id": message_id, "at": at})
+    def renew(self, message_id: str, lease: datetime, lease_until: datetime) -> bool:
+        which = {"message_id": message_id, "lease": lease, "until": lease_until}
+        return self._changed(_RENEW, which) == 1
 
-    def failed(self, message_id: str, error: str, *, due_at: datetime | None) -> None:
+    def sent(self, message_id: str, at: datetime, *, lease: datetime | None = None) -> bool:
+        return self._settle(_SENT, {"message_id": message_id, "at": at}, lease)
+
+    def failed(
+        self,
+        message_id: str,
+        error: str,
+        *,
+        due_at: datetime | None,
+        lease: datetime | None = None,
+        counted: bool = True,
+    ) -> bool:
         kept = storable(error, max_chars=MAX_ERROR_CHARS)
-        if due_at is None:
-            self._connection.execute(_BURY, {"message_id": message_id, "error": kept})
-        else:
-            which = {"message_id": message_id, "error": kept, "due": due_at}
-            self._connection.execute(_RETRY, which)
+        which: dict[str, Any] = {"message_id": message_id, "error": kept}
+        statement = _BURY
+        if due_at is not None:
+            statement, which["due"] = _RETRY, due_at
+        return self._settle(statement if counted else statement.values(_UNCOUNTED), which, lease)
+
+    def completed(self, message_id: str) -> frozenset[str]:
+        rows = self._connection.execute(_COMPLETED, {"message_id": message_id})
+        return frozenset(rows.scalars())
+
+    def complete(self, message_id: str, receiver: str, at: datetime) -> bool:
+        row = {"message_id": message_id, "handler": receiver, "completed_at": at}
+        return self._changed(self._dialect.insert_new(outbox_completions), row) == 1
+
+    def retry(self, at: datetime, *, message_id: str | None = None) -> int:
+        if message_id is None:
+            return self._changed(_REVIVE, {"due": at})
+        return self._changed(_REVIVE.where(_ONE), {"due": at, "message_id": message_id})
+
+    def discard(self, *, message_id: str | None = None) -> int:
+        if message_id is None:
+            return self._drop(self._connection.execute(_TO_DISCARD).scalars().all())
+        rows = self._connection.execute(_TO_DISCARD_ONE, {"message_id": message_id})
+        return self._drop(rows.scalars().all())
+
+    def counts(self) -> OutboxCounts:
+        waiting, oldest = self._connection.execute(_COUNT_WAITING).one()
+        dead = self._connection.execute(_COUNT_DEAD).scalar_one()
+        return OutboxCounts(waiting=waiting, dead=dead, oldest_waiting_at=oldest)
+
+    def listing(self, state: OutboxState, limit: int) -> Sequence[OutboxMessage]:
+        is_so, first = _STATES[state]
+        asked = select_of(outbox, OutboxMessage).where(is_so).order_by(first, outbox.c.id)
+        rows = self._connection.execute(asked.limit(bindparam("at_most")), {"at_most": limit})
+        return [OutboxMessage(**row) for row in rows.mappings()]
+
+    def prune(self, before: datetime, limit: int) -> int:
+        rows = self._connection.execute(_OLD, {"before": before, "at_most": limit})
+        return self._drop(rows.scalars().all())
+
+    def _settle(self, statement: Any, which: dict[str, Any], lease: datetime | None) -> bool:
+        if lease is not None:
+            statement, which = statement.where(_OURS), {**which, "lease": lease}
+        return self._changed(statement, which) == 1
+
+    def _drop(self, ids: Sequence[str]) -> int:
+        for start in range(0, len(ids), _AT_ONCE):
+            of_these = {"ids": ids[start : start + _AT_ONCE]}
+            self._connection.execute(_DROP_COMPLETIONS, of_these)
+            self._connection.execute(_DROP, of_these)
+        return len(ids)

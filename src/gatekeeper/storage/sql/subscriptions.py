@@ -51,6 +51,7 @@ _OLDEST_UNPAID: Final = (
     .order_by(func.coalesce(invoices.c.finalized_at, invoices.c.created_at), invoices.c.id)
     .limit(1)
 )
+_INVOICE: Final = select_of(invoices, Invoice).where(invoices.c.id == bindparam("invoice_id"))
 _PRICE: Final = select_of(prices, PriceRecord).where(prices.c.price_id == bindparam("price_id"))
 
 
@@ -98,6 +99,10 @@ class SqlSubscriptions(Aggregate, Subscriptions):
         return sum(
             self._changed(statement, {"customer": customer, **columns_of(line)}) for line in lines
         )
+
+    def invoice(self, invoice_id: str) -> Invoice | None:
+        rows = self._connection.execute(_INVOICE, {"invoice_id": invoice_id})
+        return struct_of(rows.mappings().one_or_none(), Invoice)
 
     def save_invoice(self, invoice: Invoice) -> None:
         self._connection.execute(self._dialect.upsert(invoices), columns_of(invoice))

@@ -6,15 +6,15 @@ same state: what is complete is not done again, the rest is. Stripe does not kee
 of one object are never worked on by two at once.
 """
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from itertools import groupby
 
 import anyio
 
 from gatekeeper.errors import UnavailableError
+from gatekeeper.services.bounded import bounded
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import EventStatus, InboxEvent
 from gatekeeper.stripe.webhooks.event import WebhookEvent, stripe_customer_of, twin_of
@@ -157,7 +157,7 @@ class Dispatcher:
 
         await lease.ensure()
         try:
-            await self._bounded(projector.project(fresh, complete))
+            await bounded(projector.project(fresh, complete), self.policy.handler_timeout_seconds)
         except Exception as error:  # noqa: BLE001 -- whatever it is, it is noted and tried again
             # They wait together, so that one fetch will serve them all.
             slowest = max(fresh, key=lambda event: event.attempts)
@@ -202,7 +202,7 @@ class Dispatcher:
         self, registered: Registered, event: WebhookEvent, keys: Sequence[str]
     ) -> None:
         event.take_writes()  # what an earlier handler left behind when it failed is not this one's
-        await self._bounded(registered.handler(event))
+        await bounded(registered.handler(event), self.policy.handler_timeout_seconds)
         writes = event.take_writes()
 
         def complete(tx: Transaction) -> None:
@@ -213,23 +213,6 @@ class Dispatcher:
                     write(tx)
 
         await self._store.write(complete)
-
-    async def _bounded(self, work: Awaitable[None]) -> None:
-        """Await a handler or a projection for as long as it may take.
-
-        Raises:
-            TimeoutError: it took longer.
-            RuntimeError: it awaited something that had been cancelled, which is its failure; that
-                we are being cancelled ourselves is told apart by what was asked of our task.
-        """
-        with anyio.fail_after(self.policy.handler_timeout_seconds):
-            try:
-                await work
-            except asyncio.CancelledError as error:
-                task = asyncio.current_task()
-                if task is None or task.cancelling():
-                    raise
-                raise RuntimeError("it awaited something that had been cancelled") from error
 
     async def _delay(self, event: InboxEvent, failures: Sequence[Exception]) -> timedelta:
         """How long an event waits. An outage counts no attempts, so that its wait grows with the

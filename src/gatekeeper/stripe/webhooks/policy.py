@@ -1,8 +1,9 @@
 """How patiently and how widely the dispatcher works."""
 
-import random
 from dataclasses import dataclass
 from datetime import timedelta
+
+from gatekeeper.services.backoff import after_failures, in_outage
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +34,9 @@ class DispatchPolicy:
 
     def delay(self, attempts: int) -> timedelta:
         """How long to wait after `attempts` failures: half of it is certain, half is chance."""
-        ceiling = min(self.max_backoff_seconds, self.backoff_seconds * 2 ** min(attempts - 1, 30))
-        return _jittered(ceiling)
+        return after_failures(attempts, self.backoff_seconds, self.max_backoff_seconds)
 
     def outage_delay(self, age: timedelta) -> timedelta:
         """How long an event of this age waits for the end of an outage: about as long as it has
         waited already, within the same bounds."""
-        waited = max(self.backoff_seconds, age.total_seconds())
-        return _jittered(min(self.max_backoff_seconds, waited))
-
-
-def _jittered(ceiling: float) -> timedelta:
-    return timedelta(seconds=ceiling * (0.5 + random.random() / 2))  # noqa: S311 -- jitter
+        return in_outage(age, self.backoff_seconds, self.max_backoff_seconds)

@@ -5,7 +5,7 @@ durable inbox for any app's Stripe webhooks.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from gatekeeper.errors import ConfigurationError, UnavailableError, WebhookError
 from gatekeeper.storage.port import Store, Transaction
@@ -65,6 +65,8 @@ class WebhookReceiver:
         self.dispatcher = Dispatcher(store, registry, projectors, policy)
         self.max_body_bytes = max_body_bytes
         self._inline = inline
+        self.afterwards: Callable[[], Awaitable[object]] | None = None
+        """Called after each inline dispatch: what delivers what was written by it."""
         self._store = store
         self._intake = Intake(
             store,
@@ -88,6 +90,8 @@ class WebhookReceiver:
         if self._inline:
             try:
                 await self.dispatcher.run_once()
+                if self.afterwards is not None:
+                    await self.afterwards()
             except Exception:
                 # The event is stored, which is what the answer to Stripe is about.
                 logger.exception("dispatch was interrupted; the event waits for the next one")

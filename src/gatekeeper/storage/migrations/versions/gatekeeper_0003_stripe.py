@@ -31,6 +31,16 @@ def upgrade() -> None:
     _create_payments()
     _create_outbox_completions()
     _index_purchases()
+    op.add_column(
+        "gatekeeper_invoices",
+        sa.Column(
+            "failures_told",
+            sa.Integer(),
+            nullable=False,
+            server_default=sa.text("0"),
+            comment="The last attempt of whose failure was told.",
+        ),
+    )
     op.execute(sa.text("UPDATE gatekeeper_schema SET version = 3, readable_from = 2"))
 
 
@@ -204,6 +214,12 @@ def _create_outbox_completions() -> None:
         comment="Which receivers have had which messages.",
         sqlite_with_rowid=False,
     )
+    outbox = "gatekeeper_outbox"
+    op.drop_index("ix_gatekeeper_outbox_order", table_name=outbox)  # was by topic too
+    order = ["customer", "created_at", "id"]
+    _partial_index("ix_gatekeeper_outbox_order", outbox, order, "sent_at IS NULL AND NOT dead")
+    _partial_index("ix_gatekeeper_outbox_dead", outbox, ["created_at"], "dead")
+    _partial_index("ix_gatekeeper_outbox_sent", outbox, ["sent_at"], "sent_at IS NOT NULL")
 
 
 def _index_purchases() -> None:

@@ -59,7 +59,7 @@ def required(name: str, of_type: Any = Text) -> Column[Any]:
 
 
 def since_2(name: str, of_type: Any, default: str, comment: str | None = None) -> Column[Any]:
-    """A column that is never NULL and that releases of schema 1 don't write."""
+    """A column that is never NULL and that earlier releases don't write."""
     return Column(name, of_type, nullable=False, server_default=text(default), comment=comment)
 
 

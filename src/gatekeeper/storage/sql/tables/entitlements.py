@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, Text
 
 from gatekeeper.storage.records import PurchaseStatus
-from gatekeeper.storage.sql.tables.base import partial_index, required, table
+from gatekeeper.storage.sql.tables.base import partial_index, required, since_2, table
 from gatekeeper.storage.sql.types import FreeText, OverrideValue, TermsText, UtcDateTime, Word
 
 customers: Final = table(
@@ -110,6 +110,7 @@ invoices: Final = table(
     Column("finalized_at", UtcDateTime),
     Column("due_at", UtcDateTime),
     Column("paid_at", UtcDateTime),
+    since_2("failures_told", Integer, "0", "The last attempt of whose failure was told."),
     Index(None, "customer"),
     partial_index("ix_gatekeeper_invoices_open", "subscription_id", where="status = 'open'"),
     key=("id",),

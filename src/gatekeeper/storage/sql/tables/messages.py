@@ -76,9 +76,9 @@ outbox: Final = table(
     Column("last_error", Text),
     Index(None, "id"),
     partial_index("ix_gatekeeper_outbox_due", "due_at", where=UNSENT),
-    partial_index(
-        "ix_gatekeeper_outbox_order", "customer", "topic", "created_at", "id", where=UNSENT
-    ),
+    partial_index("ix_gatekeeper_outbox_order", "customer", "created_at", "id", where=UNSENT),
+    partial_index("ix_gatekeeper_outbox_dead", "created_at", where="dead"),
+    partial_index("ix_gatekeeper_outbox_sent", "sent_at", where="sent_at IS NOT NULL"),
     key=("customer", "id"),
 )
 

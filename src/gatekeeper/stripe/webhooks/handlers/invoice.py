@@ -8,6 +8,7 @@ from gatekeeper.projection import InvoiceFacts, project_invoice
 from gatekeeper.services.subscriptions import owner_of
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import InboxEvent
+from gatekeeper.stripe.webhooks.event import snapshot_type
 from gatekeeper.stripe.webhooks.handlers.context import Context, nothing
 from gatekeeper.stripe.webhooks.handlers.invoice_writing import commit_invoice, subscriptions_of
 from gatekeeper.stripe.webhooks.handlers.subscription import SubscriptionProjector
@@ -37,15 +38,19 @@ class InvoiceProjector(Projector):
         self._subscriptions = subscriptions
 
     async def project(self, events: Sequence[InboxEvent], complete: Complete) -> None:
-        await self.refresh(str(events[0].object_id), complete)
+        failed = any(snapshot_type(event.type) == "invoice.payment_failed" for event in events)
+        await self.refresh(str(events[0].object_id), complete, failed=failed)
 
-    async def refresh(self, invoice_id: str, complete: Complete = nothing) -> None:
-        """Bring one invoice up to date, and its subscriptions where they are in doubt."""
+    async def refresh(
+        self, invoice_id: str, complete: Complete = nothing, *, failed: bool = False
+    ) -> None:
+        """Bring one invoice up to date, and its subscriptions where they are in doubt. `failed`: an
+        event says that an attempt to collect it failed."""
         fetched = await self._context.fetch("invoice", invoice_id)
         if fetched.found is not None:
             for subscription_id in await self._in_doubt(project_invoice(fetched.found)):
                 await self._subscriptions.refresh(subscription_id)
-        await commit_invoice(self._context, fetched, complete)
+        await commit_invoice(self._context, fetched, complete, failed=failed)
 
     async def _in_doubt(self, facts: InvoiceFacts) -> list[str]:
         """The subscriptions of the invoice that its payment may have brought into order."""

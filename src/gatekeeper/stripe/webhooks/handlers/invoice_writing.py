@@ -1,7 +1,7 @@
 """One invoice: fetched under its ticket, and written with what its paid lines have bought."""
 
 from gatekeeper.projection import InvoiceFacts, project_invoice
-from gatekeeper.services import subscriptions
+from gatekeeper.services import subscriptions, told
 from gatekeeper.storage.port import Transaction
 from gatekeeper.stripe.webhooks.handlers.context import Context, Ticketed, Touched, nothing
 from gatekeeper.stripe.webhooks.projecting import Complete
@@ -17,22 +17,31 @@ async def write_invoice(context: Context, invoice_id: str, complete: Complete = 
     await commit_invoice(context, fetched, complete)
 
 
-async def commit_invoice(context: Context, fetched: Ticketed, complete: Complete) -> None:
-    """Write an invoice that has been fetched. One that is gone was a draft, which says nothing."""
+async def commit_invoice(
+    context: Context, fetched: Ticketed, complete: Complete, *, failed: bool = False
+) -> None:
+    """Write an invoice that has been fetched. One that is gone was a draft, which says nothing.
+    `failed`: an event says that an attempt to collect it failed."""
     facts = None if fetched.found is None else project_invoice(fetched.found)
     shown = {} if facts is None else await context.shown_prices(facts, {})
 
     def work(tx: Transaction) -> Touched | None:
         complete(tx)
-        if facts is None or not fetched.may_write(tx, terminal=facts.status in FINAL):
+        if facts is None:
             return None
+        may_write = fetched.may_write(tx, terminal=facts.status in FINAL)
         owner = subscriptions.owner_of(tx, facts.customer, facts.subscription_id)
         if owner is None:
-            context.note_stranger(facts.customer, f"invoice {facts.id}")
+            if may_write:
+                context.note_stranger(facts.customer, f"invoice {facts.id}")
             return None
-        if not subscriptions.save_invoice(tx, context.rules, facts, owner.id, shown, tx.now()):
-            return None
-        return Touched(owner.id, tx.customers.touch(owner.id))
+        now = tx.now()
+        changed = may_write and subscriptions.save_invoice(
+            tx, context.rules, facts, owner.id, shown, now
+        )
+        if failed:  # told although somebody else may have written the invoice since the fetch
+            told.of_failure(tx, facts, owner.id, now)
+        return Touched(owner.id, tx.customers.touch(owner.id)) if changed else None
 
     await context.commit(work)
 

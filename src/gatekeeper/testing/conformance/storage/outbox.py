@@ -1,4 +1,4 @@
-"""The outbox: everything leaves, in order for each customer and topic."""
+"""The outbox: everything leaves, in order for each customer."""
 
 import asyncio
 from datetime import datetime
@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from gatekeeper.storage.port import Store, Transaction
-from gatekeeper.storage.records import OutboxMessage
+from gatekeeper.storage.records import OutboxCounts, OutboxMessage, OutboxState
 from gatekeeper.testing.conformance.storage import samples
 from gatekeeper.testing.conformance.storage.samples import DAY, HOUR, NOW, SECOND
 
@@ -38,13 +38,13 @@ class OutboxConformance:
         await _add(store, samples.message())
         assert await _claim(store) == []
 
-    async def test_messages_of_a_customer_and_topic_leave_one_by_one_in_order(
+    async def test_messages_of_a_customer_leave_one_by_one_in_order_whatever_their_topics(
         self, store: Store
     ) -> None:
         await _add(
             store,
             samples.message("msg_2", age=1),
-            samples.message("msg_1", age=2),
+            samples.message("msg_1", age=2, topic="mail"),
             samples.message("msg_3", age=0),
         )
         sent: list[str] = []
@@ -57,7 +57,7 @@ class OutboxConformance:
         assert sent == ["msg_1", "msg_2", "msg_3"]
         assert await _claim(store, now=NOW + DAY) == []
 
-    async def test_other_customers_and_topics_do_not_wait(self, store: Store) -> None:
+    async def test_other_customers_do_not_wait(self, store: Store) -> None:
         await _add(
             store,
             samples.message("msg_1", age=9),
@@ -65,7 +65,23 @@ class OutboxConformance:
             samples.message("msg_3", age=7, topic="mail"),
             samples.message("msg_4", "bob", age=6),
         )
-        assert await _claim(store) == ["msg_1", "msg_3", "msg_4"]
+        assert await _claim(store) == ["msg_1", "msg_4"]
+
+    async def test_topics_that_are_left_alone_hold_up_no_others(self, store: Store) -> None:
+        await _add(
+            store,
+            samples.message("msg_1", age=9),
+            samples.message("msg_2", age=8, topic="mail"),
+            samples.message("msg_3", age=7, topic="other"),
+        )
+
+        def claim(tx: Transaction, *but_not: str) -> list[str]:
+            found = tx.outbox.claim(NOW, NOW + HOUR, 10, but_not=but_not)
+            return [one.id for one in found]
+
+        assert await store.write(lambda tx: claim(tx, "meter", "mail")) == ["msg_3"]
+        assert await store.write(lambda tx: claim(tx, "meter")) == ["msg_2"]
+        assert await store.write(claim) == ["msg_1"]
 
     async def test_a_claim_is_limited_to_the_oldest(self, store: Store) -> None:
         await _add(
@@ -106,6 +122,128 @@ class OutboxConformance:
         assert await _claim(store, now=NOW + HOUR - SECOND) == []
         assert await _claim(store, now=NOW + HOUR) == ["msg_1"]
 
+    async def test_only_the_holder_of_the_lease_settles(self, store: Store) -> None:
+        await _add(store, samples.message())
+        await _claim(store)
+        old, later = NOW + HOUR, NOW + 2 * HOUR
+        await _claim(store, now=old)  # the first lease is over: its end was `old`
+
+        def settle(tx: Transaction) -> list[bool]:
+            return [
+                tx.outbox.sent("msg_1", NOW, lease=old),
+                tx.outbox.failed("msg_1", "late", due_at=NOW, lease=old),
+                tx.outbox.failed("msg_1", "late", due_at=None, lease=old),
+                tx.outbox.renew("msg_1", old, later + HOUR),
+                tx.outbox.sent("msg_2", NOW),
+            ]
+
+        assert await store.write(settle) == [False] * 5
+        assert await _claim(store, now=old) == []  # the second one's lease stands
+        assert await store.write(lambda tx: tx.outbox.renew("msg_1", later, later + HOUR))
+        assert await _claim(store, now=later) == []
+        assert await store.write(lambda tx: tx.outbox.sent("msg_1", NOW, lease=later + HOUR))
+        assert not await store.write(lambda tx: tx.outbox.renew("msg_1", later + HOUR, later))
+        assert await _claim(store, now=later + DAY) == []
+
+    async def test_an_attempt_can_be_taken_back(self, store: Store) -> None:
+        await _add(store, samples.message())
+        await _claim(store)
+        await store.write(
+            lambda tx: tx.outbox.failed(
+                "msg_1", "away", due_at=NOW, lease=NOW + HOUR, counted=False
+            )
+        )
+        claimed = await store.write(lambda tx: tx.outbox.claim(NOW, NOW + HOUR, 1))
+        assert [one.attempts for one in claimed] == [1]
+
+    async def test_each_receiver_completes_a_message_once(self, store: Store) -> None:
+        await _add(store, samples.message())
+
+        def complete(tx: Transaction) -> list[bool]:
+            return [tx.outbox.complete("msg_1", name, NOW) for name in ("a", "b", "a")]
+
+        assert await store.write(complete) == [True, True, False]
+        assert await store.read(lambda tx: tx.outbox.completed("msg_1")) == {"a", "b"}
+        assert await store.read(lambda tx: tx.outbox.completed("msg_2")) == frozenset()
+
+    async def test_case_45_dead_letters_are_tried_again_all_or_one(self, store: Store) -> None:
+        await self._three_dead_one_waiting(store)
+        assert await store.write(lambda tx: tx.outbox.retry(NOW, message_id="msg_4")) == 0
+        assert await store.write(lambda tx: tx.outbox.retry(NOW, message_id="msg_2")) == 1
+        claimed = await store.write(lambda tx: tx.outbox.claim(NOW, NOW + HOUR, 9))
+        assert [(one.id, one.attempts, one.last_error) for one in claimed] == [
+            ("msg_2", 1, None),
+            ("msg_4", 1, None),
+        ]
+        assert await store.write(lambda tx: tx.outbox.retry(NOW)) == 2
+        assert await _claim(store) == ["msg_1", "msg_3"]
+
+    async def test_what_is_discarded_is_gone(self, store: Store) -> None:
+        await self._three_dead_one_waiting(store)
+        await store.write(lambda tx: tx.outbox.complete("msg_4", "a", NOW))
+        assert await store.write(lambda tx: tx.outbox.discard(message_id="msg_1")) == 1
+        assert await store.write(lambda tx: tx.outbox.discard(message_id="msg_1")) == 0
+        assert await store.write(lambda tx: tx.outbox.discard()) == 2
+        assert await _claim(store) == ["msg_4"]
+        await store.write(lambda tx: tx.outbox.sent("msg_4", NOW))
+        assert await store.write(lambda tx: tx.outbox.discard(message_id="msg_4")) == 0
+        await _add(store, samples.message("msg_5"))
+        await store.write(lambda tx: tx.outbox.complete("msg_5", "a", NOW))
+        assert await store.write(lambda tx: tx.outbox.discard(message_id="msg_5")) == 1
+        assert await _claim(store) == []
+        assert await store.read(lambda tx: tx.outbox.completed("msg_5")) == frozenset()
+
+    async def test_messages_are_counted_and_listed_by_state(self, store: Store) -> None:
+        assert await store.read(lambda tx: tx.outbox.counts()) == OutboxCounts(waiting=0, dead=0)
+        await self._three_dead_one_waiting(store)
+        await _add(store, samples.message("msg_0", "eve", age=60), samples.message("msg_9", "eve"))
+        await store.write(lambda tx: tx.outbox.sent("msg_9", NOW))
+        counts = await store.read(lambda tx: tx.outbox.counts())
+        assert counts == OutboxCounts(waiting=2, dead=3, oldest_waiting_at=NOW - 60 * SECOND)
+
+        def listed(tx: Transaction, state: OutboxState, limit: int = 9) -> list[str]:
+            return [one.id for one in tx.outbox.listing(state, limit)]
+
+        for state, ids in {
+            OutboxState.WAITING: ["msg_0", "msg_4"],
+            OutboxState.DEAD: ["msg_1", "msg_2", "msg_3"],
+            OutboxState.SENT: ["msg_9"],
+        }.items():
+            assert await store.read(partial(listed, state=state)) == ids
+            assert await store.read(partial(listed, state=state, limit=1)) == ids[:1]
+
+    async def test_what_was_sent_long_ago_is_pruned_with_its_completions(
+        self, store: Store
+    ) -> None:
+        await _add(store, *(samples.message(f"msg_{n}", f"customer {n}") for n in range(4)))
+        for number in range(3):
+            at = NOW + number * HOUR
+            await store.write(partial(_sent, message_id=f"msg_{number}", at=at))
+            await store.write(
+                lambda tx, of=f"msg_{number}": tx.outbox.complete(of, "a", NOW)  # type: ignore[misc]
+            )
+        assert await store.write(lambda tx: tx.outbox.prune(NOW + 2 * HOUR, 1)) == 1
+        assert await store.write(lambda tx: tx.outbox.prune(NOW + 2 * HOUR, 9)) == 1
+        assert await store.write(lambda tx: tx.outbox.prune(NOW + 2 * HOUR, 9)) == 0
+        for number, kept in enumerate([set(), set(), {"a"}]):
+            of = f"msg_{number}"
+            found = await store.read(lambda tx, of=of: tx.outbox.completed(of))  # type: ignore[misc]
+            assert found == kept
+        assert await _claim(store) == ["msg_3"]
+
+    async def _three_dead_one_waiting(self, store: Store) -> None:
+        names = ("msg_1", "msg_2", "msg_3", "msg_4")
+        await _add(
+            store,
+            *(samples.message(name, f"of {name}", age=9 - n) for n, name in enumerate(names)),
+        )
+
+        def bury(tx: Transaction) -> None:
+            for name in names[:3]:
+                tx.outbox.failed(name, "no", due_at=None)
+
+        await store.write(bury)
+
     async def test_racing_claimers_never_share_a_message(self, store: Store) -> None:
         await _add(
             store, *(samples.message(f"msg_{n:02}", f"customer {n}", age=n) for n in range(24))
@@ -137,5 +275,5 @@ async def _claim(store: Store, *, now: datetime = NOW, limit: int = 10) -> list[
     return [one.id for one in claimed]
 
 
-def _sent(tx: Transaction, message_id: str) -> None:
-    tx.outbox.sent(message_id, NOW)
+def _sent(tx: Transaction, message_id: str, at: datetime = NOW) -> None:
+    tx.outbox.sent(message_id, at)

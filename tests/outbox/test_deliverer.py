@@ -1,0 +1,318 @@
+"""The deliverer: at least once, in order for each customer, with dead letters."""
+
+from datetime import timedelta
+from typing import Any
+
+import anyio
+import pytest
+
+from gatekeeper.errors import RegistrationError, StoreUnavailableError, UndeliverableError
+from gatekeeper.services.outbox import Deliverer, DeliveryPolicy, Signal, SignalRegistry, tell
+from gatekeeper.storage.port import Store, Transaction
+from gatekeeper.storage.records import OutboxCounts, OutboxMessage, OutboxState
+from tests.stripe.world import ManualClock
+
+pytestmark = pytest.mark.anyio
+
+LOW, FAILED = "credits.low", "payment.failed"
+
+
+class Desk:
+    """A registry with receivers that note what they get, and fail when they are told to."""
+
+    def __init__(self, store: Store, clock: ManualClock, **policy: Any) -> None:
+        self.store, self.clock = store, clock
+        self.registry = SignalRegistry()
+        self.got: list[tuple[str, str, Any]] = []
+        self.failures: dict[str, list[Exception]] = {}
+        self.policy = DeliveryPolicy(**policy)
+
+    def receiver(self, name: str, *topics: str) -> None:
+        async def receive(signal: Signal) -> None:
+            failures = self.failures.get(name)
+            self.got.append((name, signal.customer, signal.body.get("n")))
+            if failures:
+                raise failures.pop(0)
+
+        self.registry.on(*topics, name=name)(receive)
+
+    def deliverer(self, **options: Any) -> Deliverer:
+        return Deliverer(self.store, self.registry, self.policy, **options)
+
+    async def tell(self, topic: str, n: int, customer: str = "ada") -> None:
+        self.clock.advance(seconds=1)
+
+        def work(tx: Transaction) -> None:
+            tell(tx, topic, customer, {"n": n}, tx.now())
+
+        await self.store.write(work)
+
+
+@pytest.fixture
+def desk(store: Store, clock: ManualClock) -> Desk:
+    return Desk(store, clock)
+
+
+async def test_a_signal_reaches_each_receiver_of_its_topic_once(desk: Desk) -> None:
+    desk.receiver("a", LOW, FAILED)
+    desk.receiver("b", LOW)
+    await desk.tell(LOW, 1)
+    await desk.tell(FAILED, 2)
+    assert await desk.deliverer().drain() == 2
+    assert await desk.deliverer().drain() == 0
+    assert desk.got == [("a", "ada", 1), ("b", "ada", 1), ("a", "ada", 2)]
+    assert await desk.deliverer().counts() == OutboxCounts(waiting=0, dead=0)
+
+
+async def test_a_signal_is_what_was_told(desk: Desk) -> None:
+    seen: list[Signal] = []
+
+    @desk.registry.on(LOW)
+    async def receive(signal: Signal) -> None:
+        seen.append(signal)
+
+    await desk.tell(LOW, 7)
+    await desk.deliverer().drain()
+    (signal,) = seen
+    assert (signal.topic, signal.customer, signal.body) == (LOW, "ada", {"n": 7})
+    assert (signal.at, signal.attempt) == (desk.clock.now, 1)
+
+
+async def test_what_nobody_receives_is_over_at_once_unless_it_is_held(desk: Desk) -> None:
+    desk.receiver("a", FAILED)
+    await desk.tell("stripe.meter", 1)
+    await desk.tell(LOW, 2)
+    await desk.tell(FAILED, 3)
+    deliverer = desk.deliverer(held=["stripe.meter"])
+    assert await deliverer.drain() == 2
+    assert desk.got == [("a", "ada", 3)]
+    assert [one.topic for one in await deliverer.listing(OutboxState.WAITING)] == ["stripe.meter"]
+    assert [one.topic for one in await deliverer.listing(OutboxState.SENT)] == [LOW, FAILED]
+
+
+async def test_a_held_topic_is_delivered_once_it_has_a_receiver(desk: Desk) -> None:
+    desk.registry = SignalRegistry(frozenset({"stripe.meter"}))
+    desk.receiver("meters", "stripe.meter")
+    await desk.tell("stripe.meter", 1)
+    assert await desk.deliverer(held=["stripe.meter"]).drain() == 1
+    assert desk.got == [("meters", "ada", 1)]
+
+
+async def test_a_receiver_that_fails_is_called_again_and_the_others_are_not(desk: Desk) -> None:
+    for name in ("a", "b", "c"):
+        desk.receiver(name, LOW)
+    desk.failures["b"] = [ValueError("no"), ValueError("no again")]
+    await desk.tell(LOW, 1)
+    deliverer = desk.deliverer()
+    await deliverer.drain()
+    assert [name for name, _, _ in desk.got] == ["a", "b", "c"]
+    (waiting,) = await deliverer.listing(OutboxState.WAITING)
+    assert (waiting.attempts, waiting.last_error) == (1, "ValueError: no")
+    assert timedelta(seconds=1) <= waiting.due_at - desk.clock.now <= timedelta(seconds=2)
+    for seconds in (2, 4):
+        assert await deliverer.drain() == 0
+        desk.clock.advance(seconds=seconds)
+        assert await deliverer.drain() == 1
+    assert [name for name, _, _ in desk.got] == ["a", "b", "c", "b", "b"]
+    assert (await deliverer.counts()).waiting == 0
+
+
+async def test_a_message_that_fails_holds_up_its_customer_and_nobody_else(desk: Desk) -> None:
+    desk.receiver("a", LOW, FAILED)
+    desk.failures["a"] = [ValueError("no")]
+    await desk.tell(LOW, 1)
+    await desk.tell(FAILED, 2)
+    await desk.tell(LOW, 3, "bob")
+    await desk.deliverer().drain()
+    assert sorted(desk.got) == [("a", "ada", 1), ("a", "bob", 3)]
+    desk.clock.advance(seconds=2)
+    await desk.deliverer().drain()
+    assert [n for _, customer, n in desk.got if customer == "ada"] == [1, 1, 2]
+
+
+async def test_after_enough_attempts_a_message_is_a_dead_letter_that_can_be_tried_again(
+    desk: Desk,
+) -> None:
+    desk.policy = DeliveryPolicy(max_attempts=2)
+    desk.receiver("a", LOW)
+    desk.receiver("b", LOW)
+    desk.failures["b"] = [ValueError("no"), ValueError("never")]
+    await desk.tell(LOW, 1)
+    await desk.tell(LOW, 2)
+    deliverer = desk.deliverer()
+    await deliverer.drain()
+    desk.clock.advance(seconds=2)
+    await deliverer.drain()
+    (dead,) = await deliverer.listing(OutboxState.DEAD)
+    assert (dead.attempts, dead.last_error) == (2, "ValueError: never")
+    assert [n for name, _, n in desk.got if name == "b"] == [1, 1, 2]  # what follows goes on
+    assert await deliverer.retry(dead.id) == 1
+    assert await deliverer.retry() == 0
+    await deliverer.drain()
+    assert desk.got[-1] == ("b", "ada", 1)
+    assert [n for name, _, n in desk.got if name == "a"] == [1, 2]  # had it the first time
+
+
+async def test_what_can_never_be_delivered_is_a_dead_letter_at_once(desk: Desk) -> None:
+    desk.receiver("a", LOW)
+    desk.failures["a"] = [UndeliverableError("there is no such address")]
+    await desk.tell(LOW, 1)
+    deliverer = desk.deliverer()
+    await deliverer.drain()
+    assert (await deliverer.counts()).dead == 1
+    assert await deliverer.discard() == 1
+    assert await deliverer.counts() == OutboxCounts(waiting=0, dead=0)
+
+
+async def test_a_body_that_cannot_be_read_is_a_dead_letter(desk: Desk) -> None:
+    desk.receiver("a", LOW)
+    now = desk.clock.now
+    broken = OutboxMessage(
+        id="m", customer="ada", topic=LOW, body="[1]", created_at=now, due_at=now
+    )
+    await desk.store.write(lambda tx: tx.outbox.add([broken]))
+    await desk.deliverer().drain()
+    assert desk.got == []
+    assert (await desk.deliverer().counts()).dead == 1
+
+
+async def test_an_outage_makes_no_dead_letter(desk: Desk) -> None:
+    desk.policy = DeliveryPolicy(max_attempts=1)
+    desk.receiver("a", LOW)
+    desk.failures["a"] = [StoreUnavailableError() for _ in range(3)]
+    await desk.tell(LOW, 1)
+    deliverer = desk.deliverer()
+    for _ in range(4):
+        assert await deliverer.drain() == 1
+        desk.clock.advance(hours=1)
+    assert await deliverer.counts() == OutboxCounts(waiting=0, dead=0)
+
+
+async def test_case_45_killed_between_the_sending_and_its_mark_it_is_sent_again(
+    desk: Desk,
+) -> None:
+    """At least once: what happened outside can't be taken back, so that it happens again."""
+    desk.receiver("a", LOW)
+    await desk.tell(LOW, 1)
+    first = desk.deliverer()
+    claimed = await first._claim(1)
+    await desk.registry.handlers_of(LOW)[0].handler(
+        Signal(id="", topic=LOW, customer="ada", at=desk.clock.now, body={"n": 1})
+    )
+    # Killed here: nothing is marked, and the lease stands.
+    second = desk.deliverer()
+    assert await second.drain() == 0
+    desk.clock.advance(seconds=desk.policy.lease_seconds)
+    assert await second.drain() == 1
+    assert [n for _, _, n in desk.got] == [1, 1]
+    # Were the first one to wake up after all, it could neither bring the message back ...
+    await first._deliver(claimed.leases[0])
+    assert [n for _, _, n in desk.got] == [1, 1]  # ... nor send it to who has it
+    assert (await second.counts()).waiting == 0
+
+
+async def test_a_lease_that_is_over_is_not_worked_on(desk: Desk) -> None:
+    desk.policy = DeliveryPolicy(lease_seconds=10, receiver_timeout_seconds=20)  # always renewed
+    desk.receiver("a", LOW)
+    await desk.tell(LOW, 1)
+    late = await desk.deliverer()._claim(1)
+    desk.clock.advance(seconds=10)
+    assert len((await desk.deliverer()._claim(1)).leases) == 1
+    await desk.deliverer()._deliver(late.leases[0])
+    assert desk.got == []
+
+
+async def test_a_receiver_has_so_much_time_and_a_lease_as_long(desk: Desk) -> None:
+    desk.policy = DeliveryPolicy(receiver_timeout_seconds=0.01, lease_seconds=0.005)
+
+    @desk.registry.on(LOW, name="slow")
+    async def slow(signal: Signal) -> None:
+        await anyio.sleep_forever()
+
+    await desk.tell(LOW, 1)
+    await desk.deliverer().run_once()
+    (waiting,) = await desk.deliverer().listing(OutboxState.WAITING)
+    assert waiting.last_error is not None
+    assert waiting.last_error.startswith("TimeoutError")
+
+
+async def test_when_it_is_stopped_it_gives_back_what_it_has(desk: Desk) -> None:
+    begun = anyio.Event()
+
+    @desk.registry.on(LOW, name="slow")
+    async def slow(signal: Signal) -> None:
+        begun.set()
+        await anyio.sleep_forever()
+
+    await desk.tell(LOW, 1)
+    async with anyio.create_task_group() as group:
+        group.start_soon(desk.deliverer().run)
+        await begun.wait()
+        group.cancel_scope.cancel()
+    (waiting,) = await desk.deliverer().listing(OutboxState.WAITING)
+    assert (waiting.attempts, waiting.due_at) == (0, desk.clock.now)
+    assert len((await desk.deliverer()._claim(1)).leases) == 1
+
+
+async def test_in_the_background_it_delivers_what_comes_and_outlives_an_outage(
+    desk: Desk, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.policy = DeliveryPolicy(poll_seconds=0.01)
+    delivered = anyio.Event()
+
+    @desk.registry.on(LOW, name="a")
+    async def receive(signal: Signal) -> None:
+        if signal.body["n"] == 3:
+            delivered.set()
+
+    deliverer = desk.deliverer()
+    claim, outages = deliverer._claim, [StoreUnavailableError()]
+
+    async def claim_or_fail(limit: int) -> Any:
+        if outages:
+            raise outages.pop()
+        return await claim(limit)
+
+    monkeypatch.setattr(deliverer, "_claim", claim_or_fail)
+    for number in (1, 2, 3):
+        await desk.tell(LOW, number)
+    async with anyio.create_task_group() as group:
+        group.start_soon(deliverer.run)
+        await delivered.wait()
+        group.cancel_scope.cancel()
+    assert "delivery was interrupted" in caplog.text
+
+
+async def test_a_failure_to_note_leaves_the_message_to_its_lease(
+    desk: Desk, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.receiver("a", LOW)
+    await desk.tell(LOW, 1)
+    deliverer = desk.deliverer()
+    claimed = await deliverer._claim(1)
+
+    async def refuse(*_: object) -> None:
+        raise StoreUnavailableError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(desk.store, "read", refuse)
+        await deliverer._deliver(claimed.leases[0])
+    assert "tried again when its lease is over" in caplog.text
+    assert (await deliverer.counts()).waiting == 1
+    assert await deliverer._claim(0) == ((), 0)
+
+
+def test_a_topic_that_there_is_not_is_refused_with_a_hint() -> None:
+    registry = SignalRegistry()
+    with pytest.raises(RegistrationError, match=r"did you mean 'credits\.low'"):
+        registry.on("credits.lo")
+    with pytest.raises(RegistrationError, match=r"no topic 'xxxxxxxxxx'\."):
+        registry.on("xxxxxxxxxx")
+    with pytest.raises(RegistrationError, match="at least one topic"):
+        registry.on()
+
+
+async def test_who_comes_after_the_first_delivery_is_refused(desk: Desk) -> None:
+    await desk.deliverer().run_once()
+    with pytest.raises(RegistrationError, match="signals are being delivered"):
+        desk.receiver("late", LOW)
