@@ -35,6 +35,7 @@ from gatekeeper.services.resolver import Decision
 from gatekeeper.settings import Settings
 from gatekeeper.storage.port import Store
 from gatekeeper.storage.records import Purchase
+from gatekeeper.stripe.backfill import Backfill
 from gatekeeper.stripe.checkout import CheckoutLink
 from gatekeeper.stripe.client import StripeGateway
 from gatekeeper.stripe.reconciliation import Reconciler, logged
@@ -176,6 +177,15 @@ class Gatekeeper:
             ConfigurationError: there is no key.
         """
         return self._parts.reconciler
+
+    @property
+    def backfill(self) -> Backfill:
+        """What takes over the customers of a Stripe account that was there before.
+
+        Raises:
+            ConfigurationError: there is no key.
+        """
+        return self._parts.backfill
 
     @property
     def is_open(self) -> bool:

@@ -23,6 +23,7 @@ from gatekeeper.services.usage import METER_TOPIC
 from gatekeeper.settings import Settings
 from gatekeeper.storage.port import Store
 from gatekeeper.storage.sql.store import store_for
+from gatekeeper.stripe.backfill import Backfill
 from gatekeeper.stripe.checkout import Checkout
 from gatekeeper.stripe.client import StripeGateway
 from gatekeeper.stripe.reconciliation import ReconcilePolicy, Reconciler
@@ -52,6 +53,7 @@ class Parts:
     gateway: StripeGateway | None
     checkout: Checkout | None
     reconciliation: Reconciler | None
+    takeover: Backfill | None
     opened: tuple[AbstractAsyncContextManager[Any], ...]
 
     @property
@@ -80,6 +82,15 @@ class Parts:
             ConfigurationError: there is no key.
         """
         return _needed(self.reconciliation)
+
+    @property
+    def backfill(self) -> Backfill:
+        """What takes over the customers of a Stripe account.
+
+        Raises:
+            ConfigurationError: there is no key.
+        """
+        return _needed(self.takeover)
 
 
 def assemble(
@@ -135,7 +146,9 @@ def assemble(
     )
     receiver.afterwards = deliverer.run_once
     reconciliation = None
+    takeover = None
     if gateway is not None and projections is not None:
+        takeover = Backfill(gateway, store, projections)
         reconciliation = Reconciler(
             gateway, store, receiver, projections, _reconcile_policy(settings)
         )
@@ -152,6 +165,7 @@ def assemble(
         gateway=gateway,
         checkout=checkout,
         reconciliation=reconciliation,
+        takeover=takeover,
         opened=(store, batcher, cache, *(() if gateway is None else (gateway,))),
     )
 

@@ -8,7 +8,7 @@ import anyio
 import typer
 
 from gatekeeper._version import __version__
-from gatekeeper.cli import customers, db, events, ledger, reconcile, stripe, worker
+from gatekeeper.cli import backfill, customers, db, events, ledger, reconcile, stripe, worker
 from gatekeeper.cli.loading import GateArgument, load_gate
 from gatekeeper.errors import GatekeeperError
 from gatekeeper.ledger import Balance
@@ -26,6 +26,7 @@ app.add_typer(events.app, name="events")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(stripe.app, name="stripe")
 app.command(name="stripe-sim")(stripe.simulate)
+app.command(name="backfill")(backfill.take_over)
 app.command(name="reconcile")(reconcile.reconcile)
 app.command(name="worker")(worker.work)
 

@@ -1,0 +1,117 @@
+"""The backfill of an existing account: nothing is guessed, nothing overwritten, all projected."""
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from gatekeeper.errors import StripeUnavailableError
+from gatekeeper.storage.port import Store
+from gatekeeper.stripe.backfill import Backfill, by_list, by_metadata
+from gatekeeper.stripe.webhooks import Projections
+from tests.stripe.test_checkout import Shop
+from tests.stripe.test_reconciliation import (
+    dump,
+    items,
+    lose_webhooks,
+    memory_shop,  # noqa: F401 -- fixture
+    nobody,
+    shop,  # noqa: F401 -- fixture
+    subscribe,
+)
+from tests.stripe.world import RULES
+
+pytestmark = pytest.mark.anyio
+
+
+def backfill_of(shop: Shop) -> Backfill:  # noqa: F811
+    return Backfill(shop.gateway, shop.store, Projections(shop.gateway, shop.store, RULES, nobody))
+
+
+async def strangers(shop: Shop, *names: str) -> dict[str, str]:  # noqa: F811
+    """Paying customers at Stripe whom the host does not know; the host's ids by Stripe's."""
+    found = {}
+    for name in names:
+        await subscribe(shop, name)
+        row = await shop.customer(name)
+        found[str(row.stripe_id)] = name
+        await forget(shop.store, name)
+    lose_webhooks(shop)
+    shop.clock.now = shop.sim.now
+    return found
+
+
+async def forget(store: Store, customer: str) -> None:
+    row = await store.read(lambda tx: tx.customers.get(customer))
+    assert row is not None
+    await store.write(lambda tx: tx.customers.save(replace(row, stripe_id=None)))
+
+
+async def test_customers_are_mapped_and_what_they_bought_is_projected(shop: Shop) -> None:  # noqa: F811
+    ids = await strangers(shop, "org_1", "org_2")
+    shop.clock.now = shop.sim.advance(days=32)
+    lose_webhooks(shop)
+    report = await backfill_of(shop).run(by_list(ids), customers_per_second=1_000)
+    assert (report.links, report.subscriptions, report.invoices) == (2, 2, 4)
+    assert report.conflicts == ()
+    for name in ("org_1", "org_2"):
+        assert "pro" in (await shop.entitlements(name)).plans
+        assert len((await items(shop.store, name))[0].paid_lines) == 2
+    before = await items(shop.store)
+    again = await backfill_of(shop).run(by_list(ids), customers_per_second=1_000)
+    assert (again.links, again.skipped) == (2, 0)
+    assert await items(shop.store) == before
+
+
+async def test_what_is_not_certain_is_reported_and_left_alone(shop: Shop) -> None:  # noqa: F811
+    ids = await strangers(shop, "org_1", "org_2", "org_3")
+    first, second, third = ids
+    row = await shop.customer("org_3")
+    await shop.store.write(lambda tx: tx.customers.save(replace(row, stripe_id="cus_other")))
+    mapping = {first: "twin", second: "twin", third: "org_3"}
+    report = await backfill_of(shop).run(by_list(mapping), customers_per_second=1_000)
+    assert report.links == 0
+    assert sorted(one.split(":")[0] for one in report.conflicts) == ["org_3", "twin"]
+    assert (await shop.customer("org_3")).stripe_id == "cus_other"
+    assert await shop.store.read(lambda tx: tx.customers.get("twin")) is None
+
+
+async def test_a_dry_run_writes_nothing(memory_shop: Shop) -> None:  # noqa: F811
+    ids = await strangers(memory_shop, "org_1")
+    before = dump(memory_shop.store)
+    assert (await backfill_of(memory_shop).run(by_list(ids), dry_run=True)).links == 1
+    assert dump(memory_shop.store) == before
+
+
+async def test_metadata_decides_by_the_key_that_the_operator_names(memory_shop: Shop) -> None:  # noqa: F811
+    post = memory_shop.gateway.post
+    await post("/v1/customers", {"metadata": {"org": "org_9", "x": "org_8"}}, what="customer")
+    await post("/v1/customers", {}, what="customer")
+    report = await backfill_of(memory_shop).run(by_metadata("org"), customers_per_second=1_000)
+    assert (report.links, report.nobodys) == (1, 1)
+    assert (await memory_shop.customer("org_9")).stripe_id is not None
+
+
+async def test_a_run_that_was_cut_off_goes_on(
+    shop: Shop,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ids = await strangers(shop, "org_1", "org_2", "org_3")
+    work = backfill_of(shop)
+    take = Backfill._take
+    taken: list[str] = []
+
+    async def dying(self: Backfill, theirs: str, *more: Any) -> Any:
+        if len(taken) == 2:
+            raise StripeUnavailableError
+        taken.append(theirs)
+        return await take(self, theirs, *more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Backfill, "_take", dying)
+        with pytest.raises(StripeUnavailableError):
+            await work.run(by_list(ids), customers_per_second=1_000)
+    report = await work.run(by_list(ids), customers_per_second=1_000)
+    assert (report.links, report.skipped, report.subscriptions) == (3, 2, 1)
+    for name in ids.values():
+        assert "pro" in (await shop.entitlements(name)).plans
