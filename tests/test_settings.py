@@ -45,6 +45,8 @@ def database_url_of(settings: Settings) -> str:
 
 def test_defaults_need_no_environment() -> None:
     assert Settings.load().model_dump() == {
+        "freeze_on_fraud_warning": True,
+        "freeze_on_dispute": False,
         "database_url": None,
         "schema_auto_upgrade": False,
         "redis_url": None,

@@ -225,6 +225,13 @@ class DebtOutstandingError(DeniedError):
     code = "debt_outstanding"
 
 
+class CreditsFrozenError(DeniedError):
+    """The customer's credits are frozen while a payment of theirs is in doubt."""
+
+    code = "credits_frozen"
+    status = 403
+
+
 # -- conflicts ------------------------------------------------------------------------------------
 
 

@@ -33,6 +33,7 @@ from gatekeeper.services.owned import OwnedTasks
 from gatekeeper.services.reservation import PendingReservation
 from gatekeeper.services.resolver import Decision
 from gatekeeper.settings import Settings
+from gatekeeper.storage.freezes import Freeze
 from gatekeeper.storage.port import Store
 from gatekeeper.storage.records import Purchase
 from gatekeeper.stripe.backfill import Backfill
@@ -388,6 +389,19 @@ class Gatekeeper:
     async def balances(self, customer: str) -> Sequence[Balance]:
         """The balances of all units."""
         return await self.credits.balances(customer)
+
+    async def freeze(self, customer: str, reason: str, *, key: str) -> bool:
+        """Refuse new holds of a customer's credits until `unfreeze`; open holds may settle.
+        `key` names what it is for: the same freezes once. See `services.freezes`."""
+        return await self._parts.freezes.freeze(customer, reason, key=key)
+
+    async def unfreeze(self, customer: str, *, actor: str, key: str | None = None) -> bool:
+        """Lift a customer's freezes (or the one of `key`); False if none was in force."""
+        return await self._parts.freezes.unfreeze(customer, actor, key=key)
+
+    async def freezes(self, customer: str) -> Sequence[Freeze]:
+        """Why a customer's credits are, or were, frozen."""
+        return await self._parts.freezes.freezes(customer)
 
     # -- buying -----------------------------------------------------------------------------------
 

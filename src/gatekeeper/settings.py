@@ -134,6 +134,12 @@ class Settings(BaseSettings):
     pause_collection_access: PauseCollectionAccess = "deny"
     """Access while collection is paused."""
 
+    freeze_on_fraud_warning: bool = True
+    """Freeze a customer's credits at an early fraud warning of one of their payments."""
+
+    freeze_on_dispute: bool = False
+    """Freeze a customer's credits while a dispute takes their money back; won, it ends."""
+
     hold_ttl_seconds: int = Field(300, ge=1, le=86_400)
     """A hold that is neither settled nor renewed expires after this."""
 

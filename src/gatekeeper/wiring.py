@@ -13,11 +13,12 @@ from gatekeeper.errors import ConfigurationError, SettingsError
 from gatekeeper.services.audit import Auditor
 from gatekeeper.services.credits import Credits
 from gatekeeper.services.customers import CustomerDirectory
+from gatekeeper.services.freezes import FreezeDesk
 from gatekeeper.services.ledger.batcher import Batcher
 from gatekeeper.services.ledger.ways import Ways
 from gatekeeper.services.outbox import Deliverer, DeliveryPolicy, SignalRegistry
 from gatekeeper.services.resolver import Resolver
-from gatekeeper.services.rules import Rules
+from gatekeeper.services.rules import FreezePolicy, Rules
 from gatekeeper.services.upkeep import Upkeep
 from gatekeeper.services.usage import METER_TOPIC
 from gatekeeper.settings import Settings
@@ -47,6 +48,7 @@ class Parts:
     resolver: Resolver
     credits: Credits
     auditor: Auditor
+    freezes: FreezeDesk
     upkeep: Upkeep
     receiver: WebhookReceiver
     deliverer: Deliverer
@@ -116,6 +118,10 @@ def assemble(
             pause_collection=settings.pause_collection_access,
         ),
         hold_ttl=timedelta(seconds=settings.hold_ttl_seconds),
+        freezes=FreezePolicy(
+            on_fraud_warning=settings.freeze_on_fraud_warning,
+            on_dispute=settings.freeze_on_dispute,
+        ),
     )
     store = store or _store(settings, clock)
     cache = cache or _cache(settings, clock or utc_now)
@@ -159,6 +165,7 @@ def assemble(
         resolver=resolver,
         credits=credits_,
         auditor=Auditor(store, rules, resolver.invalidate),
+        freezes=FreezeDesk(store, rules, resolver.invalidate),
         upkeep=Upkeep(store, credits_, payload_retention=retention),
         receiver=receiver,
         deliverer=deliverer,

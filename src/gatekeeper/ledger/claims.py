@@ -1,6 +1,6 @@
 """Claims: whether there is enough, in the balance and in every cap, and which grants it is of."""
 
-from gatekeeper.errors import CreditsRequiredError, DebtOutstandingError
+from gatekeeper.errors import CreditsFrozenError, CreditsRequiredError, DebtOutstandingError
 from gatekeeper.ledger.burn import allocate, spendable
 from gatekeeper.ledger.caps import Headroom
 from gatekeeper.ledger.draft import Draft
@@ -14,9 +14,17 @@ def claim(
     """Claim `wanted` for a hold, in burn order: all of it, or with `partial` what there is.
 
     Raises:
+        CreditsFrozenError: the customer's credits are frozen.
         DebtOutstandingError: something is owed.
         CreditsRequiredError: there is not enough, in the balance or under a cap.
     """
+    fresh = draft.account.fresh
+    if fresh is not None and fresh.frozen is not None:
+        raise CreditsFrozenError(
+            f"The customer's credits are frozen for now: {fresh.frozen}.",
+            unit=draft.account.unit,
+            reason=fresh.frozen,
+        )
     if draft.debt:
         raise DebtOutstandingError(
             f"{draft.debt} {draft.account.unit} are owed after a refund and have to be repaid "

@@ -128,13 +128,14 @@ class Fresh(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     Until `until` (None: for ever), and as long as the customer's `version` and the gate's `rules`
     are the same, bringing it up to date would change nothing. `formulas` are the customer's own
-    rates, by the key of the cost.
+    rates, by the key of the cost. `frozen` is why nothing may be held for the customer now.
     """
 
     version: int
     rules: str
     until: datetime | None = None
     formulas: dict[str, Formula] = {}
+    frozen: str | None = None
 
 
 class Account(msgspec.Struct, frozen=True, gc=False):

@@ -16,6 +16,21 @@ _NO_POLICY: Final = UnitPolicy()
 
 
 @dataclass(frozen=True, slots=True)
+class FreezePolicy:
+    """What freezes a customer's credits.
+
+    Attributes:
+        on_fraud_warning: an early fraud warning of one of their payments.
+        on_dispute: a dispute that takes money. (An inquiry does not.)
+        lift_when_won: the freeze of a dispute ends when it is won, without anybody's doing.
+    """
+
+    on_fraud_warning: bool = True
+    on_dispute: bool = False
+    lift_when_won: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """The declared rules of one gate; immutable.
 
@@ -29,6 +44,7 @@ class Rules:
     catalog: Catalog
     policy: AccessPolicy = field(default_factory=AccessPolicy)
     hold_ttl: timedelta = timedelta(minutes=5)
+    freezes: FreezePolicy = field(default_factory=FreezePolicy)
     terms_of: Mapping[str, Terms] = field(init=False, repr=False)
     default_terms: Terms = field(init=False, repr=False)
     key: str = field(init=False, repr=False)

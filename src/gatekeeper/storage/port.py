@@ -15,6 +15,7 @@ from typing import Final, Self, TypeVar
 from gatekeeper.entitlements.state import CustomerState, Item, Override, PaidLine
 from gatekeeper.ledger import Account, Cap, Change, Entry, Grant, Hold, Receipt
 from gatekeeper.storage.audit import Audit
+from gatekeeper.storage.freezes import Freezes
 from gatekeeper.storage.mirror import Mirror
 from gatekeeper.storage.payments import Payments
 from gatekeeper.storage.postings import AccountKey, Posting, posting_of
@@ -444,6 +445,7 @@ class Transaction(ABC):
     ledger: Ledger
     purchases: Purchases
     payments: Payments
+    freezes: Freezes
     inbox: Inbox
     outbox: Outbox
     progress: Progress

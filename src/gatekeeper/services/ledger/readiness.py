@@ -59,7 +59,8 @@ def make_ready(tx: Transaction, rules: Rules, desk: Desk, version: int | None) -
     change = refresh(desk.account, due, desk.now, policy=rules.policy_of(desk.key[1]))
     if change.account != desk.account:
         desk.take(change)
-    desk.be_fresh(_fresh(state, rules, due, desk.account, desk.now))
+    frozen = next((one.reason for one in tx.freezes.of(customer) if one.lifted_at is None), None)
+    desk.be_fresh(_fresh(state, rules, due, desk.account, desk.now, frozen))
 
 
 def as_it_stands(tx: Transaction, rules: Rules, account: Account, now: datetime) -> Change:
@@ -88,7 +89,12 @@ def _due(state: CustomerState, rules: Rules, account: Account, now: datetime) ->
 
 
 def _fresh(
-    state: CustomerState, rules: Rules, due: Allotment, account: Account, now: datetime
+    state: CustomerState,
+    rules: Rules,
+    due: Allotment,
+    account: Account,
+    now: datetime,
+    frozen: str | None,
 ) -> Fresh:
     turns = [turn for turn in (due.until, next_turn(account, now)) if turn is not None]
-    return Fresh(state.version, rules.key, min(turns, default=None), dict(due.formulas))
+    return Fresh(state.version, rules.key, min(turns, default=None), dict(due.formulas), frozen)

@@ -19,6 +19,7 @@ from gatekeeper.storage.audit import (
     hash_of,
 )
 from gatekeeper.storage.memory.customers import MemoryCustomers
+from gatekeeper.storage.memory.freezes import MemoryFreezes
 from gatekeeper.storage.memory.ledger import LedgerTables
 from gatekeeper.storage.memory.mirror import MemoryMirror
 from gatekeeper.storage.memory.outbox import MemoryOutbox
@@ -45,6 +46,7 @@ class MemoryAudit(Audit):
         outbox: MemoryOutbox,
         mirror: MemoryMirror,
         payments: MemoryPayments,
+        freezes: MemoryFreezes,
     ) -> None:
         self._tables = tables
         self._customers = customers
@@ -53,6 +55,7 @@ class MemoryAudit(Audit):
         self._outbox = outbox
         self._mirror = mirror
         self._payments = payments
+        self._freezes = freezes
         self._erased: Table[str, datetime] = Table(journal)
 
     def count(self, customer: str | None = None) -> int:
@@ -176,6 +179,7 @@ class MemoryAudit(Audit):
         self._subscriptions.erase(customer, pseudonym)
         self._purchases.erase(customer, pseudonym)
         self._payments.erase(customer, pseudonym)
+        self._freezes.erase(customer)
         self._outbox.erase(customer)
         self._mirror.erase(customer, pseudonym)
         self._erased.put(hash_of(customer), at)

@@ -10,6 +10,7 @@ from typing import NoReturn, TypeVar
 from gatekeeper.errors import HostTransactionError, StoreUnavailableError
 from gatekeeper.storage.memory.audit import MemoryAudit
 from gatekeeper.storage.memory.customers import MemoryCustomers
+from gatekeeper.storage.memory.freezes import MemoryFreezes
 from gatekeeper.storage.memory.inbox import MemoryInbox
 from gatekeeper.storage.memory.ledger import MemoryLedger
 from gatekeeper.storage.memory.mirror import MemoryMirror
@@ -38,12 +39,21 @@ class MemoryTransaction(Transaction):
         self.ledger = ledger = MemoryLedger(journal)
         self.purchases = purchases = MemoryPurchases(journal)
         self.payments = payments = MemoryPayments(journal)
+        self.freezes = freezes = MemoryFreezes(journal)
         self.inbox = MemoryInbox(journal)
         self.outbox = outbox = MemoryOutbox(journal)
         self.mirror = mirror = MemoryMirror(journal)
         self.progress = MemoryProgress(journal)
         self.audit = MemoryAudit(
-            journal, ledger.tables, customers, subscriptions, purchases, outbox, mirror, payments
+            journal,
+            ledger.tables,
+            customers,
+            subscriptions,
+            purchases,
+            outbox,
+            mirror,
+            payments,
+            freezes,
         )
         self._stamp: Table[None, Stamp] = Table(journal)
         self._clock = clock

@@ -32,6 +32,7 @@ from gatekeeper.storage.sql.tables import (
     customers,
     entries,
     erased,
+    freezes,
     grants,
     holds,
     invoices,
@@ -83,7 +84,7 @@ _WIPED: Final[dict[Table, dict[str, Any]]] = {
 }
 """The tables that keep a customer's rows under the pseudonym, and what is wiped from them."""
 
-_DELETED: Final = (caps, outbox, overrides, receipts)
+_DELETED: Final = (caps, freezes, outbox, overrides, receipts)
 """The tables from which a customer's rows go."""
 
 _COUNT_HOLDS: Final = (

@@ -13,6 +13,7 @@ from gatekeeper.storage.sql.aggregate import columns_of, select_of, struct_of
 from gatekeeper.storage.sql.audit import SqlAudit
 from gatekeeper.storage.sql.customers import SqlCustomers
 from gatekeeper.storage.sql.dialects import SqlDialect
+from gatekeeper.storage.sql.freezes import SqlFreezes
 from gatekeeper.storage.sql.inbox import SqlInbox
 from gatekeeper.storage.sql.ledger import SqlLedger
 from gatekeeper.storage.sql.mirror import SqlMirror
@@ -50,6 +51,7 @@ class SqlTransaction(Transaction):
         self.ledger = SqlLedger(connection, dialect, noted)
         self.purchases = SqlPurchases(connection, dialect, noted)
         self.payments = SqlPayments(connection, dialect, noted)
+        self.freezes = SqlFreezes(connection, dialect, noted)
         self.inbox = SqlInbox(connection, dialect, noted)
         self.outbox = SqlOutbox(connection, dialect, noted)
         self.progress = SqlProgress(connection, dialect, noted)

@@ -48,6 +48,7 @@ class Projections:
             "charge": self.money,
             "refund": self.money,
             "dispute": self.money,
+            "radar.early_fraud_warning": self.money,
         }
 
 

@@ -1,14 +1,17 @@
 """Charges with their refunds and disputes: what of a payment has gone back."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from gatekeeper.projection.clawback import ChargeMoney, project_charge_money
-from gatekeeper.services import clawbacks
+from gatekeeper.services import clawbacks, freezes
+from gatekeeper.services.subscriptions import owner_of
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import InboxEvent
 from gatekeeper.stripe.webhooks.handlers.context import Context, Touched
 from gatekeeper.stripe.webhooks.projecting import Complete, Projector
+
+WARNING: Final = "radar.early_fraud_warning"
 
 
 class MoneyProjector(Projector):
@@ -23,6 +26,8 @@ class MoneyProjector(Projector):
         "charge.dispute.updated",
         "charge.refund.updated",
         "charge.refunded",
+        "radar.early_fraud_warning.created",
+        "radar.early_fraud_warning.updated",
         "refund.created",
         "refund.failed",
         "refund.updated",
@@ -41,10 +46,14 @@ class MoneyProjector(Projector):
         if charge_id is None:  # a refund of a balance, or an object that is gone
             await self._context.store.write(complete)
             return
-        await self.refresh(charge_id, complete)
+        warning = object_id if kind == WARNING else None
+        await self.refresh(charge_id, complete, warning=warning)
 
-    async def refresh(self, charge_id: str, complete: Complete) -> None:
-        """Bring to its target what was taken back of a charge."""
+    async def refresh(
+        self, charge_id: str, complete: Complete, *, warning: str | None = None
+    ) -> None:
+        """Bring to its target what was taken back of a charge. `warning` is an early fraud warning
+        of it, by its id."""
         context = self._context
         fetched = await context.fetch("charge", charge_id)
         found, money = fetched.found, None
@@ -61,15 +70,40 @@ class MoneyProjector(Projector):
 
         def work(tx: Transaction) -> Touched | None:
             complete(tx)
-            if money is not None and fetched.may_write(tx, terminal=False):
-                return self._write(tx, money)
-            return None
+            if money is None:
+                return None
+            # That there is a warning is true whatever was fetched when.
+            is_latest = fetched.may_write(tx, terminal=False)
+            touched = self._freeze(tx, money, warning, is_latest=is_latest)
+            if is_latest:
+                clawbacks.note_charge(tx, context.rules, money)
+            return touched
 
         await context.commit(work)
 
-    def _write(self, tx: Transaction, money: ChargeMoney) -> Touched | None:
-        before = tx.payments.get(money.payment_id)
-        payment = clawbacks.note_charge(tx, self._context.rules, money)
-        if payment.customer is None or (before is not None and before.shares == payment.shares):
+    def _freeze(
+        self, tx: Transaction, money: ChargeMoney, warning: str | None, *, is_latest: bool
+    ) -> Touched | None:
+        """Freeze the customer's credits, or free them, by the declared policy."""
+        rules, policy = self._context.rules, self._context.rules.freezes
+        owner = owner_of(tx, money.customer, None)
+        known = tx.payments.get(money.payment_id)
+        customer = known.customer if owner is None and known is not None else None
+        if owner is not None:
+            customer = owner.id
+        if customer is None:
             return None
-        return Touched(payment.customer, tx.customers.touch(payment.customer))
+        version: int | None = None
+        if warning is not None and policy.on_fraud_warning:
+            reason = f"an early fraud warning of payment {money.payment_id}"
+            version = freezes.freeze(tx, rules, customer, f"{WARNING}/{warning}", reason)
+        if is_latest and policy.on_dispute:
+            for dispute in money.open_disputes:
+                reason = f"a dispute of payment {money.payment_id}"
+                done = freezes.freeze(tx, rules, customer, f"dispute/{dispute}", reason)
+                version = done or version
+        if is_latest and policy.lift_when_won:
+            for dispute in money.won_disputes:
+                key = f"dispute/{dispute}"
+                version = freezes.unfreeze(tx, rules, customer, "stripe", key=key) or version
+        return None if version is None else Touched(customer, version)

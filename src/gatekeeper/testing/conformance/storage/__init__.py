@@ -16,6 +16,7 @@ matter. A suite for one aggregate can be inherited by itself.
 
 from gatekeeper.testing.conformance.storage.audit import AuditConformance
 from gatekeeper.testing.conformance.storage.customers import CustomerConformance
+from gatekeeper.testing.conformance.storage.freezes import FreezeConformance
 from gatekeeper.testing.conformance.storage.history import HistoryConformance
 from gatekeeper.testing.conformance.storage.holds import HoldConformance
 from gatekeeper.testing.conformance.storage.inbox import InboxConformance
@@ -34,6 +35,7 @@ from gatekeeper.testing.conformance.storage.values import ValueConformance
 __all__ = [
     "AuditConformance",
     "CustomerConformance",
+    "FreezeConformance",
     "HistoryConformance",
     "HoldConformance",
     "InboxConformance",
@@ -55,6 +57,7 @@ __all__ = [
 class StoreConformance(
     AuditConformance,
     CustomerConformance,
+    FreezeConformance,
     HistoryConformance,
     HoldConformance,
     InboxConformance,

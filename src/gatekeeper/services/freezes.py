@@ -1,0 +1,88 @@
+"""Freezes: credits that are not to be spent while a payment of the customer's is in doubt.
+
+While a freeze is in force, new holds are refused; what was held before may be settled. It is kept
+in what the customer's accounts know of themselves (`Fresh.frozen`), so that no command reads more
+by it: freezing moves the customer's version on and brings every account of theirs up to date, in
+one transaction, so that what anybody has in mind of them is out of date.
+"""
+
+import logging
+from collections.abc import Sequence
+
+from gatekeeper.services import customers
+from gatekeeper.services.customers import Invalidate
+from gatekeeper.services.ledger.batch import carry_out
+from gatekeeper.services.ledger.commands import NoticeCommand
+from gatekeeper.services.rules import Rules
+from gatekeeper.storage.freezes import Freeze
+from gatekeeper.storage.port import Store, Transaction
+from gatekeeper.types import check_id
+
+logger = logging.getLogger("gatekeeper")
+
+
+def freeze(tx: Transaction, rules: Rules, customer: str, key: str, reason: str) -> int | None:
+    """Freeze a customer's credits; the new version, or None if there is, or was, a freeze of this
+    key: what was lifted by hand stays lifted.
+
+    Raises:
+        InvalidIdError, CustomerNotFoundError.
+    """
+    check_id(key, "key of a freeze")
+    customers.ensure(tx, customer)
+    made = Freeze(customer=customer, key=key, reason=reason, since=tx.now())
+    if not tx.freezes.add(made):
+        return None
+    logger.warning("the credits of %s are frozen: %s (%s)", customer, reason, key)
+    return _tell_accounts(tx, rules, customer)
+
+
+def unfreeze(
+    tx: Transaction, rules: Rules, customer: str, actor: str, *, key: str | None = None
+) -> int | None:
+    """Lift a customer's freezes, or the one of `key`; the new version, or None if none was in
+    force."""
+    check_id(customer, "customer")
+    if not tx.freezes.lift(customer, tx.now(), actor, key=key):
+        return None
+    logger.info("the credits of %s are free again, by %s", customer, actor)
+    return _tell_accounts(tx, rules, customer)
+
+
+def _tell_accounts(tx: Transaction, rules: Rules, customer: str) -> int:
+    version = tx.customers.touch(customer)
+    for account in tx.ledger.accounts(customer):
+        # Any command brings its account up to date; this one does no more than that.
+        carry_out(tx, rules, NoticeCommand((customer, account.unit)))
+    return version
+
+
+class FreezeDesk:
+    """The freezes of one gate's customers, for the host's support desk."""
+
+    def __init__(self, store: Store, rules: Rules, invalidate: Invalidate) -> None:
+        self._store = store
+        self._rules = rules
+        self._invalidate = invalidate
+
+    async def freeze(self, customer: str, reason: str, *, key: str) -> bool:
+        """See `freeze`; False if there is, or was, a freeze of this key."""
+        version = await self._store.write(lambda tx: freeze(tx, self._rules, customer, key, reason))
+        return await self._told(customer, version)
+
+    async def unfreeze(self, customer: str, actor: str, *, key: str | None = None) -> bool:
+        """See `unfreeze`; False if none was in force."""
+        version = await self._store.write(
+            lambda tx: unfreeze(tx, self._rules, customer, actor, key=key)
+        )
+        return await self._told(customer, version)
+
+    async def freezes(self, customer: str) -> Sequence[Freeze]:
+        """The freezes of a customer, lifted ones included, the oldest first."""
+        return await self._store.read(lambda tx: tx.freezes.of(customer))
+
+    async def _told(self, customer: str, version: int | None) -> bool:
+        if version is None:
+            return False
+        await self._invalidate(customer, version)
+        return True
