@@ -229,7 +229,6 @@ class CreditsFrozenError(DeniedError):
     """The customer's credits are frozen while a payment of theirs is in doubt."""
 
     code = "credits_frozen"
-    status = 403
 
 
 # -- conflicts ------------------------------------------------------------------------------------

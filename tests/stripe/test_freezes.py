@@ -50,7 +50,7 @@ async def test_case_49_an_early_fraud_warning_freezes_the_credits_until_somebody
     await warned(world)
     with pytest.raises(CreditsFrozenError) as caught:
         await world.spend(1)
-    assert caught.value.status == 403
+    assert caught.value.status == 402
     assert caught.value.params["reason"] == "an early fraud warning of payment pi_1"
     await world.store.write(lambda tx: accounts.capture(tx, world.rules, "before"))
     assert await world.available() == BOUGHT - 10
