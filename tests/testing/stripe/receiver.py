@@ -14,12 +14,12 @@ URL = "http://host.test/webhooks"
 class Receiver:
     """`statuses` are the answers still to be given; then 200."""
 
-    def __init__(self, sim: Simulator, *events: str, url: str = URL) -> None:
+    def __init__(self, sim: Simulator, *events: str, url: str = URL, connect: bool = False) -> None:
         self.events: list[stripe.Event] = []
         self.statuses: list[int] = []
         self.refused = 0
         app = Starlette(routes=[Route("/webhooks", self._receive, methods=["POST"])])
-        self.endpoint = sim.webhook_endpoint(url, events or ("*",), app=app)
+        self.endpoint = sim.webhook_endpoint(url, events or ("*",), app=app, connect=connect)
 
     async def _receive(self, request: Request) -> Response:
         body = await request.body()

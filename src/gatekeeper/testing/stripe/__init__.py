@@ -32,7 +32,8 @@ As a process: `gatekeeper stripe-sim`, or `run()` here; its controls are under `
 What it holds: customers, products, prices, payment methods and Stripe's test cards, checkout
 sessions with hosted pages, subscriptions with trials, renewals, retries and proration, invoices,
 payment intents, charges, refunds, meters and their events, events, webhook endpoints with signed
-and retried deliveries, portal sessions, idempotency keys, `expand[]`. It speaks the API version of
+and retried deliveries, portal sessions, idempotency keys, `expand[]`, connected accounts with
+objects of their own, transfers and reversals. It speaks the API version of
 `settings.API_VERSION` and refuses every parameter that it does not know. What it gets wrong about
 Stripe's shapes, `openapi` finds out: in the tests every request and every object is validated
 against Stripe's published OpenAPI document.

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from gatekeeper.testing.stripe.api import (
     account,
     checkout_sessions,
+    connect,
     customers,
     invoices,
     meters,
@@ -38,6 +39,7 @@ _RESOURCES = (
     prices,
     products,
     checkout_sessions,
+    connect,
     customers,
     invoices,
     meters,

@@ -84,12 +84,16 @@ class Postman:
 
     # What is to be delivered
 
-    def endpoints_for(self, event_type: str) -> list[str]:
-        """The ids of the enabled endpoints that want this type, the oldest first."""
+    def endpoints_for(self, event_type: str, *, connected: bool = False) -> list[str]:
+        """The ids of the enabled endpoints that want this type, the oldest first.
+
+        Events of connected accounts go to the endpoints made with `connect`, and to no others.
+        """
         snapshots = [
             endpoint["id"]
             for endpoint in reversed(self._store.where("webhook_endpoint", status="enabled"))
             if {"*", event_type} & set(endpoint["enabled_events"])
+            and self._store.hidden(endpoint).get("connect", False) is connected
         ]
         return snapshots + destinations_for(self._store, event_type)
 
@@ -163,7 +167,7 @@ class Postman:
     def redeliver(self, event: Obj, times: int = 1) -> int:
         """Queue an event again, to every endpoint that wants it; the number of deliveries."""
         with self._lock:
-            targets = self.endpoints_for(event["type"]) * times
+            targets = self.endpoints_for(event["type"], connected="account" in event) * times
             now = self._clock.now()
             for endpoint_id in targets:
                 self._enqueue(Delivery(event, endpoint_id, now))
@@ -238,7 +242,7 @@ class Postman:
     def _shown(self, event: Obj, endpoint: Obj) -> Obj:
         """The event as this endpoint gets it: thin, or in the shapes of its API version."""
         if endpoint["object"] == KIND:
-            return notification(event, endpoint["context"])
+            return notification(event, event.get("account") or endpoint["context"])
         with self._lock:
             version = endpoint["api_version"] or event["api_version"]
             return event_as_of(event, version, self._store)

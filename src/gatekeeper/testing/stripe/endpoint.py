@@ -100,26 +100,28 @@ class Endpoint:
         operation, ids = self._find(request.method, request.url.path)
         form = parse(encoded)
         key = request.headers.get("idempotency-key") if request.method == "POST" else None
+        seen = self._seen_by(request.headers.get("stripe-account"))
+        slot = key if seen.account is None else f"{seen.account} {key}"
         if key is not None:
             with self._state.lock:
-                stored = self._keys.begin(key, request.url.path, encoded, self._state.now())
+                stored = self._keys.begin(slot or key, request.url.path, encoded, self._state.now())
             if stored is not None:
                 return stored, True
         try:
             call = Call(request.method, request.url.path, form, key)
             for intercept in self.before:
                 await intercept(call)
-            answer = self._run(operation, ids, form, request_id, key)
+            answer = self._run(seen, operation, ids, form, request_id, key)
         except BaseException as error:
             if key is not None:
                 if isinstance(error, ApiError) and error.saved:
                     stored = Answer(error.status, _encode(error.body()), request_id)
-                    self._keys.finish(key, stored)
+                    self._keys.finish(slot or key, stored)
                 else:
-                    self._keys.abandon(key)
+                    self._keys.abandon(slot or key)
             raise
         if key is not None:
-            self._keys.finish(key, answer)
+            self._keys.finish(slot or key, answer)
         return answer, False
 
     def _authorize(self, request: Request) -> None:
@@ -141,6 +143,18 @@ class Endpoint:
                 f"Invalid Stripe API version: {version}. This simulator speaks {API_VERSION}."
             )
 
+    def _seen_by(self, account: str | None) -> State:
+        if account in (None, self._state.settings.account_id):
+            return self._state
+        if self._state.store.find("account", account) is None:
+            raise ApiError(
+                403,
+                f"The provided key does not have access to account '{account}' (or that account"
+                " does not exist).",
+                code="account_invalid",
+            )
+        return self._state.of(account)
+
     def _find(self, method: str, path: str) -> tuple[Operation, tuple[str, ...]]:
         for pattern, operation in self._routes:
             if operation.method == method and (match := pattern.fullmatch(path)):
@@ -149,13 +163,13 @@ class Endpoint:
 
     def _run(
         self,
+        state: State,
         operation: Operation,
         ids: tuple[str, ...],
         form: dict[str, Raw],
         request_id: str,
         key: str | None,
     ) -> Answer:
-        state = self._state
         given = dict(form)
         expand: list[str] = Many(Text(), 20).read(given.pop("expand", ""), "expand")
         params: dict[str, Any] = operation.params.read(given)

@@ -11,6 +11,7 @@ import httpx
 from starlette.types import ASGIApp
 
 from gatekeeper.testing.stripe.api.account import new_destination, new_endpoint
+from gatekeeper.testing.stripe.api.connect import onboard
 from gatekeeper.testing.stripe.api.payment_methods import instrument_of
 from gatekeeper.testing.stripe.app import build_api, build_app, wire
 from gatekeeper.testing.stripe.billing import checkout
@@ -156,11 +157,13 @@ class Simulator:
         secret: str | None = None,
         app: ASGIApp | None = None,
         api_version: str | None = None,
+        connect: bool = False,
     ) -> Obj:
         """Register an endpoint; its `secret` is in the answer.
 
         With `app` deliveries to the URL's host go into that ASGI app, in process. `api_version`
-        (one of `versions.VERSIONS`) gives subscriptions and invoices that version's shapes.
+        (one of `versions.VERSIONS`) gives subscriptions and invoices that version's shapes;
+        `connect` makes it an endpoint for the events of connected accounts.
         """
         self._mount(url, app)
         with self.state.lock:
@@ -170,6 +173,7 @@ class Simulator:
                 enabled_events=list(events),
                 secret=secret,
                 api_version=api_version,
+                connect=connect,
             )
             return {**endpoint, "secret": self.state.store.hidden(endpoint)["secret"]}
 
@@ -218,7 +222,7 @@ class Simulator:
 
     def redeliver(self, event_id: str, times: int = 1) -> int:
         """Queue an event again, as Stripe does for `stripe events resend`."""
-        event = self.state.store.find("event", event_id)
+        event = next((e for e in self.state.events if e["id"] == event_id), None)
         if event is None:
             raise missing("event", event_id)
         return self.state.postman.redeliver(event, times)
@@ -303,6 +307,11 @@ class Simulator:
             if checkout.submit(state, session, payer) == "requires_action":
                 checkout.authenticate(state, session, authenticate)
             return dict(session)
+
+    def onboard(self, account_id: str) -> Obj:
+        """Do what a connected account's owner does on Stripe's pages; the account."""
+        with self.state.lock:
+            return dict(onboard(self.state, account_id))
 
     # Honesty
 

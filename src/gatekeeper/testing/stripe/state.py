@@ -48,11 +48,24 @@ class State:
         self.events: deque[Obj] = deque()
         self.event_watchers: list[Callable[[Obj], None]] = []
         self.request: Obj = NO_REQUEST
+        self.account: str | None = None
+        self._connected: dict[str, State] = {}
         self.base_url = settings.public_url or "http://localhost"
 
     def now(self) -> int:
         """The simulated second."""
         return self.clock.now()
+
+    def of(self, account: str | None) -> "State":
+        """The same Stripe as a connected account sees it: its own objects, and events that carry
+        its id. Time, ids, webhooks and faults are shared."""
+        if account in (None, self.account, self.settings.account_id):
+            return self
+        if account not in self._connected:
+            seen = copy.copy(self)
+            seen.account, seen.store = account, Store()
+            self._connected[account] = seen
+        return self._connected[account]
 
     # Time
 
@@ -71,7 +84,7 @@ class State:
 
     def emit(self, type: str, obj: Obj, previous: Obj | None = None) -> Obj:
         """Record an event of the object as it is now, and post it to the endpoints."""
-        targets = self.postman.endpoints_for(type)
+        targets = self.postman.endpoints_for(type, connected=self.account is not None)
         event = new_event(
             identifier=self.ids.new("evt"),
             type=type,
@@ -82,6 +95,7 @@ class State:
             livemode=self.settings.livemode,
             pending_webhooks=len(targets),
             request=dict(self.request),
+            account=self.account,
         )
         for watch in self.event_watchers:
             watch(event)

@@ -27,7 +27,7 @@ _ENDPOINT_CHANGE: dict[str, Kind] = {
     "url": Text(),
 }
 
-_ENDPOINT: dict[str, Kind] = {**_ENDPOINT_CHANGE, "api_version": Text()}
+_ENDPOINT: dict[str, Kind] = {**_ENDPOINT_CHANGE, "api_version": Text(), "connect": Flag()}
 
 
 def account(state: State, params: dict[str, Any]) -> Obj:
@@ -97,6 +97,7 @@ def new_endpoint(
     api_version: str | None = None,
     description: str | None = None,
     metadata: dict[str, str] | None = None,
+    connect: bool | None = None,
 ) -> Obj:
     """Make an endpoint; `secret` is the simulator's choice unless it is given."""
     _check_url(url)
@@ -115,7 +116,8 @@ def new_endpoint(
         "status": "enabled",
         "url": url,
     }
-    return state.store.add("webhook_endpoint", endpoint, secret=secret or state.ids.new("whsec"))
+    secret = secret or state.ids.new("whsec")
+    return state.store.add("webhook_endpoint", endpoint, secret=secret, connect=bool(connect))
 
 
 def new_destination(

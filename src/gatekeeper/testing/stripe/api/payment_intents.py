@@ -46,7 +46,7 @@ _CREATE: dict[str, Kind] = {
     "automatic_payment_methods": Fields(
         {"allow_redirects": Choice(("always", "never")), "enabled": Flag()}, ("enabled",)
     ),
-    "capture_method": Choice(("automatic", "automatic_async")),
+    "capture_method": Choice(("automatic", "automatic_async", "manual")),
     "confirm": Flag(),
     "payment_method_types": Many(Choice(("card", "sepa_debit"))),
 }
@@ -143,10 +143,26 @@ def _card_error(message: str, code: str, decline: str | None, intent: Obj) -> Ap
 def cancel(state: State, params: dict[str, Any], identifier: str) -> Obj:
     """`POST /v1/payment_intents/{intent}/cancel`."""
     intent = state.store.need("payment_intent", identifier)
-    _must_be(intent, payments.CONFIRMABLE, "cancel")
+    _must_be(intent, (*payments.CONFIRMABLE, "requires_capture"), "cancel")
     if (payments.owner_of(state, intent) or ("", ""))[0] == "invoice":
         raise invalid("This PaymentIntent belongs to an invoice: void the invoice instead.")
     payments.cancel(state, intent, params.get("cancellation_reason"))
+    return intent
+
+
+def capture(state: State, params: dict[str, Any], identifier: str) -> Obj:
+    """`POST /v1/payment_intents/{intent}/capture`: once, all of it or `amount_to_capture`."""
+    intent = state.store.need("payment_intent", identifier)
+    _must_be(intent, ("requires_capture",), "capture")
+    amount = params.get("amount_to_capture") or intent["amount_capturable"]
+    if amount > intent["amount_capturable"]:
+        raise invalid(
+            f"The requested capture amount ({amount}) is greater than the amount you can capture"
+            f" ({intent['amount_capturable']}).",
+            "amount_to_capture",
+            "amount_too_large",
+        )
+    payments.capture(state, intent, amount)
     return intent
 
 
@@ -202,6 +218,7 @@ def register(api: Api) -> None:
     api.add("GET", own, one("payment_intent"))
     api.add("POST", own, update, Fields(_CHANGE))
     api.add("POST", f"{own}/confirm", confirm, Fields(_CONFIRM))
+    api.add("POST", f"{own}/capture", capture, Fields({"amount_to_capture": Integer(1)}))
     api.add("POST", f"{own}/cancel", cancel, Fields({"cancellation_reason": reasons}))
     listing("charge", "/v1/charges", "customer", "payment_intent")
     api.add("GET", "/v1/charges/{charge}", one("charge"))

@@ -8,6 +8,7 @@ Source of the states: Stripe's page "How PaymentIntents and SetupIntents work".
 import copy
 from typing import Any
 
+from gatekeeper.testing.stripe.billing import captures
 from gatekeeper.testing.stripe.billing.cards import BankAccount, Card
 from gatekeeper.testing.stripe.billing.charges import new_charge
 from gatekeeper.testing.stripe.billing.methods import attach
@@ -139,6 +140,8 @@ def authenticate(state: State, intent: Obj, success: bool) -> str:
 
 def cancel(state: State, intent: Obj, reason: str | None) -> None:
     """End an intent that has not succeeded."""
+    if intent["status"] == "requires_capture":
+        captures.release(state, intent)
     intent.update(
         status="canceled",
         canceled_at=state.now(),
@@ -147,6 +150,11 @@ def cancel(state: State, intent: Obj, reason: str | None) -> None:
     )
     state.emit("payment_intent.canceled", intent)
     _tell(state, intent, "canceled")
+
+
+def capture(state: State, intent: Obj, amount: int) -> None:
+    """Take `amount` of what is held."""
+    _succeed(state, intent, captures.capture(state, intent, amount))
 
 
 def _must_authenticate(state: State, method: Obj, card: Card) -> bool:
@@ -174,6 +182,9 @@ def _charge_card(state: State, intent: Obj, method: Obj, card: Card) -> None:
         _fail(state, intent, method, card.decline)
         return
     charge = new_charge(state, intent, method, "succeeded")
+    if intent["capture_method"] == "manual":
+        captures.authorise(state, intent, charge)
+        return
     state.emit("charge.succeeded", charge)
     _succeed(state, intent, charge)
 
@@ -181,7 +192,7 @@ def _charge_card(state: State, intent: Obj, method: Obj, card: Card) -> None:
 def _succeed(state: State, intent: Obj, charge: Obj) -> None:
     intent.update(
         status="succeeded",
-        amount_received=intent["amount"],
+        amount_received=charge["amount_captured"],
         latest_charge=charge["id"],
         processing=None,
     )

@@ -36,12 +36,14 @@ def new_event(
     livemode: bool,
     pending_webhooks: int,
     request: Obj,
+    account: str | None = None,
 ) -> Obj:
     """An `event` object with its own copy of `obj`."""
     data: Obj = {"object": copy.deepcopy(obj)}
     if previous is not None:
         data["previous_attributes"] = previous
     return {
+        **({} if account is None else {"account": account}),
         "id": identifier,
         "object": "event",
         "api_version": api_version,
