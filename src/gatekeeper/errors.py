@@ -376,6 +376,24 @@ class PayloadTooLargeError(WebhookError):
     status = 413
 
 
+class EventError(GatekeeperError):
+    """An event can't be carried out."""
+
+    code = "event_failed"
+
+
+class PermanentError(EventError):
+    """Trying this event again would change nothing."""
+
+    code = "event_failed_for_good"
+
+
+class DependencyMissingError(EventError):
+    """What this event builds upon is not there yet."""
+
+    code = "event_dependency_missing"
+
+
 class StripeRequestError(GatekeeperError):
     """Stripe refused a request of ours."""
 

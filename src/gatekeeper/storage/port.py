@@ -327,7 +327,7 @@ class Inbox(ABC):
         """Make dead events pending again, due at an instant, with no attempts; returns how many.
 
         Args:
-            key: this one alone, which may be done too; an ignored one stays ignored.
+            key: this one alone, which may be done or discarded too; an ignored one stays ignored.
             forget: the completion that is taken off the event of `key`, so that this part of the
                 work is done again.
         """

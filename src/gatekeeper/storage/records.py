@@ -100,6 +100,7 @@ class EventStatus(StrEnum):
     DONE = "done"
     DEAD = "dead"
     IGNORED = "ignored"
+    DISCARDED = "discarded"
 
 
 class InboxEvent(msgspec.Struct, frozen=True, kw_only=True):

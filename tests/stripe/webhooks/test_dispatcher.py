@@ -13,6 +13,8 @@ from msgspec.structs import replace
 
 from gatekeeper.errors import (
     ConfigurationError,
+    DependencyMissingError,
+    PermanentError,
     RegistrationError,
     StoreUnavailableError,
     StripeUnavailableError,
@@ -560,3 +562,91 @@ async def test_the_types_that_the_library_needs_are_listed() -> None:
     assert "customer.subscription.updated" in EVENT_TYPES
     assert "checkout.session.async_payment_succeeded" in EVENT_TYPES
     assert len(EVENT_TYPES) == len(set(EVENT_TYPES))
+
+
+async def test_what_a_handler_gives_up_is_a_dead_letter_at_once(world: World) -> None:
+    @world.registry.on("charge.succeeded")
+    async def handler(event: WebhookEvent) -> None:
+        raise PermanentError("this charge is nobody's")
+
+    event = charge(1)
+    await world.deliver(event)
+    stored = await world.stored(event)
+    assert (stored.status, stored.attempts) == (EventStatus.DEAD, 1)
+    assert stored.last_error == "PermanentError: this charge is nobody's"
+
+
+async def test_one_handler_giving_up_does_not_give_up_the_others(world: World) -> None:
+    @world.registry.on("charge.succeeded", name="first")
+    async def first(event: WebhookEvent) -> None:
+        raise PermanentError
+
+    @world.registry.on("charge.succeeded", name="second")
+    async def second(event: WebhookEvent) -> None:
+        raise ValueError
+
+    event = charge(1)
+    await world.deliver(event)
+    assert await world.status_of(event) is EventStatus.PENDING
+
+
+async def test_what_is_not_there_yet_is_waited_for_without_counting_up_to_a_bound(
+    world: World,
+) -> None:
+    world.policy = DispatchPolicy(max_attempts=1, dependency_wait_seconds=600)
+
+    @world.registry.on("charge.succeeded")
+    async def handler(event: WebhookEvent) -> None:
+        raise DependencyMissingError("its order is not there yet")
+
+    event = charge(1)
+    await world.send(event)
+    for _ in range(9):
+        await world.receiver.drain()
+        stored = await world.stored(event)
+        assert (stored.status, stored.attempts) == (EventStatus.PENDING, 0)
+        assert timedelta() < stored.due_at - world.clock.now <= timedelta(seconds=60)
+        world.clock.advance(seconds=65)
+    world.clock.advance(seconds=65)
+    await world.receiver.drain()
+    assert await world.status_of(event) is EventStatus.DEAD
+
+
+async def test_an_event_is_discarded_and_brought_back(world: World) -> None:
+    dead, waiting, done = charge(1), charge(2), charge(3)
+    await world.deliver(done)
+    await world.send(dead, waiting)
+    await world.store.write(
+        lambda tx: tx.inbox.settle(f"/{dead['id']}", EventStatus.DEAD, error="why")
+    )
+    for event in (dead, waiting):
+        assert await world.receiver.discard(event["id"])
+        assert not await world.receiver.discard(event["id"])
+    assert not await world.receiver.discard(done["id"])
+    assert not await world.receiver.discard("evt_nothing")
+    assert await world.receiver.drain() == 0
+    assert await world.send(dead) == [False]  # Stripe's own retry does not bring it back
+    found = await world.receiver.listed(EventStatus.DISCARDED, 10)
+    assert {event.last_error for event in found} == {"why", None}
+    assert await world.receiver.retry() == 0
+    assert await world.receiver.retry(dead["id"]) == 1
+    assert await world.status_of(dead) is EventStatus.PENDING
+
+
+async def test_events_whose_bodies_were_purged_name_nobody(world: World) -> None:
+    seen: list[str | None] = []
+
+    @world.registry.on("charge.succeeded")
+    async def handler(event: WebhookEvent) -> None:
+        seen.append(event.customer)
+
+    event = charge(1)
+    await world.deliver(event)
+
+    def purge(tx: Transaction) -> int:
+        return tx.inbox.purge_payloads(tx.now() + timedelta(seconds=1), 10)
+
+    assert await world.store.write(purge) == 1
+    assert await world.receiver.retry(event["id"]) == 1
+    await world.receiver.drain()
+    assert seen == [None]  # nor does its handler run again

@@ -523,3 +523,8 @@ def test_snapshot_reads_as_stripes_library_reads_it(
     assert (ours.id, ours.type, ours.livemode) == (theirs.id, theirs.type, theirs.livemode)
     assert int(ours.created.timestamp()) == theirs.created
     assert (ours.object_id, ours.object_type) == ("cus_1", "customer")
+
+
+def test_the_twin_of_a_thin_event_is_read_and_checked() -> None:
+    assert parse(thin(snapshot_event="evt_1")).snapshot_id == "evt_1"
+    assert "snapshot_event" in refused(thin(snapshot_event="evt 1"))

@@ -104,7 +104,7 @@ class MemoryInbox(Inbox):
             again = [one for one in self._events.values() if one.status is EventStatus.DEAD]
         else:
             found = self._events.get(key)
-            ended = {EventStatus.DEAD, EventStatus.DONE}
+            ended = {EventStatus.DEAD, EventStatus.DONE, EventStatus.DISCARDED}
             again = [] if found is None or found.status not in ended else [found]
         for event in again:
             self._put(_afresh(event, at))

@@ -134,7 +134,7 @@ _RETRY: Final = update(inbox).values(
 _RETRY_DEAD: Final = _RETRY.where(inbox.c.status == EventStatus.DEAD)
 _RETRY_ONE: Final = _RETRY.where(
     inbox.c.key == bindparam("of_key"),
-    inbox.c.status.in_((EventStatus.DEAD, EventStatus.DONE)),
+    inbox.c.status.in_((EventStatus.DEAD, EventStatus.DONE, EventStatus.DISCARDED)),
 )
 _BRING_BACK: Final = _RETRY_DEAD.where(inbox.c.key == bindparam("of_key")).values(
     payload=bindparam("body")

@@ -13,11 +13,11 @@ from itertools import groupby
 
 import anyio
 
-from gatekeeper.errors import UnavailableError
 from gatekeeper.services.bounded import bounded
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import EventStatus, InboxEvent
 from gatekeeper.stripe.webhooks.event import WebhookEvent, stripe_customer_of, twin_of
+from gatekeeper.stripe.webhooks.failures import Verdict, judge
 from gatekeeper.stripe.webhooks.leases import Lease, LeaseLostError
 from gatekeeper.stripe.webhooks.policy import DispatchPolicy
 from gatekeeper.stripe.webhooks.projecting import Projector
@@ -161,9 +161,9 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001 -- whatever it is, it is noted and tried again
             # They wait together, so that one fetch will serve them all.
             slowest = max(fresh, key=lambda event: event.attempts)
-            delay = await self._delay(slowest, [error])
+            verdict = await self._verdict(slowest, [error])
             for event in fresh:
-                await self._note_failure(lease, event, [error], delay)
+                await self._note_failure(lease, event, [error], verdict)
             return [event for event in events if PROJECTION in done[event.key]]
         return events
 
@@ -194,7 +194,8 @@ class Dispatcher:
                     for key in keys:
                         done.setdefault(key, set()).add(handler.name)
         if failures:
-            await self._note_failure(lease, event, failures, await self._delay(event, failures))
+            verdict = await self._verdict(event, failures)
+            await self._note_failure(lease, event, failures, verdict)
         else:
             await lease.settle(event, EventStatus.DONE)
 
@@ -214,22 +215,20 @@ class Dispatcher:
 
         await self._store.write(complete)
 
-    async def _delay(self, event: InboxEvent, failures: Sequence[Exception]) -> timedelta:
-        """How long an event waits. An outage counts no attempts, so that its wait grows with the
-        event's age instead."""
-        if not _is_outage(failures):
-            return self.policy.delay(event.attempts)
-        now = await self._store.read(lambda tx: tx.now())
-        return self.policy.outage_delay(now - event.received_at)
+    async def _verdict(self, event: InboxEvent, failures: Sequence[Exception]) -> Verdict:
+        """What becomes of an event that failed. An outage counts no attempts, so that its wait
+        grows with the event's age instead; nor does the wait for what is not there yet."""
+        age = await self._store.read(lambda tx: tx.now()) - event.received_at
+        return judge(self.policy, failures, attempts=event.attempts, age=age)
 
     async def _note_failure(
-        self, lease: Lease, event: InboxEvent, failures: Sequence[Exception], delay: timedelta
+        self, lease: Lease, event: InboxEvent, failures: Sequence[Exception], verdict: Verdict
     ) -> None:
         """Put the event back with a delay, or give it up; nothing is given up for an outage."""
         reason = "; ".join(f"{type(error).__name__}: {error}" for error in failures)
         reason = reason[:MAX_ERROR_CHARS]
-        outage = _is_outage(failures)
-        if event.attempts >= self.policy.max_attempts and not outage:
+        spent = verdict.counted and event.attempts >= self.policy.max_attempts
+        if verdict.final or spent:
             logger.error(
                 "event %s (%s) is a dead letter after %d attempts: %s",
                 event.event_id,
@@ -240,6 +239,7 @@ class Dispatcher:
             )
             await lease.settle(event, EventStatus.DEAD, error=reason)
             return
+        delay = verdict.delay
         logger.warning(
             "event %s (%s) failed, attempt %d, again in %.0f s: %s",
             event.event_id,
@@ -250,7 +250,7 @@ class Dispatcher:
             exc_info=failures[0],
         )
         await lease.settle(
-            event, EventStatus.PENDING, delay=delay, error=reason, counted=not outage
+            event, EventStatus.PENDING, delay=delay, error=reason, counted=verdict.counted
         )
 
 
@@ -264,7 +264,3 @@ def _keys_of(event: InboxEvent) -> tuple[str, ...]:
 def _completed(tx: Transaction, events: Sequence[InboxEvent]) -> dict[str, set[str]]:
     keys = {key for event in events for key in _keys_of(event)}
     return {key: set(tx.inbox.completed(key)) for key in keys}
-
-
-def _is_outage(failures: Sequence[Exception]) -> bool:
-    return all(isinstance(error, UnavailableError) for error in failures)

@@ -5,6 +5,8 @@ from datetime import timedelta
 
 from gatekeeper.services.backoff import after_failures, in_outage
 
+MAX_DEPENDENCY_DELAY_SECONDS = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class DispatchPolicy:
@@ -21,6 +23,8 @@ class DispatchPolicy:
         lease_seconds: after a crash the events at hand are taken up again when this is over. It is
             renewed where it would end within a handler's time, and must be longer than that.
         poll_seconds: how often to look for what another process stored, or what is due again.
+        dependency_wait_seconds: how old an event may become whose handler waits for something else
+            (`DependencyMissingError`) until its failures count as any other's.
         concurrency: how many objects are claimed, and worked on, at once.
     """
 
@@ -31,6 +35,7 @@ class DispatchPolicy:
     lease_seconds: float = 120.0
     poll_seconds: float = 1.0
     concurrency: int = 8
+    dependency_wait_seconds: float = 3600.0
 
     def delay(self, attempts: int) -> timedelta:
         """How long to wait after `attempts` failures: half of it is certain, half is chance."""
@@ -40,3 +45,7 @@ class DispatchPolicy:
         """How long an event of this age waits for the end of an outage: about as long as it has
         waited already, within the same bounds."""
         return in_outage(age, self.backoff_seconds, self.max_backoff_seconds)
+
+    def dependency_delay(self, age: timedelta) -> timedelta:
+        """How long an event of this age waits for what it builds upon: a minute at the most."""
+        return in_outage(age, self.backoff_seconds, MAX_DEPENDENCY_DELAY_SECONDS)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from gatekeeper.errors import ConfigurationError, UnavailableError, WebhookError
 from gatekeeper.storage.port import Store, Transaction
+from gatekeeper.storage.records import EventStatus, InboxEvent
 from gatekeeper.stripe.signature import DEFAULT_TOLERANCE_SECONDS
 from gatekeeper.stripe.webhooks.answer import WebhookAnswer
 from gatekeeper.stripe.webhooks.commits import IntakeLimits
@@ -123,7 +124,7 @@ class WebhookReceiver:
         With `event_id` this one alone (ACCOUNT/EVENT_ID for one of a Connect account), which may
         be done too, and is projected once more; handlers that have completed it don't run again.
         """
-        key = None if event_id is None else event_id if "/" in event_id else f"/{event_id}"
+        key = None if event_id is None else _key(event_id)
         forget = None if key is None else PROJECTION
 
         def work(tx: Transaction) -> int:
@@ -133,6 +134,23 @@ class WebhookReceiver:
         if found:
             self.dispatcher.nudge()
         return found
+
+    async def discard(self, event_id: str) -> bool:
+        """Give up a dead or waiting event by its id (ACCOUNT/EVENT_ID for one of a Connect
+        account); False if there is none. It is kept, and `retry` brings it back."""
+        key = _key(event_id)
+
+        def work(tx: Transaction) -> bool:
+            found = tx.inbox.get(key)
+            if found is None or found.status not in {EventStatus.DEAD, EventStatus.PENDING}:
+                return False
+            return tx.inbox.settle(key, EventStatus.DISCARDED, error=found.last_error)
+
+        return await self._store.write(work)
+
+    async def listed(self, status: EventStatus, limit: int) -> Sequence[InboxEvent]:
+        """Events of one status, the oldest first."""
+        return await self._store.read(lambda tx: tx.inbox.by_status(status, limit))
 
     async def run(self) -> None:
         """Dispatch for ever."""
@@ -145,3 +163,7 @@ class WebhookReceiver:
     async def drain(self) -> int:
         """Dispatch until nothing is due; returns how many events there were."""
         return await self.dispatcher.drain()
+
+
+def _key(event_id: str) -> str:
+    return event_id if "/" in event_id else f"/{event_id}"
