@@ -311,9 +311,11 @@ async def test_a_subscription_and_its_payment_of_which_nothing_came_are_found(sh
     subscription_id = await subscribe(shop)
     lose_webhooks(shop)
     report = await reconcile(shop, OBJECTS)
-    assert [(one.id, one.ours, one.theirs) for one in report.drift] == [
-        (subscription_id, None, "active")
+    assert [(one.kind, one.ours, one.theirs) for one in report.drift] == [
+        ("subscription", None, "active"),
+        ("invoice", None, "paid"),
     ]
+    assert report.drift[0].id == subscription_id
     assert await shop.available() == 1_005
     assert (await reconcile(shop, OBJECTS)).drift == ()
 
@@ -328,6 +330,18 @@ async def test_a_renewal_whose_payment_never_came_is_found(memory_shop: Shop) ->
     names = {one.field.split(".")[0] for one in report.drift}
     assert {"latest_invoice_id", "items", "paid_lines"} <= names
     assert len((await items(shop.store))[0].paid_lines) == 2
+
+
+async def test_a_payment_before_the_latest_is_found_too(shop: Shop) -> None:
+    """A subscription shows its latest invoice alone."""
+    await subscribe(shop)
+    await shop.settle()
+    shop.sim.advance(days=63)
+    lose_webhooks(shop)
+    report = await reconcile(shop, OBJECTS)
+    assert [one.theirs for one in report.drift if one.kind == "invoice"] == ["paid", "paid"]
+    assert len((await items(shop.store))[0].paid_lines) == 3
+    assert (await reconcile(shop, OBJECTS)).drift == ()
 
 
 async def test_a_checkout_that_was_paid_or_ran_out_unheard_is_settled(shop: Shop) -> None:
@@ -417,7 +431,8 @@ async def test_what_can_not_be_repaired_is_told_and_holds_up_nothing(
 
     monkeypatch.setattr(StripeGateway, "fetch", broken)
     report = await reconcile(shop, OBJECTS)
-    assert report.unrepaired == (bad,)
+    assert [one.split("_")[0] for one in report.unrepaired] == ["sub", "in"]  # and its invoice
+    assert report.unrepaired[0] == bad
     assert not report.is_clean
     assert await shop.store.read(lambda tx: tx.subscriptions.get(good)) is not None
 

@@ -1,7 +1,7 @@
 """A small billing world for tests: a store, a Stripe that is a dict, and a receiver on both."""
 
 import copy
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +15,8 @@ from gatekeeper.services.resolver import resolve
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import EventStatus, InboxEvent
-from gatekeeper.stripe.client import Account, StripeGateway
+from gatekeeper.stripe.client import PAGE, Account, StripeGateway
+from gatekeeper.stripe.kinds import KINDS
 from gatekeeper.stripe.webhooks import (
     DispatchPolicy,
     Projections,
@@ -128,6 +129,20 @@ class FakeStripe(StripeGateway):
             for (object_type, _), obj in reversed(self.objects.items())
             if object_type == kind and (params or {}).items() <= obj.items()
         ]
+
+    async def pages(
+        self,
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        what: str,
+        account: str | None = None,
+    ) -> AsyncIterator[Sequence[Obj]]:
+        """All objects of a kind; filters are not looked at."""
+        kind = next(name for name, kind in KINDS.items() if kind.path == path)
+        listed = [copy.deepcopy(obj) for (of, _), obj in self.objects.items() if of == kind]
+        for start in range(0, len(listed), PAGE):
+            yield listed[start : start + PAGE]
 
     async def account(self) -> Account:
         if self.failure is not None:

@@ -41,6 +41,7 @@ _SET_UNPAID_SINCE: Final = (
     .where(subscriptions.c.id == bindparam("subscription_id"))
     .values(unpaid_since=bindparam("since"))
 )
+_INVOICE: Final = select_of(invoices, Invoice).where(invoices.c.id == bindparam("invoice_id"))
 _OLDEST_UNPAID: Final = (
     select_of(invoices, Invoice)
     .where(
@@ -106,6 +107,10 @@ class SqlSubscriptions(Aggregate, Subscriptions):
 
     def save_invoice(self, invoice: Invoice) -> None:
         self._connection.execute(self._dialect.upsert(invoices), columns_of(invoice))
+
+    def invoice(self, invoice_id: str) -> Invoice | None:
+        rows = self._connection.execute(_INVOICE, {"invoice_id": invoice_id})
+        return struct_of(rows.mappings().one_or_none(), Invoice)
 
     def oldest_unpaid(self, subscription_id: str) -> Invoice | None:
         rows = self._connection.execute(_OLDEST_UNPAID, {"of_subscription": subscription_id})

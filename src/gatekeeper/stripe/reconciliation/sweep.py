@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, NamedTuple
 
 from gatekeeper.errors import GatekeeperError, SweepStoppedError, UnavailableError
@@ -27,6 +29,9 @@ MAX_REVOKED_PER_CENT: Final = 1
 MIN_REVOKED: Final = 5
 """So many subscriptions may end in a sweep, however few there are."""
 
+INVOICES_SINCE: Final = timedelta(days=62)
+"""How old the invoices are that are looked at: those of this monthly period and of the last."""
+
 _PAGE: Final = 200
 _GONE: Final = "gone"
 
@@ -41,7 +46,7 @@ class Found(NamedTuple):
 
 
 class ObjectSweep:
-    """Compares subscriptions and open checkouts, and repairs what differs."""
+    """Compares subscriptions, recent invoices and open checkouts, and repairs what differs."""
 
     def __init__(self, gateway: StripeGateway, store: Store, projections: Projections) -> None:
         self._gateway = gateway
@@ -79,6 +84,10 @@ class ObjectSweep:
             listed = await self._gateway.fetch("subscription", ours.id)
             drift += [_gone(ours)] if listed is None else await self._compare(listed) or []
             await _keep(held)
+        async for bills in self._recent_invoices(await self._store.read(lambda tx: tx.now())):
+            drift += await self._store.read(partial(_invoice_drift, page=bills))
+            watch("invoices", len(bills))
+            await _keep(held)
         async for purchase in self._pending():
             objects += 1
             drift += await self._checkout(purchase)
@@ -115,6 +124,8 @@ class ObjectSweep:
             try:
                 if kind == "subscription":
                     await self._projections.subscriptions.refresh(object_id)
+                elif kind == "invoice":
+                    await self._projections.invoices.refresh(object_id)
                 else:
                     await self._projections.checkouts.refresh(object_id)
             except UnavailableError:
@@ -154,6 +165,13 @@ class ObjectSweep:
             )
         ]
 
+    async def _recent_invoices(self, now: datetime) -> AsyncIterator[Sequence[InvoiceFacts]]:
+        """The invoices that may still matter, without drafts, which say nothing yet. What they
+        paid for is nowhere else: a subscription shows its latest invoice alone."""
+        query = {"created": {"gte": int((now - INVOICES_SINCE).timestamp())}}
+        async for page in self._gateway.pages("/v1/invoices", query, what="listing invoices"):
+            yield [project_invoice(found) for found in page if found["status"] != "draft"]
+
     async def _running(self) -> AsyncIterator[Subscription]:
         after = ""
         while page := await self._store.read(_running_page(after)):
@@ -186,6 +204,26 @@ def _drift_of(
     stored = tx.subscriptions.get(facts.id)
     found = differences(facts, latest, stored, tx.subscriptions.items(facts.id))
     return [_drift(facts.id, owner.id, one) for one in found]
+
+
+def _invoice_drift(tx: Transaction, *, page: Sequence[InvoiceFacts]) -> list[Drift]:
+    """The invoices of our customers whose status we have otherwise, or which we don't have."""
+    found = []
+    for facts in page:
+        owner = owner_of(tx, facts.customer, facts.subscription_id)
+        ours = tx.subscriptions.invoice(facts.id)
+        if owner is not None and (ours is None or ours.status != facts.status):
+            found.append(
+                Drift(
+                    kind="invoice",
+                    id=facts.id,
+                    customer=owner.id,
+                    field="status",
+                    ours=None if ours is None else ours.status,
+                    theirs=facts.status,
+                )
+            )
+    return found
 
 
 def _drift(subscription_id: str, customer: str, found: Difference) -> Drift:

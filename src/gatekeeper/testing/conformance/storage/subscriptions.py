@@ -159,6 +159,8 @@ class SubscriptionConformance:
         await store.write(lambda tx: tx.subscriptions.save_invoice(paid))
         oldest = await store.read(lambda tx: tx.subscriptions.oldest_unpaid("sub_1"))
         assert oldest == invoices[-2]
+        assert await store.read(lambda tx: tx.subscriptions.invoice(paid.id)) == paid
+        assert await store.read(lambda tx: tx.subscriptions.invoice("in_unknown")) is None
 
     async def test_without_an_open_invoice_nothing_is_unpaid(self, store: Store) -> None:
         assert await store.read(lambda tx: tx.subscriptions.oldest_unpaid("sub_1")) is None
