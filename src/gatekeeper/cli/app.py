@@ -8,7 +8,17 @@ import anyio
 import typer
 
 from gatekeeper._version import __version__
-from gatekeeper.cli import backfill, customers, db, events, ledger, reconcile, stripe, worker
+from gatekeeper.cli import (
+    backfill,
+    customers,
+    db,
+    events,
+    ledger,
+    outbox,
+    reconcile,
+    stripe,
+    worker,
+)
 from gatekeeper.cli.loading import GateArgument, load_gate
 from gatekeeper.errors import GatekeeperError
 from gatekeeper.ledger import Balance
@@ -24,6 +34,7 @@ app.add_typer(customers.app, name="customer")
 app.add_typer(db.app, name="db")
 app.add_typer(events.app, name="events")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(outbox.app, name="outbox")
 app.add_typer(stripe.app, name="stripe")
 app.command(name="stripe-sim")(stripe.simulate)
 app.command(name="backfill")(backfill.take_over)
