@@ -198,6 +198,8 @@ class Gatekeeper:
         then close: for cron."""
         async with AsyncExitStack() as stack:
             await self._connect(stack)
+            if self._parts.outgoing is not None:
+                await self._parts.outgoing.resume()
             done = WorkDone(
                 events=await self._parts.receiver.drain(),
                 holds=await self._parts.upkeep.expire_holds(),

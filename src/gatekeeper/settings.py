@@ -100,6 +100,19 @@ class Settings(BaseSettings):
     stripe_max_retries: int = Field(2, ge=0, le=10)
     """How often a request that failed is sent again, under the same idempotency key."""
 
+    stripe_max_per_second: int = Field(20, ge=1, le=10_000)
+    """Reads that this process sends in a second, and as many writes: its part of the account's
+    limit, which is 25 in test mode and 100 in live mode."""
+
+    stripe_max_at_once: int = Field(20, ge=1, le=1_000)
+    """Requests to Stripe that this process has running at once."""
+
+    stripe_outage_threshold: int = Field(5, ge=1, le=1_000)
+    """After so many requests in a row without an answer, requests fail at once."""
+
+    stripe_outage_retry_seconds: int = Field(15, ge=1, le=3_600)
+    """How often one request finds out whether Stripe answers again."""
+
     # -- webhooks ---------------------------------------------------------------------------------
 
     webhook_max_body_bytes: int = Field(2**20, ge=2**10, le=2**24)

@@ -26,7 +26,8 @@ from gatekeeper.storage.port import Store
 from gatekeeper.storage.sql.store import store_for
 from gatekeeper.stripe.backfill import Backfill
 from gatekeeper.stripe.checkout import Checkout
-from gatekeeper.stripe.client import StripeGateway
+from gatekeeper.stripe.client import Limits, StripeGateway
+from gatekeeper.stripe.outgoing import OutgoingRequests
 from gatekeeper.stripe.reconciliation import ReconcilePolicy, Reconciler
 from gatekeeper.stripe.webhooks import (
     DispatchPolicy,
@@ -56,6 +57,7 @@ class Parts:
     checkout: Checkout | None
     reconciliation: Reconciler | None
     takeover: Backfill | None
+    outgoing: OutgoingRequests | None
     opened: tuple[AbstractAsyncContextManager[Any], ...]
 
     @property
@@ -129,7 +131,10 @@ def assemble(
     batcher = Batcher(Ways(store, rules))
     credits_ = Credits(store, rules, batcher)
     gateway = _gateway(settings)
-    checkout = None if gateway is None else Checkout(gateway, store, rules, resolver.invalidate)
+    outgoing = None if gateway is None else OutgoingRequests(gateway, store)
+    checkout = (
+        None if gateway is None else Checkout(gateway, store, rules, resolver.invalidate, outgoing)
+    )
     projections = (
         None if gateway is None else Projections(gateway, store, rules, resolver.invalidate)
     )
@@ -173,6 +178,7 @@ def assemble(
         checkout=checkout,
         reconciliation=reconciliation,
         takeover=takeover,
+        outgoing=outgoing,
         opened=(store, batcher, cache, *(() if gateway is None else (gateway,))),
     )
 
@@ -187,6 +193,8 @@ def loops_of(parts: Parts, settings: Settings) -> dict[str, Callable[[], Awaitab
         loops["dispatcher"] = parts.receiver.run
     if parts.reconciliation is not None and settings.reconcile_every_hours:
         loops["reconciliation"] = parts.reconciliation.loop
+    if parts.outgoing is not None:
+        loops["outgoing"] = parts.outgoing.run
     return loops
 
 
@@ -220,6 +228,12 @@ def _gateway(settings: Settings) -> StripeGateway | None:
         api_base=settings.stripe_api_base,
         timeout_seconds=settings.stripe_timeout_seconds,
         max_network_retries=settings.stripe_max_retries,
+        limits=Limits(
+            per_second=settings.stripe_max_per_second,
+            at_once=settings.stripe_max_at_once,
+            outage_threshold=settings.stripe_outage_threshold,
+            outage_retry_seconds=settings.stripe_outage_retry_seconds,
+        ),
     )
 
 

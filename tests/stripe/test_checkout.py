@@ -37,6 +37,7 @@ from gatekeeper.storage.records import Customer, PriceRecord, PurchaseStatus
 from gatekeeper.stripe.checkout import Checkout, CheckoutLink
 from gatekeeper.stripe.client import StripeGateway
 from gatekeeper.stripe.identities import StripeIdentities
+from gatekeeper.stripe.outgoing import OutgoingRequests
 from gatekeeper.stripe.setup import apply_setup, plan_setup
 from gatekeeper.stripe.webhooks import WebhookReceiver, WebhookRegistry, projectors_for
 from gatekeeper.testing.stripe import Simulator
@@ -315,10 +316,10 @@ async def test_a_customer_who_was_deleted_at_stripe_gets_another(shop: Shop) -> 
 async def test_somebody_else_may_have_made_the_customer_meanwhile(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    create = shop.gateway.create_customer
+    post = shop.gateway.post
 
-    async def and_somebody_else_too(params: Any, idempotency_key: str) -> Any:
-        made = await create(params, idempotency_key)
+    async def and_somebody_else_too(path: str, *args: Any, **options: Any) -> Any:
+        made = await post(path, *args, **options)
 
         def take(tx: Transaction) -> None:
             row = tx.customers.get("org_1")
@@ -328,8 +329,13 @@ async def test_somebody_else_may_have_made_the_customer_meanwhile(
         await shop.store.write(take)
         return made
 
-    monkeypatch.setattr(shop.gateway, "create_customer", and_somebody_else_too)
-    assert await StripeIdentities(shop.gateway, shop.store).ensure("org_1") == "cus_theirs"
+    monkeypatch.setattr(shop.gateway, "post", and_somebody_else_too)
+    assert (
+        await StripeIdentities(OutgoingRequests(shop.gateway, shop.store), shop.store).ensure(
+            "org_1"
+        )
+        == "cus_theirs"
+    )
     assert (await shop.customer()).stripe_id == "cus_theirs"
 
 
@@ -391,11 +397,15 @@ async def test_the_open_checkout_of_a_subscription_is_used_again(shop: Shop) -> 
 async def test_a_checkout_that_expired_or_never_began_leaves_the_trial(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(params: object, key: str) -> Any:
-        raise StripeUnavailableError
+    post = shop.gateway.post
+
+    async def fail(path: str, *args: Any, **options: Any) -> Any:
+        if path == "/v1/checkout/sessions":
+            raise StripeUnavailableError
+        return await post(path, *args, **options)
 
     with monkeypatch.context() as broken:
-        broken.setattr(shop.gateway, "create_checkout_session", fail)
+        broken.setattr(shop.gateway, "post", fail)
         with pytest.raises(StripeUnavailableError):
             await shop.start("pro_monthly")
     await shop.start("pro_monthly")

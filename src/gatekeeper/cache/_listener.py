@@ -17,9 +17,9 @@ from typing import Any, Final
 
 from redis.asyncio.client import PubSub
 
-from gatekeeper.cache._circuit import logger
 from gatekeeper.cache._local import LocalMap
 from gatekeeper.cache._options import RedisOptions
+from gatekeeper.cache._outages import logger
 from gatekeeper.cache._shared import SharedMap
 from gatekeeper.cache.port import Monotonic
 

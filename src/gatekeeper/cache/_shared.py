@@ -14,10 +14,11 @@ from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from gatekeeper.cache._circuit import Circuit, logger
 from gatekeeper.cache._options import RedisOptions
+from gatekeeper.cache._outages import log_change, logger
 from gatekeeper.cache._scripts import INVALIDATE, LOOKUP, STORE
 from gatekeeper.cache.port import CachePolicy, CacheStats, Codec, Monotonic, V
+from gatekeeper.circuit import Circuit, CircuitChange
 from gatekeeper.errors import ConfigurationError
 
 T = TypeVar("T")
@@ -72,8 +73,13 @@ class SharedMap(Generic[V]):
         self.channel = f"{self._prefix}invalidated:{database}".encode()
         self.beat_channel = f"{self._prefix}beat:{database}:{uuid4().hex}".encode()
         self._unsent: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+        def change(changed: CircuitChange) -> None:
+            log_change(changed)
+            on_change(changed.closed)
+
         self.circuit = Circuit(
-            retry_seconds=options.retry_seconds, monotonic=monotonic, on_change=on_change
+            retry_seconds=options.retry_seconds, monotonic=monotonic, on_change=change
         )
 
     async def lookup(self, customer: str) -> Found[V] | None:

@@ -54,6 +54,7 @@ class Upkeep:
             batch = await self._store.write(
                 lambda tx: (
                     tx.ledger.prune_receipts(tx.now() - timedelta(days=RECEIPT_DAYS), PRUNE_BATCH)
+                    + tx.requests.prune(tx.now() - self._payload_retention, PRUNE_BATCH)
                     + tx.inbox.purge_payloads(tx.now() - self._payload_retention, PRUNE_BATCH)
                     + tx.outbox.prune(tx.now() - self._payload_retention, PRUNE_BATCH)
                 )

@@ -17,6 +17,7 @@ from gatekeeper.ledger import Account, Cap, Change, Entry, Grant, Hold, Receipt
 from gatekeeper.storage.audit import Audit
 from gatekeeper.storage.freezes import Freezes
 from gatekeeper.storage.mirror import Mirror
+from gatekeeper.storage.outgoing import Requests
 from gatekeeper.storage.payments import Payments
 from gatekeeper.storage.postings import AccountKey, Posting, posting_of
 from gatekeeper.storage.progress import Progress
@@ -453,6 +454,7 @@ class Transaction(ABC):
     inbox: Inbox
     outbox: Outbox
     progress: Progress
+    requests: Requests
     audit: Audit
     mirror: Mirror
 

@@ -21,16 +21,20 @@ from gatekeeper.errors import (
 from gatekeeper.services import prices, purchases
 from gatekeeper.services.customers import Invalidate
 from gatekeeper.services.rules import Rules
+from gatekeeper.storage.outgoing import OutgoingRequest
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import PriceRecord, Purchase, PurchaseStatus
 from gatekeeper.stripe.client import Obj, StripeGateway
 from gatekeeper.stripe.identities import StripeIdentities
 from gatekeeper.stripe.open_checkouts import find_open, may_try, trial_days_of
+from gatekeeper.stripe.outgoing import OutgoingRequests
 from gatekeeper.stripe.price_check import differences_of
 from gatekeeper.stripe.webhooks.handlers import Projections
 from gatekeeper.types import MAX_AMOUNT, check_amount, check_id
 
 T = TypeVar("T")
+
+_OPERATION: Final = "checkout sessions create"
 
 PURCHASE_ID: Final = "{PURCHASE_ID}"
 """What stands for the purchase's id in a success URL, as Stripe has {CHECKOUT_SESSION_ID}."""
@@ -55,12 +59,19 @@ class Checkout:
     """Starts checkouts and follows them. Never on the path of a gated request: it asks Stripe."""
 
     def __init__(
-        self, gateway: StripeGateway, store: Store, rules: Rules, invalidate: Invalidate
+        self,
+        gateway: StripeGateway,
+        store: Store,
+        rules: Rules,
+        invalidate: Invalidate,
+        outgoing: OutgoingRequests | None = None,
     ) -> None:
         self._gateway = gateway
         self._store = store
         self._rules = rules
-        self._identities = StripeIdentities(gateway, store)
+        self._outgoing = outgoing or OutgoingRequests(gateway, store)
+        self._outgoing.on_resumed(_OPERATION, _attach)
+        self._identities = StripeIdentities(self._outgoing, store)
         self._sessions = Projections(gateway, store, rules, invalidate).checkouts
 
     async def start(
@@ -111,7 +122,21 @@ class Checkout:
             # Another Stripe customer, trial or try is another request; all else is the same.
             tried = wanted.checkout_session_id or "first"
             key = f"gatekeeper-{wanted.id}-{trial_days or 0}-{stripe_customer}-{tried}"
-            return await self._gateway.create_checkout_session({**params, **urls}, key[:255])
+
+            def attach(tx: Transaction, session: Obj) -> Obj:
+                replaces = wanted.checkout_session_id
+                purchases.attach_session(tx, wanted.id, session["id"], replaces)
+                return session
+
+            return await self._outgoing.post(
+                _OPERATION,
+                "/v1/checkout/sessions",
+                {**params, **urls},
+                customer=customer,
+                idempotency_key=key[:255],
+                settle=attach,
+                keeps_trying=False,  # its customer has been told that it failed
+            )
 
         try:
             session = await self._with_customer(customer, create)
@@ -119,11 +144,6 @@ class Checkout:
             await self._store.write(lambda tx: purchases.abandon(tx, wanted.id))
             raise
 
-        def attach(tx: Transaction) -> Purchase | None:
-            replaces = wanted.checkout_session_id
-            return purchases.attach_session(tx, wanted.id, session["id"], replaces)
-
-        await self._store.write(attach)
         return CheckoutLink(wanted.id, session["id"], session["url"])
 
     async def status(self, purchase_id: str, customer: str) -> Purchase:
@@ -267,6 +287,14 @@ class Checkout:
         if purchase is None or purchase.customer != customer:
             raise NotFoundError("There is no such purchase.")
         return purchase
+
+
+def _attach(tx: Transaction, request: OutgoingRequest, session: Obj) -> None:
+    """The process died before it heard of the session: the purchase gets it all the same, so that
+    the same request finds it."""
+    purchase = tx.purchases.get(str(session.get("client_reference_id")), lock=True)
+    if purchase is not None and purchase.customer == request.customer:
+        purchases.attach_session(tx, purchase.id, session["id"], None)
 
 
 def _params(

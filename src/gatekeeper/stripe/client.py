@@ -6,7 +6,9 @@ or of the installed package. Every POST carries an idempotency key, which the pa
 repeat (https://docs.stripe.com/api/idempotent_requests).
 """
 
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
+from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 from urllib.parse import quote
@@ -14,9 +16,14 @@ from urllib.parse import quote
 import msgspec
 from uuid_utils.compat import uuid4
 
-from gatekeeper.errors import ConfigurationError, StripeRequestError
+from gatekeeper.circuit import Circuit, CircuitChange
+from gatekeeper.errors import ConfigurationError, StripeRequestError, StripeUnavailableError
 from gatekeeper.stripe.kinds import KINDS
+from gatekeeper.stripe.pacing import Pace
+from gatekeeper.stripe.quiet import keep_quiet
 from gatekeeper.stripe.refusals import refusal_of
+
+logger: Final = logging.getLogger("gatekeeper.stripe")
 
 API_VERSION: Final = "2026-10-28.endive"
 """The version of Stripe's API whose shapes the projections are written for."""
@@ -54,6 +61,19 @@ class Account(msgspec.Struct, frozen=True):
     livemode: bool
 
 
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How fast one process asks Stripe, and when it stops asking a Stripe that does not answer.
+
+    `per_second` counts reads and writes apart. After `outage_threshold` requests in a row without
+    an answer all fail at once, but for one every `outage_retry_seconds`.
+    """
+
+    per_second: int = 20
+    at_once: int = 20
+    outage_threshold: int = 5
+    outage_retry_seconds: float = 15.0
+
+
 class StripeGateway:
     """Asks Stripe. One for each gate; connects at the first use and is closed with the gate.
 
@@ -66,6 +86,7 @@ class StripeGateway:
         api_base: another address than Stripe's, for the simulator.
         timeout_seconds: for one attempt.
         max_network_retries: how often an attempt is repeated, under the same idempotency key.
+        limits: how fast to ask, and when to stop asking.
     """
 
     def __init__(
@@ -75,6 +96,7 @@ class StripeGateway:
         api_base: str | None = None,
         timeout_seconds: float = 10.0,
         max_network_retries: int = 2,
+        limits: Limits | None = None,
     ) -> None:
         self.livemode = livemode_of(api_key)
         self._api_key = api_key
@@ -84,6 +106,13 @@ class StripeGateway:
         self._client: Any = None
         self._http: Any = None
         self._account: Account | None = None
+        self._limits = limits or Limits()
+        self.circuit = Circuit(
+            threshold=self._limits.outage_threshold,
+            retry_seconds=self._limits.outage_retry_seconds,
+            monotonic=monotonic,
+            on_change=_log_outage,
+        )
 
     def __repr__(self) -> str:
         return f"StripeGateway(livemode={self.livemode})"
@@ -225,21 +254,6 @@ class StripeGateway:
 
     # -- writing ----------------------------------------------------------------------------------
 
-    async def create_customer(self, params: Mapping[str, Any], idempotency_key: str) -> Obj:
-        """Make a customer."""
-        return await self.post(
-            "/v1/customers", params, what="customers create", idempotency_key=idempotency_key
-        )
-
-    async def create_checkout_session(self, params: Mapping[str, Any], idempotency_key: str) -> Obj:
-        """Make a checkout session."""
-        return await self.post(
-            "/v1/checkout/sessions",
-            params,
-            what="checkout sessions create",
-            idempotency_key=idempotency_key,
-        )
-
     async def create_portal_session(self, params: Mapping[str, Any]) -> Obj:
         """Make a session of the customer portal, which lives for minutes: each is a new one."""
         return await self.post(
@@ -279,12 +293,22 @@ class StripeGateway:
     ) -> Obj:
         """One request; the package's errors become ours, without the chain that holds more."""
         given = {name: value for name, value in options.items() if value is not None}
+        if not self.circuit.allows():
+            raise StripeUnavailableError(
+                f"Stripe has not answered for a while ({what}); try later."
+            )
         try:
             answer = await self._connected().raw_request_async(
                 method, path, **dict(params or {}), **given
             )
         except self._stripe().StripeError as error:
-            raise refusal_of(error, what) from None
+            refusal = refusal_of(error, what)
+            if error.http_status is None or error.http_status >= 500:
+                self.circuit.failed(refusal)
+            else:
+                self.circuit.succeeded()
+            raise refusal from None
+        self.circuit.succeeded()
         found: Obj = msgspec.json.decode(answer.body)
         return found
 
@@ -293,7 +317,13 @@ class StripeGateway:
             from gatekeeper.stripe.transport import HttpxTransport  # here: it imports stripe
 
             stripe = self._stripe()
-            self._http = HttpxTransport(self._timeout_seconds)
+            keep_quiet()
+            pace = Pace(
+                per_second=self._limits.per_second,
+                at_once=self._limits.at_once,
+                max_wait_seconds=self._timeout_seconds,
+            )
+            self._http = HttpxTransport(self._timeout_seconds, pace)
             addresses = {} if self._api_base is None else {"api": self._api_base}
             self._client = stripe.StripeClient(
                 self._api_key,
@@ -321,6 +351,13 @@ class StripeGateway:
                     whole = path.format(id=_quoted(holder["id"]))
                     listed = await self.listed(whole, what=f"listing {field}", account=account)
                     inside.update(data=listed, has_more=False)
+
+
+def _log_outage(change: CircuitChange) -> None:
+    if change.closed:
+        logger.warning("Stripe answers again after %.0f s", change.seconds)
+    else:
+        logger.error("Stripe does not answer: requests to it fail at once until it does")
 
 
 def _quoted(object_id: str) -> str:

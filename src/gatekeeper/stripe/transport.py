@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 import stripe
 
+from gatekeeper.stripe.pacing import Pace, TooManyWaitingError
+
 _connection_error: Any = stripe.APIConnectionError  # the package leaves its arguments untyped
 
 
@@ -21,8 +23,9 @@ class HttpxTransport(stripe.HTTPClient):
 
     name = "httpx"
 
-    def __init__(self, timeout_seconds: float) -> None:
+    def __init__(self, timeout_seconds: float, pace: Pace) -> None:
         super().__init__()
+        self._pace = pace
         authorities = ssl.create_default_context(cafile=stripe.ca_bundle_path)
         self._client = httpx.AsyncClient(timeout=timeout_seconds, verify=authorities)
 
@@ -37,12 +40,27 @@ class HttpxTransport(stripe.HTTPClient):
     ) -> tuple[bytes, int, Mapping[str, str]]:
         """One attempt."""
         try:
-            answer = await self._client.request(method, url, headers=headers, content=post_data)
+            async with self._pace.turn(writes=method.lower() != "get"):
+                answer = await self._client.request(method, url, headers=headers, content=post_data)
+        except TooManyWaitingError:
+            reason = "Too many requests to Stripe are waiting for their turn."
+            raise _connection_error(reason, should_retry=False) from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             reason = f"No answer from Stripe: {type(error).__name__}."
             raise _connection_error(reason, should_retry=True) from error
+        if answer.status_code == 429 and _is_of_the_account(answer.headers):
+            self._pace.rest(answer.headers.get("retry-after"))
+            # The next attempt rests first. By itself the package repeats no 429.
+            answer.headers.setdefault("stripe-should-retry", "true")
         return answer.content, answer.status_code, answer.headers
 
     async def close_async(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+
+def _is_of_the_account(headers: httpx.Headers) -> bool:
+    """Whether a 429 is about all that we ask, and not about one object that is locked just now
+    (https://docs.stripe.com/rate-limits)."""
+    reason: str = headers.get("stripe-rate-limited-reason", "global")
+    return reason.startswith(("global", "endpoint"))

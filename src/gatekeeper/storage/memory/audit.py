@@ -23,6 +23,7 @@ from gatekeeper.storage.memory.freezes import MemoryFreezes
 from gatekeeper.storage.memory.ledger import LedgerTables
 from gatekeeper.storage.memory.mirror import MemoryMirror
 from gatekeeper.storage.memory.outbox import MemoryOutbox
+from gatekeeper.storage.memory.outgoing import MemoryRequests
 from gatekeeper.storage.memory.payments import MemoryPayments
 from gatekeeper.storage.memory.purchases import MemoryPurchases
 from gatekeeper.storage.memory.subscriptions import MemorySubscriptions
@@ -47,6 +48,7 @@ class MemoryAudit(Audit):
         mirror: MemoryMirror,
         payments: MemoryPayments,
         freezes: MemoryFreezes,
+        requests: MemoryRequests,
     ) -> None:
         self._tables = tables
         self._customers = customers
@@ -56,6 +58,7 @@ class MemoryAudit(Audit):
         self._mirror = mirror
         self._payments = payments
         self._freezes = freezes
+        self._requests = requests
         self._erased: Table[str, datetime] = Table(journal)
 
     def count(self, customer: str | None = None) -> int:
@@ -182,6 +185,7 @@ class MemoryAudit(Audit):
         self._freezes.erase(customer)
         self._outbox.erase(customer)
         self._mirror.erase(customer, pseudonym)
+        self._requests.erase(customer)
         self._erased.put(hash_of(customer), at)
 
     def is_erased(self, customer: str) -> bool:

@@ -15,6 +15,7 @@ from gatekeeper.storage.memory.inbox import MemoryInbox
 from gatekeeper.storage.memory.ledger import MemoryLedger
 from gatekeeper.storage.memory.mirror import MemoryMirror
 from gatekeeper.storage.memory.outbox import MemoryOutbox
+from gatekeeper.storage.memory.outgoing import MemoryRequests
 from gatekeeper.storage.memory.payments import MemoryPayments
 from gatekeeper.storage.memory.progress import MemoryProgress
 from gatekeeper.storage.memory.purchases import MemoryPurchases
@@ -44,6 +45,7 @@ class MemoryTransaction(Transaction):
         self.outbox = outbox = MemoryOutbox(journal)
         self.mirror = mirror = MemoryMirror(journal)
         self.progress = MemoryProgress(journal)
+        self.requests = requests = MemoryRequests(journal)
         self.audit = MemoryAudit(
             journal,
             ledger.tables,
@@ -54,6 +56,7 @@ class MemoryTransaction(Transaction):
             mirror,
             payments,
             freezes,
+            requests,
         )
         self._stamp: Table[None, Stamp] = Table(journal)
         self._clock = clock

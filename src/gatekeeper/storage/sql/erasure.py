@@ -45,6 +45,7 @@ from gatekeeper.storage.sql.tables import (
     payments,
     purchases,
     receipts,
+    requests,
     subscription_changes,
     subscriptions,
 )
@@ -84,7 +85,7 @@ _WIPED: Final[dict[Table, dict[str, Any]]] = {
 }
 """The tables that keep a customer's rows under the pseudonym, and what is wiped from them."""
 
-_DELETED: Final = (caps, freezes, outbox, overrides, receipts)
+_DELETED: Final = (caps, freezes, outbox, overrides, receipts, requests)
 """The tables from which a customer's rows go."""
 
 _COUNT_HOLDS: Final = (

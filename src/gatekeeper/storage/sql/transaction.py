@@ -18,6 +18,7 @@ from gatekeeper.storage.sql.inbox import SqlInbox
 from gatekeeper.storage.sql.ledger import SqlLedger
 from gatekeeper.storage.sql.mirror import SqlMirror
 from gatekeeper.storage.sql.outbox import SqlOutbox
+from gatekeeper.storage.sql.outgoing import SqlRequests
 from gatekeeper.storage.sql.payments import SqlPayments
 from gatekeeper.storage.sql.progress import SqlProgress
 from gatekeeper.storage.sql.purchases import SqlPurchases
@@ -55,6 +56,7 @@ class SqlTransaction(Transaction):
         self.inbox = SqlInbox(connection, dialect, noted)
         self.outbox = SqlOutbox(connection, dialect, noted)
         self.progress = SqlProgress(connection, dialect, noted)
+        self.requests = SqlRequests(connection, dialect, noted)
         self.audit = SqlAudit(connection, dialect, noted)
         self.mirror = SqlMirror(connection, dialect, noted)
 

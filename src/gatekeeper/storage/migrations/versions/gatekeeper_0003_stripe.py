@@ -106,6 +106,7 @@ def _create_requests() -> None:
         requests,
         _text("id"),
         _text("operation"),
+        _text("path"),
         _text("idempotency_key"),
         _text("customer", null=True),
         _text("account", null=True),
@@ -113,13 +114,14 @@ def _create_requests() -> None:
         _text("status"),
         sa.Column("attempts", sa.Integer(), nullable=False),
         _instant("created_at"),
+        _instant("due_at", comment="When it may be sent again, while open."),
         _instant("ended_at", null=True),
         _text("answer_id", null=True, comment="The id of what Stripe made."),
         _text("last_error", null=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_gatekeeper_requests")),
         comment="Requests that change something at Stripe, written before they are sent.",
     )
-    _partial_index("ix_gatekeeper_requests_open", requests, ["created_at"], "status = 'open'")
+    _partial_index("ix_gatekeeper_requests_open", requests, ["due_at"], "status = 'open'")
 
 
 def _create_progress() -> None:

@@ -23,6 +23,7 @@ from gatekeeper.testing.conformance.storage.inbox import InboxConformance
 from gatekeeper.testing.conformance.storage.ledger import LedgerConformance
 from gatekeeper.testing.conformance.storage.mirror import MirrorConformance
 from gatekeeper.testing.conformance.storage.outbox import OutboxConformance
+from gatekeeper.testing.conformance.storage.outgoing import RequestConformance
 from gatekeeper.testing.conformance.storage.payments import PaymentConformance
 from gatekeeper.testing.conformance.storage.postings import PostingConformance
 from gatekeeper.testing.conformance.storage.progress import ProgressConformance
@@ -46,6 +47,7 @@ __all__ = [
     "PostingConformance",
     "ProgressConformance",
     "PurchaseConformance",
+    "RequestConformance",
     "StoreConformance",
     "SubscriptionConformance",
     "TicketConformance",
@@ -68,6 +70,7 @@ class StoreConformance(
     PostingConformance,
     ProgressConformance,
     PurchaseConformance,
+    RequestConformance,
     SubscriptionConformance,
     TicketConformance,
     TransactionConformance,

@@ -1,0 +1,191 @@
+"""How fast we ask, when we stop asking, and what is logged of it."""
+
+import logging
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+
+from gatekeeper.errors import StripeRequestError, StripeUnavailableError
+from gatekeeper.stripe.client import Limits, StripeGateway
+from gatekeeper.stripe.pacing import Pace, TokenBucket, TooManyWaitingError
+from gatekeeper.stripe.transport import HttpxTransport
+from gatekeeper.testing.stripe import Simulator
+
+pytestmark = pytest.mark.anyio
+
+
+class Time:
+    """Seconds that pass when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(round(seconds, 6))
+        self.now += seconds
+
+
+def paced(time: Time, **more: Any) -> Pace:
+    wanted = {"per_second": 2, "at_once": 9, "max_wait_seconds": 5, **more}
+    return Pace(**wanted, monotonic=time, sleep=time.sleep)
+
+
+async def test_a_burst_of_a_second_goes_at_once_and_the_rest_waits_for_its_turn() -> None:
+    time = Time()
+    bucket = TokenBucket(2, time)
+    assert [bucket.take(5) for _ in range(5)] == [0, 0, 0.5, 1.0, 1.5]
+    assert bucket.take(1.9) is None
+    time.now += 60
+    assert [bucket.take(5) for _ in range(3)] == [0, 0, 0.5]
+
+
+async def test_reads_and_writes_have_turns_of_their_own() -> None:
+    time = Time()
+    pace = paced(time)
+    for writes in (False, False, True, True, True):
+        async with pace.turn(writes=writes):
+            pass
+    assert time.slept == [0.5]
+
+
+async def test_what_would_wait_for_too_long_is_refused() -> None:
+    time = Time()
+    pace = paced(time)
+    pace.rest("6")
+    with pytest.raises(TooManyWaitingError):
+        async with pace.turn(writes=True):
+            pass
+    assert time.slept == []
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("3", 3), ("0.5", 0.5), (None, 1), ("Wed, 21 Oct", 1), ("9999", 60)]
+)
+async def test_a_429_makes_everybody_rest_for_as_long_as_it_says(
+    header: str | None, seconds: float
+) -> None:
+    time = Time()
+    pace = paced(time, max_wait_seconds=100)
+    pace.rest(header)
+    async with pace.turn(writes=False):
+        pass
+    assert time.slept == [seconds]
+
+
+async def test_no_more_run_at_once_than_are_allowed() -> None:
+    pace = Pace(per_second=1_000, at_once=2, max_wait_seconds=0.05)
+    async with pace.turn(writes=True), pace.turn(writes=False):
+        with pytest.raises(TooManyWaitingError):
+            async with pace.turn(writes=False):
+                pass
+    with anyio.fail_after(1):
+        async with pace.turn(writes=False):
+            pass
+
+
+class Answers:
+    """Answers in Stripe's place, in their order; the last for ever."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: httpx.Response | Exception):
+        self.left = list(answers)
+        self.asked = 0
+        monkeypatch.setattr(httpx.AsyncClient, "request", self)
+        monkeypatch.setattr(HttpxTransport, "INITIAL_DELAY", 0.0)
+
+    async def __call__(self, *args: Any, **options: Any) -> httpx.Response:
+        self.asked += 1
+        answer = self.left.pop(0) if len(self.left) > 1 else self.left[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def refused(status: int, **headers: str) -> httpx.Response:
+    return httpx.Response(status, json={"error": {"message": "no"}}, headers=headers)
+
+
+FINE = httpx.Response(200, json={"id": "cus_1", "object": "customer"})
+
+
+async def test_a_429_is_sent_again_after_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    limited = refused(429, **{"Retry-After": "0"})
+    answers = Answers(monkeypatch, limited, limited, FINE)
+    async with StripeGateway("sk_test_1") as gateway:
+        assert await gateway.fetch("customer", "cus_1") is not None
+        assert gateway.circuit.is_closed
+    assert answers.asked == 3
+
+
+async def test_a_429_about_a_locked_object_rests_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = Answers(
+        monkeypatch, refused(429, **{"Stripe-Rate-Limited-Reason": "resource-specific"})
+    )
+    async with StripeGateway("sk_test_1") as gateway:
+        with pytest.raises(StripeUnavailableError):
+            await gateway.fetch("customer", "cus_1")
+    assert answers.asked == 1
+
+
+async def test_what_waits_for_too_long_here_is_a_503(monkeypatch: pytest.MonkeyPatch) -> None:
+    Answers(monkeypatch, refused(429, **{"Retry-After": "60"}))
+    async with StripeGateway("sk_test_1", timeout_seconds=1) as gateway:
+        with pytest.raises(StripeUnavailableError):
+            await gateway.fetch("customer", "cus_1")
+
+
+async def test_outages_in_a_row_open_the_circuit_and_one_answer_closes_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    time = Time()
+    monkeypatch.setattr("gatekeeper.stripe.client.monotonic", time)
+    limits = Limits(outage_threshold=2, outage_retry_seconds=10)
+    away = httpx.ConnectError("nobody")
+    answers = Answers(monkeypatch, away, refused(400), away, refused(500), away, FINE)
+
+    async def ask(gateway: StripeGateway) -> Any:
+        return await gateway.fetch("customer", "cus_1")
+
+    async with StripeGateway("sk_test_1", limits=limits, max_network_retries=0) as gateway:
+        with pytest.raises(StripeUnavailableError):
+            await ask(gateway)
+        with pytest.raises(StripeRequestError):  # a refusal is an answer
+            await ask(gateway)
+        for asked in (3, 4, 4, 4):
+            with pytest.raises(StripeUnavailableError):
+                await ask(gateway)
+            assert answers.asked == asked
+        assert not gateway.circuit.is_closed
+        time.now += 10
+        for _ in range(2):  # one tries, and is not answered
+            with pytest.raises(StripeUnavailableError):
+                await ask(gateway)
+        assert answers.asked == 5
+        time.now += 10
+        assert await ask(gateway) is not None
+        assert gateway.circuit.is_closed
+    told = [record.levelname for record in caplog.records if record.name == "gatekeeper.stripe"]
+    assert told == ["ERROR", "WARNING"]
+
+
+async def test_no_logger_tells_a_secret_or_what_a_customer_said(
+    stripe_sim: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    key = stripe_sim.settings.api_key
+    async with StripeGateway(key, api_base=stripe_sim.url) as gateway:
+        params = {"email": "ada@example.com", "name": "Ada 4242424242424242"}
+        made = await gateway.post("/v1/customers", params, what="customers create")
+        await gateway.listed("/v1/customers", {"email": "ada@example.com"}, what="customers")
+        with pytest.raises(StripeRequestError):
+            await gateway.post("/v1/checkout/sessions", {"mode": "x"}, what="sessions create")
+    assert made["email"] == "ada@example.com"
+    heard = {record.name.partition(".")[0] for record in caplog.records}
+    assert {"stripe", "httpx"} <= heard
+    for secret in (key, "ada", "4242", "%40"):
+        assert secret not in caplog.text.lower()
