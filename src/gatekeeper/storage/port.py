@@ -119,10 +119,6 @@ class Subscriptions(ABC):
         """Insert or replace an invoice."""
 
     @abstractmethod
-    def invoice(self, invoice_id: str) -> Invoice | None:
-        """One invoice."""
-
-    @abstractmethod
     def oldest_unpaid(self, subscription_id: str) -> Invoice | None:
         """The open invoice of a subscription that was finalised first, with something due."""
 

@@ -99,9 +99,6 @@ class MemorySubscriptions(Subscriptions):
         if invoice.subscription_id is not None:
             _append(self._invoices_of, invoice.subscription_id, invoice.id)
 
-    def invoice(self, invoice_id: str) -> Invoice | None:
-        return self._invoices.get(invoice_id)
-
     def oldest_unpaid(self, subscription_id: str) -> Invoice | None:
         stored = map(self._invoices.get, self._invoices_of.get(subscription_id) or ())
         unpaid = (one for one in stored if one and one.status == "open" and one.amount_due_minor)

@@ -52,7 +52,6 @@ _OLDEST_UNPAID: Final = (
     .order_by(func.coalesce(invoices.c.finalized_at, invoices.c.created_at), invoices.c.id)
     .limit(1)
 )
-_INVOICE: Final = select_of(invoices, Invoice).where(invoices.c.id == bindparam("invoice_id"))
 _PRICE: Final = select_of(prices, PriceRecord).where(prices.c.price_id == bindparam("price_id"))
 
 
@@ -107,10 +106,6 @@ class SqlSubscriptions(Aggregate, Subscriptions):
 
     def save_invoice(self, invoice: Invoice) -> None:
         self._connection.execute(self._dialect.upsert(invoices), columns_of(invoice))
-
-    def invoice(self, invoice_id: str) -> Invoice | None:
-        rows = self._connection.execute(_INVOICE, {"invoice_id": invoice_id})
-        return struct_of(rows.mappings().one_or_none(), Invoice)
 
     def oldest_unpaid(self, subscription_id: str) -> Invoice | None:
         rows = self._connection.execute(_OLDEST_UNPAID, {"of_subscription": subscription_id})
