@@ -10,6 +10,7 @@ from gatekeeper.stripe.webhooks.handlers.checkout import CheckoutProjector
 from gatekeeper.stripe.webhooks.handlers.context import Context
 from gatekeeper.stripe.webhooks.handlers.customer import CustomerProjector
 from gatekeeper.stripe.webhooks.handlers.invoice import InvoiceProjector
+from gatekeeper.stripe.webhooks.handlers.mirror import KINDS, MirrorProjector
 from gatekeeper.stripe.webhooks.handlers.money import MoneyProjector
 from gatekeeper.stripe.webhooks.handlers.subscription import SubscriptionProjector
 from gatekeeper.stripe.webhooks.projecting import Projector
@@ -20,6 +21,7 @@ EVENT_TYPES = tuple(
             *CheckoutProjector.event_types,
             *CustomerProjector.event_types,
             *InvoiceProjector.event_types,
+            *MirrorProjector.event_types,
             *MoneyProjector.event_types,
             *SubscriptionProjector.event_types,
         }
@@ -41,6 +43,7 @@ class Projections:
         self.checkouts = CheckoutProjector(context, self.subscriptions)
         self.money = MoneyProjector(context)
         self.by_type: Mapping[str, Projector] = {
+            **{kind: MirrorProjector(context, kind) for kind in KINDS},
             "customer": self.customers,
             "subscription": self.subscriptions,
             "invoice": self.invoices,

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from gatekeeper.projection.clawback import ChargeMoney, project_charge_money
+from gatekeeper.projection.mirrored import project_mirrored
 from gatekeeper.services import clawbacks, freezes
+from gatekeeper.services.mirror import save_object
 from gatekeeper.services.subscriptions import owner_of
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import InboxEvent
@@ -57,6 +59,7 @@ class MoneyProjector(Projector):
         context = self._context
         fetched = await context.fetch("charge", charge_id)
         found, money = fetched.found, None
+        copies = []
         if found is not None:
             of = {"charge": charge_id}
             what = f"charge {charge_id}"
@@ -67,6 +70,8 @@ class MoneyProjector(Projector):
                 else []
             )
             money = project_charge_money(found, refunds, disputes)
+            # The charge comes first: by it, the others are known to be its customer's.
+            copies = [project_mirrored(one, one["object"]) for one in (found, *refunds, *disputes)]
 
         def work(tx: Transaction) -> Touched | None:
             complete(tx)
@@ -76,6 +81,8 @@ class MoneyProjector(Projector):
             is_latest = fetched.may_write(tx, terminal=False)
             touched = self._freeze(tx, money, warning, is_latest=is_latest)
             if is_latest:
+                for copy in copies:
+                    save_object(tx, copy, tx.now())
                 clawbacks.note_charge(tx, context.rules, money)
             return touched
 

@@ -1,0 +1,92 @@
+"""Objects by their shapes: head, parent, facts, in the shapes of several API versions."""
+
+import contextlib
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatekeeper.errors import ProjectionError
+from gatekeeper.projection.mirrored import SHAPES, project_mirrored
+from tests.projection.test_hostile import JUNK
+
+SECONDS = 1_790_000_000
+AT = datetime.fromtimestamp(SECONDS, UTC)
+
+
+def test_a_charge_before_basil_names_its_invoice_and_later_none() -> None:
+    later: dict[str, Any] = {
+        "id": "ch_1",
+        "object": "charge",
+        "customer": {"id": "cus_1", "object": "customer"},
+        "payment_intent": "pi_1",
+        "status": "succeeded",
+        "amount": 999,
+        "amount_refunded": 0,
+        "currency": "eur",
+        "created": SECONDS,
+        "paid": True,
+        "outcome": {"risk_level": "normal"},
+        "billing_details": {"name": "Ada Lovelace"},
+    }
+    seen = project_mirrored(later, "charge")
+    assert (seen.stripe_customer, seen.parent) == ("cus_1", "payment_intent/pi_1")
+    assert (seen.amount_minor, seen.currency, seen.created_at) == (999, "eur", AT)
+    assert seen.facts == {"outcome.risk_level": "normal", "amount_refunded": 0, "paid": True}
+    acacia = project_mirrored(later | {"invoice": "in_1"}, "charge")
+    assert acacia.facts == {"invoice": "in_1", **seen.facts}
+
+
+def test_an_invoice_payment_ties_a_payment_to_its_invoice() -> None:
+    value = {
+        "id": "inpay_1",
+        "object": "invoice_payment",
+        "invoice": "in_1",
+        "amount_requested": 999,
+        "amount_paid": 999,
+        "currency": "eur",
+        "status": "paid",
+        "payment": {"type": "payment_intent", "payment_intent": "pi_1"},
+        "status_transitions": {"paid_at": SECONDS, "canceled_at": None},
+        "created": SECONDS,
+    }
+    seen = project_mirrored(value, "invoice_payment")
+    assert (seen.parent, seen.status, seen.final) == ("invoice/in_1", "paid", False)
+    assert seen.facts["payment.payment_intent"] == "pi_1"
+    assert seen.facts["status_transitions.paid_at"] == AT
+
+
+def test_a_dispute_without_a_charge_belongs_to_its_payment_intent() -> None:
+    value = {"id": "du_1", "object": "dispute", "payment_intent": "pi_1", "status": "lost"}
+    seen = project_mirrored(value, "dispute")
+    assert (seen.parent, seen.final) == ("payment_intent/pi_1", True)
+
+
+@pytest.mark.parametrize("kind", sorted(SHAPES))
+def test_a_bare_object_of_each_kind_can_be_read(kind: str) -> None:
+    seen = project_mirrored({"id": "x_1", "object": kind}, kind)
+    assert (seen.id, seen.parent, seen.facts, seen.final) == ("x_1", None, {}, False)
+
+
+def test_an_object_of_another_kind_is_refused() -> None:
+    with pytest.raises(ProjectionError):
+        project_mirrored({"id": "x_1", "object": "refund"}, "charge")
+
+
+@given(st.sampled_from(sorted(SHAPES)), st.data())
+def test_one_wrong_value_raises_nothing_unexpected(kind: str, data: st.DataObject) -> None:
+    shape = SHAPES[kind]
+    paths = [*shape.words, *shape.references, *shape.wholes, *shape.flags, *shape.moments]
+    heads = [
+        "id",
+        "customer",
+        "created",
+        "currency",
+        shape.status,
+        *(p.split(".")[0] for p in paths),
+    ]
+    value = {"id": "x_1", "object": kind, data.draw(st.sampled_from(heads)): data.draw(JUNK)}
+    with contextlib.suppress(ProjectionError):
+        project_mirrored(value, kind)
