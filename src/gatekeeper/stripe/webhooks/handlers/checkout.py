@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from gatekeeper.projection import project_checkout_session
 from gatekeeper.projection.reading import Node
+from gatekeeper.services.history import Because
 from gatekeeper.services.purchases import Session, SoldLine, fulfil
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import InboxEvent
@@ -43,7 +44,9 @@ class CheckoutProjector(Projector):
         fetched = await context.fetch("checkout.session", session_id)
         session = None if fetched.found is None else read_session(fetched.found)
         if session is not None and session.facts.subscription_id is not None:
-            await self._subscriptions.refresh(session.facts.subscription_id)
+            await self._subscriptions.refresh(
+                session.facts.subscription_id, because=Because("checkout")
+            )
         stamp = await context.stamp.confirm()
 
         def work(tx: Transaction) -> Touched | None:

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from gatekeeper.entitlements import TERMINAL
 from gatekeeper.projection import CustomerFacts, project_customer
+from gatekeeper.services.history import Because
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import Customer, InboxEvent
 from gatekeeper.stripe.webhooks.handlers.context import Context, Touched
@@ -35,7 +36,9 @@ class CustomerProjector(Projector):
         gone = facts is None or facts.deleted
         if gone:
             for subscription_id in await self._live_subscriptions(stripe_id):
-                await self._subscriptions.refresh(subscription_id)
+                await self._subscriptions.refresh(
+                    subscription_id, because=Because("event", events[-1].key)
+                )
 
         def work(tx: Transaction) -> Touched | None:
             complete(tx)

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from gatekeeper.entitlements import TERMINAL
 from gatekeeper.projection import InvoiceFacts, project_invoice
+from gatekeeper.services.history import Because
 from gatekeeper.services.subscriptions import owner_of
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import InboxEvent
@@ -39,17 +40,23 @@ class InvoiceProjector(Projector):
 
     async def project(self, events: Sequence[InboxEvent], complete: Complete) -> None:
         failed = any(snapshot_type(event.type) == "invoice.payment_failed" for event in events)
-        await self.refresh(str(events[0].object_id), complete, failed=failed)
+        because = Because("invoice", events[-1].key)
+        await self.refresh(str(events[0].object_id), complete, failed=failed, because=because)
 
     async def refresh(
-        self, invoice_id: str, complete: Complete = nothing, *, failed: bool = False
+        self,
+        invoice_id: str,
+        complete: Complete = nothing,
+        *,
+        failed: bool = False,
+        because: Because = Because("invoice"),  # noqa: B008 - immutable
     ) -> None:
         """Bring one invoice up to date, and its subscriptions where they are in doubt. `failed`: an
         event says that an attempt to collect it failed."""
         fetched = await self._context.fetch("invoice", invoice_id)
         if fetched.found is not None:
             for subscription_id in await self._in_doubt(project_invoice(fetched.found)):
-                await self._subscriptions.refresh(subscription_id)
+                await self._subscriptions.refresh(subscription_id, because=because)
         await commit_invoice(self._context, fetched, complete, failed=failed)
 
     async def _in_doubt(self, facts: InvoiceFacts) -> list[str]:

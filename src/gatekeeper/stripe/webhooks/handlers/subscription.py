@@ -12,6 +12,7 @@ from gatekeeper.projection import (
     project_subscription,
 )
 from gatekeeper.services import subscriptions
+from gatekeeper.services.history import Because, note_change
 from gatekeeper.services.subscriptions import ShownPrice
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import InboxEvent
@@ -21,6 +22,9 @@ from gatekeeper.stripe.webhooks.handlers.invoice_writing import write_invoice
 from gatekeeper.stripe.webhooks.projecting import Complete, Projector
 
 logger = logging.getLogger("gatekeeper.webhooks")
+
+RECONCILED = Because("reconciliation")
+"""Nobody has said why: a sweep, then."""
 
 
 class SubscriptionProjector(Projector):
@@ -44,14 +48,21 @@ class SubscriptionProjector(Projector):
         self._context = context
 
     async def project(self, events: Sequence[InboxEvent], complete: Complete) -> None:
-        await self.refresh(str(events[0].object_id), complete)
+        because = Because("event", events[-1].key)  # the newest of those that are answered by one
+        await self.refresh(str(events[0].object_id), complete, because=because)
 
-    async def refresh(self, subscription_id: str, complete: Complete = nothing) -> None:
+    async def refresh(
+        self,
+        subscription_id: str,
+        complete: Complete = nothing,
+        *,
+        because: Because = RECONCILED,
+    ) -> None:
         """Bring one subscription up to date."""
         context = self._context
         fetched = await context.fetch("subscription", subscription_id)
         if fetched.found is None:
-            await self._bury(subscription_id, fetched, complete)
+            await self._bury(subscription_id, fetched, complete, because)
             return
         facts = project_subscription(fetched.found)
         invoice = _latest_invoice(fetched.found)
@@ -67,7 +78,7 @@ class SubscriptionProjector(Projector):
 
         def work(tx: Transaction) -> Touched | None:
             complete(tx)
-            return self._write(tx, fetched, facts, invoice, shown)
+            return self._write(tx, fetched, facts, invoice, shown, because)
 
         await context.commit(work)
 
@@ -78,6 +89,7 @@ class SubscriptionProjector(Projector):
         facts: SubscriptionFacts,
         invoice: InvoiceFacts | None,
         shown: Mapping[str, ShownPrice],
+        because: Because,
     ) -> Touched | None:
         context = self._context
         if not fetched.may_write(tx, terminal=facts.status in TERMINAL):
@@ -94,12 +106,16 @@ class SubscriptionProjector(Projector):
             tx.inbox.use_ticket(key, tx.inbox.take_ticket(key), terminal=True)
         now = tx.now()
         changed = subscriptions.save_subscription(tx, context.rules, facts, owner.id, now)
+        if changed:
+            note_change(tx, facts.id, because, now)
         if paid is not None:
             bought = subscriptions.save_invoice(tx, context.rules, paid, owner.id, shown, now)
             changed = changed or bought
         return Touched(owner.id, tx.customers.touch(owner.id)) if changed else None
 
-    async def _bury(self, subscription_id: str, fetched: Ticketed, complete: Complete) -> None:
+    async def _bury(
+        self, subscription_id: str, fetched: Ticketed, complete: Complete, because: Because
+    ) -> None:
         """Write that Stripe has the subscription no more (test data was deleted, say). The stamp
         was confirmed before the fetch, so that it is not just out of this key's sight. Should
         Stripe show it again after all, that counts: only what Stripe says has ended is final."""
@@ -111,6 +127,7 @@ class SubscriptionProjector(Projector):
                 return None
             if not subscriptions.end_subscription(tx, subscription_id, tx.now()):
                 return None
+            note_change(tx, subscription_id, because, tx.now())
             logger.warning("subscription %s is gone from Stripe: it has ended", subscription_id)
             return Touched(known.customer, tx.customers.touch(known.customer))
 
