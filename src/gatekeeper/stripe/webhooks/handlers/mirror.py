@@ -45,10 +45,6 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "price": ("price.created", "price.deleted", "price.updated"),
     "product": ("product.created", "product.deleted", "product.updated"),
-    "radar.early_fraud_warning": (
-        "radar.early_fraud_warning.created",
-        "radar.early_fraud_warning.updated",
-    ),
     "review": ("review.closed", "review.opened"),
     "setup_intent": (
         "setup_intent.canceled",

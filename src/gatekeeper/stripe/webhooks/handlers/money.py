@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from gatekeeper.projection.clawback import ChargeMoney, project_charge_money
-from gatekeeper.projection.mirrored import project_mirrored
+from gatekeeper.projection.mirrored import Mirrored, project_mirrored
 from gatekeeper.services import clawbacks, freezes
 from gatekeeper.services.mirror import save_object
 from gatekeeper.services.subscriptions import owner_of
@@ -41,6 +41,7 @@ class MoneyProjector(Projector):
     async def project(self, events: Sequence[InboxEvent], complete: Complete) -> None:
         kind, object_id = str(events[0].object_type), str(events[0].object_id)
         charge_id: str | None = object_id
+        shown = None
         if kind != "charge":
             found = await self._context.gateway.fetch(kind, object_id)
             charge = None if found is None else found.get("charge")
@@ -48,14 +49,15 @@ class MoneyProjector(Projector):
         if charge_id is None:  # a refund of a balance, or an object that is gone
             await self._context.store.write(complete)
             return
-        warning = object_id if kind == WARNING else None
-        await self.refresh(charge_id, complete, warning=warning)
+        if kind == WARNING and found is not None:
+            shown = project_mirrored(found, WARNING)
+        await self.refresh(charge_id, complete, warning=shown)
 
     async def refresh(
-        self, charge_id: str, complete: Complete, *, warning: str | None = None
+        self, charge_id: str, complete: Complete, *, warning: Mirrored | None = None
     ) -> None:
         """Bring to its target what was taken back of a charge. `warning` is an early fraud warning
-        of it, by its id."""
+        of it."""
         context = self._context
         fetched = await context.fetch("charge", charge_id)
         found, money = fetched.found, None
@@ -79,10 +81,13 @@ class MoneyProjector(Projector):
                 return None
             # That there is a warning is true whatever was fetched when.
             is_latest = fetched.may_write(tx, terminal=False)
-            touched = self._freeze(tx, money, warning, is_latest=is_latest)
+            name = None if warning is None else warning.id
+            touched = self._freeze(tx, money, name, is_latest=is_latest)
             if is_latest:
                 for copy in copies:
                     save_object(tx, copy, tx.now())
+                if warning is not None:
+                    save_object(tx, warning, tx.now())
                 clawbacks.note_charge(tx, context.rules, money)
             return touched
 
