@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar, Unpack
 
@@ -105,6 +105,7 @@ class Gatekeeper:
         self.auditor = self._parts.auditor
         self.receiver = self._parts.receiver
         self.outbox = self._parts.deliverer
+        self.usage = self._parts.usage
         self.tasks = OwnedTasks()
         self.keeper = HoldKeeper(
             self.credits, self.tasks, every_seconds=self.settings.hold_ttl_seconds / 3
@@ -404,6 +405,40 @@ class Gatekeeper:
     async def freezes(self, customer: str) -> Sequence[Freeze]:
         """Why a customer's credits are, or were, frozen."""
         return await self._parts.freezes.freezes(customer)
+    # -- metered usage ----------------------------------------------------------------------------
+
+    async def record_usage(
+        self,
+        customer: str,
+        meter: str,
+        quantity: int,
+        *,
+        id: str | None = None,
+        at: datetime | None = None,
+        session: object = None,
+    ) -> str:
+        """Record use of a meter, to be billed in arrears; returns its id, which counts once.
+
+        See `services.metering.UsageRecorder` for the errors.
+        """
+        return await self.usage.record(
+            customer, meter, quantity, usage_id=id, at=at, session=session
+        )
+
+    async def correct_usage(
+        self,
+        customer: str,
+        meter: str,
+        quantity: int,
+        *,
+        id: str | None = None,
+        at: datetime | None = None,
+        session: object = None,
+    ) -> str:
+        """As `record_usage`, for what was recorded wrongly: `quantity` may be below zero."""
+        return await self.usage.record(
+            customer, meter, quantity, usage_id=id, at=at, correction=True, session=session
+        )
 
     # -- buying -----------------------------------------------------------------------------------
 

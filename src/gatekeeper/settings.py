@@ -24,6 +24,7 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, Sett
 
 from gatekeeper import settings_values as values
 from gatekeeper.errors import SettingsError
+from gatekeeper.services.metering import WindowLength
 
 ENV_PREFIX: Final = "GATEKEEPER_"
 RESERVED_ENV_PREFIX: Final = "GATEKEEPER_TEST_"
@@ -155,6 +156,12 @@ class Settings(BaseSettings):
 
     hold_ttl_seconds: int = Field(300, ge=1, le=86_400)
     """A hold that is neither settled nor renewed expires after this."""
+
+    usage_window: WindowLength = "hour"
+    """How long the windows are in which metered usage is put together: one meter event each."""
+
+    usage_grace_seconds: int = Field(60, ge=0, le=86_400)
+    """How long after its end a window waits for rows that come late, until it is sealed."""
 
     cache_ttl_seconds: int = Field(MAX_CACHE_TTL_SECONDS, ge=1, le=MAX_CACHE_TTL_SECONDS)
     """How long entitlements may be answered from memory."""

@@ -8,7 +8,7 @@ caller's thread, inside the SQLAlchemy `Session` or `Connection` that the host h
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
@@ -66,6 +66,24 @@ class SyncGatekeeper:
         stack, self._stack = self._stack, None
         if stack is not None:
             stack.__exit__(exc_type, exc, traceback)
+
+    # -- metered usage ----------------------------------------------------------------------------
+
+    def record_usage(
+        self,
+        customer: str,
+        meter: str,
+        quantity: int,
+        *,
+        id: str | None = None,
+        at: datetime | None = None,
+        session: object = None,
+    ) -> str:
+        """As `gate.record_usage`."""
+        if session is not None:
+            recorder = self.gate.usage
+            return recorder.record_in(session, customer, meter, quantity, usage_id=id, at=at)
+        return self._wait(partial(self.gate.record_usage, customer, meter, quantity, id=id, at=at))
 
     # -- what a customer may use ------------------------------------------------------------------
 

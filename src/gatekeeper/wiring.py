@@ -16,6 +16,7 @@ from gatekeeper.services.customers import CustomerDirectory
 from gatekeeper.services.freezes import FreezeDesk
 from gatekeeper.services.ledger.batcher import Batcher
 from gatekeeper.services.ledger.ways import Ways
+from gatekeeper.services.metering import Sealer, UsageRecorder
 from gatekeeper.services.outbox import Deliverer, DeliveryPolicy, SignalRegistry
 from gatekeeper.services.resolver import Resolver
 from gatekeeper.services.rules import FreezePolicy, Rules
@@ -44,6 +45,7 @@ T = TypeVar("T")
 class Parts:
     """The parts of one gate. `opened` in this order and closed in the other."""
 
+    catalog: Catalog
     store: Store
     customers: CustomerDirectory
     resolver: Resolver
@@ -51,6 +53,8 @@ class Parts:
     auditor: Auditor
     freezes: FreezeDesk
     upkeep: Upkeep
+    usage: UsageRecorder
+    sealer: Sealer
     receiver: WebhookReceiver
     deliverer: Deliverer
     gateway: StripeGateway | None
@@ -165,6 +169,7 @@ def assemble(
         )
     retention = timedelta(days=settings.payload_retention_days)
     return Parts(
+        catalog=catalog,
         store=store,
         customers=CustomerDirectory(store, rules, resolver.invalidate),
         resolver=resolver,
@@ -172,6 +177,12 @@ def assemble(
         auditor=Auditor(store, rules, resolver.invalidate),
         freezes=FreezeDesk(store, rules, resolver.invalidate),
         upkeep=Upkeep(store, credits_, payload_retention=retention),
+        usage=UsageRecorder(store, rules, clock or utc_now),
+        sealer=Sealer(
+            store,
+            length=settings.usage_window,
+            grace=timedelta(seconds=settings.usage_grace_seconds),
+        ),
         receiver=receiver,
         deliverer=deliverer,
         gateway=gateway,
@@ -189,6 +200,9 @@ def loops_of(parts: Parts, settings: Settings) -> dict[str, Callable[[], Awaitab
         "upkeep": parts.upkeep.run,
         "deliverer": parts.deliverer.run,
     }
+    loops: dict[str, Callable[[], Awaitable[None]]] = {"upkeep": parts.upkeep.run}
+    if parts.catalog.meters:
+        loops["sealer"] = parts.sealer.run
     if not settings.inline_dispatch:
         loops["dispatcher"] = parts.receiver.run
     if parts.reconciliation is not None and settings.reconcile_every_hours:

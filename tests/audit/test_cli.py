@@ -109,11 +109,11 @@ def test_a_customer_is_erased_after_a_question(shop: Host) -> None:
 def test_overage_that_is_never_billed_is_said(shop: Host) -> None:
     damage(
         shop,
-        "INSERT INTO gatekeeper_outbox (customer, id, topic, body, created_at, due_at, attempts, "
-        "dead) VALUES ('bob', 'm', 'stripe.meter', '{}', 1, 1, 0, 0)",
+        "INSERT INTO gatekeeper_usage (customer, meter, id, quantity, at, received_at) "
+        "VALUES ('bob', 'overage', 'm', 2, 1, 1)",
     )
     shown = shop.run("customer", "erase", "billing:gate", "bob", "--yes", "--force")
-    assert "1 message(s) about overage were dropped: it is not billed." in shown
+    assert "1 use(s) of meters were not told to Stripe: they are not billed." in shown
 
 
 async def pages(*customers: str) -> AsyncIterator[Verified]:

@@ -167,7 +167,8 @@ async def test_what_is_not_finished_stands_in_the_way(store: Store, auditor: Aud
     def fill(tx: Transaction) -> None:
         some_life(tx)
         tx.subscriptions.save(samples.subscription(), [samples.item()])
-        tx.outbox.add([samples.message(topic="stripe.meter"), samples.message("m", topic="other")])
+        tx.metering.record([samples.usage()])
+        tx.outbox.add([samples.message("m", topic="other")])
 
     await store.write(fill)
     before = await store.read(lambda tx: tx.ledger.accounts("ada"))

@@ -4,7 +4,7 @@ and what is billed for overage against the captures. Read as plain JSON."""
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from tests.bank.reading import Row
 
@@ -22,7 +22,7 @@ SELECT e.customer, e.unit, e.sequence, -e.posted_delta AS amount FROM gatekeeper
 JOIN gatekeeper_grants g ON g.customer = e.customer AND g.unit = e.unit AND g.id = e.grant_id
 WHERE e.kind = 'capture' AND g.kind = 'overage'
 """
-BILLED: Final = "SELECT body FROM gatekeeper_outbox WHERE topic = 'stripe.meter'"
+BILLED: Final = "SELECT customer, id, quantity FROM gatekeeper_usage"
 
 QUERIES: Final = (ACCOUNTS, OPEN_HOLDS, BY_GRANT, METERED, BILLED)
 
@@ -81,13 +81,15 @@ def _allocations(accounts: list[Row], open_holds: list[Row]) -> Iterator[Found]:
 
 
 def _bills(metered: list[Row], billed: list[Row]) -> Iterator[Found]:
-    bodies: list[dict[str, Any]] = [json.loads(row["body"]) for row in billed]
-    sent = Counter((body["identifier"], body["amount"]) for body in bodies)
+    sent = Counter(
+        ((row["customer"], *_overage(row["id"])), int(row["quantity"])) for row in billed
+    )
     used = Counter(
-        (f"{row['customer']}/{row['unit']}/{row['sequence']}", row["amount"]) for row in metered
+        ((row["customer"], row["unit"], int(row["sequence"])), int(row["amount"]))
+        for row in metered
     )
     for identifier, amount in (sent - used).keys() | (used - sent).keys():
-        customer, unit, sequence = identifier.split("/")
+        customer, unit, sequence = identifier
         yield (
             "overage is billed once",
             {
@@ -98,6 +100,12 @@ def _bills(metered: list[Row], billed: list[Row]) -> Iterator[Found]:
                 "used": used[identifier, amount],
             },
         )
+
+
+def _overage(usage_id: str) -> tuple[str, int]:
+    """The unit and the entry that usage of a meter names in its id, `overage/<unit>/<entry>`."""
+    _, unit, sequence = usage_id.split("/")
+    return unit, int(sequence)
 
 
 def _named(account: Row) -> Row:

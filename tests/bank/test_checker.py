@@ -110,7 +110,7 @@ DAMAGE: Final = {
     "a hold's allocations sum up to what is left of it": (
         "UPDATE gatekeeper_holds SET allocations = '[]' WHERE id = 'open'",
     ),
-    "overage is billed once": ("DELETE FROM gatekeeper_outbox WHERE topic = 'stripe.meter'",),
+    "overage is billed once": ("DELETE FROM gatekeeper_usage",),
 }
 """What breaks each rule (others too, perhaps)."""
 

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-import msgspec
 import pytest
 
 from gatekeeper import Catalog, Gatekeeper, Meter, Plan, Price, Settings, Unit
@@ -24,7 +23,6 @@ from gatekeeper.services.accounts import ReserveRequest
 from gatekeeper.services.credit_options import reserve_request
 from gatekeeper.services.ledger import overdue
 from gatekeeper.services.ledger.batcher import BatchLimits
-from gatekeeper.services.usage import METER_TOPIC, MeterUse
 from gatekeeper.storage.memory import MemoryStore
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import Customer, OutboxMessage, Subscription
@@ -70,6 +68,21 @@ def gate_on(store: MemoryStore, clock: ManualClock, catalog: Catalog = CATALOG) 
 
 async def entries(store: MemoryStore, unit: str = "credits") -> Sequence[Entry]:
     return await store.read(lambda tx: tx.ledger.entries(CUSTOMER, unit, 0, 1_000))
+
+
+async def metered(store: MemoryStore) -> list[tuple[str, int]]:
+    """Whose use of the meters is in no window yet, and how much of it."""
+
+    def look(tx: Transaction) -> list[tuple[str, int]]:
+        found = []
+        for one in tx.metering.unsealed(tx.now() + timedelta(hours=1), 10):
+            end = one.since + timedelta(hours=1)
+            marked = tx.metering.mark(one.customer, one.meter, one.since, end, "w")
+            assert marked is not None
+            found.append((one.customer, marked.quantity))
+        return found
+
+    return await store.write(look)
 
 
 async def messages(store: MemoryStore) -> list[OutboxMessage]:
@@ -367,8 +380,8 @@ async def test_thresholds_and_metered_use_are_written_to_the_outbox_once(
     async with gate.reserve(CUSTOMER, "credits", 8):
         assert await messages(store) == []
     told = await messages(store)
-    assert [one.topic for one in told] == ["credits.exhausted", "credits.low", METER_TOPIC]
-    assert msgspec.json.decode(told[2].body, type=MeterUse).amount == 2
+    assert [one.topic for one in told] == ["credits.exhausted", "credits.low"]
+    assert await metered(store) == [(CUSTOMER, 2)]
     await gate.grant(CUSTOMER, "credits", 1, reason="not enough to be above the threshold")
     async with gate.reserve(CUSTOMER, "credits", 1):
         pass

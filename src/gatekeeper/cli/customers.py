@@ -48,4 +48,6 @@ def erase(
     if erased.released:
         typer.echo(f"{erased.released} open hold(s) were given back.")
     if erased.unbilled:
-        typer.echo(f"{erased.unbilled} message(s) about overage were dropped: it is not billed.")
+        typer.echo(
+            f"{erased.unbilled} use(s) of meters were not told to Stripe: they are not billed."
+        )

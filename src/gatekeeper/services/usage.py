@@ -1,53 +1,55 @@
 """What others have to hear of a change: use beyond the grants, and thresholds that were crossed.
-Written to the outbox in the transaction of the change itself."""
+Written in the transaction of the change itself: usage of a meter, and messages of the outbox."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
+from typing import Final
 
 import msgspec
 from uuid_utils.compat import uuid7
 
 from gatekeeper.ledger import Change
+from gatekeeper.storage.metering import Usage
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import OutboxMessage
 
-METER_TOPIC = "stripe.meter"
-"""The outbox topic of what Stripe is to bill by a meter."""
-
-
-class MeterUse(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of an outbox message under `METER_TOPIC`. `amount` is in the unit's steps."""
-
-    meter: str
-    unit: str
-    amount: int
-    identifier: str
+OVERAGE_PREFIX: Final = "overage/"
+"""How the ids of overage begin: a host may not use such ids."""
 
 
 def record(tx: Transaction, changes: Iterable[Change], now: datetime) -> None:
-    """Queue the overage and the signals of changes, in the transaction that wrote them.
+    """Record the overage and queue the signals of changes, in the transaction that wrote them.
 
-    The identifier of overage derives from the entry, so it is unique and the same however often it
-    is sent. A signal's topic is its kind.
+    Overage is usage of its meter, in the unit's smallest steps, by an id that derives from the
+    entry: it counts once. A signal's topic is its kind.
     """
+    changed = tuple(changes)
+    tx.metering.record(
+        Usage(
+            customer=change.account.customer,
+            meter=use.meter,
+            id=overage_id(change.account.unit, use.entry_sequence),
+            quantity=use.amount,
+            at=now,
+            received_at=now,
+        )
+        for change in changed
+        for use in change.overage
+    )
     tx.outbox.add(
         OutboxMessage(
-            id=str(uuid7()), customer=customer, topic=topic, body=body, created_at=now, due_at=now
+            id=str(uuid7()),
+            customer=signal.customer,
+            topic=signal.kind,
+            body=msgspec.json.encode(signal).decode(),
+            created_at=now,
+            due_at=now,
         )
-        for change in changes
-        for customer, topic, body in _messages(change)
+        for change in changed
+        for signal in change.signals
     )
 
 
-def _messages(change: Change) -> Iterator[tuple[str, str, str]]:
-    account = change.account
-    for use in change.overage:
-        body = MeterUse(
-            meter=use.meter,
-            unit=account.unit,
-            amount=use.amount,
-            identifier=f"{account.customer}/{account.unit}/{use.entry_sequence}",
-        )
-        yield account.customer, METER_TOPIC, msgspec.json.encode(body).decode()
-    for signal in change.signals:
-        yield signal.customer, signal.kind, msgspec.json.encode(signal).decode()
+def overage_id(unit: str, entry_sequence: int) -> str:
+    """The id of the usage that a capture of overage is."""
+    return f"{OVERAGE_PREFIX}{unit}/{entry_sequence}"

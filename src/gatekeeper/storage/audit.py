@@ -70,11 +70,11 @@ class Used(msgspec.Struct, frozen=True):
 
 class Ties(msgspec.Struct, frozen=True):
     """What is not finished of a customer: their open holds, the subscriptions that still run, and
-    the messages about their overage that have not been sent."""
+    how much metered usage Stripe was not told of."""
 
     open_holds: int = 0
     subscriptions: tuple[str, ...] = ()
-    unsent: int = 0
+    untold: int = 0
 
 
 class Audit(ABC):
@@ -129,15 +129,16 @@ class Audit(ABC):
         """Entries of an account whose number is below `before`, the newest first."""
 
     @abstractmethod
-    def ties(self, customer: str, topic: str) -> Ties:
-        """What is not finished of a customer; `topic` is that of messages about overage."""
+    def ties(self, customer: str) -> Ties:
+        """What is not finished of a customer."""
 
     @abstractmethod
     def erase(self, customer: str, pseudonym: str, at: datetime) -> None:
         """Put a pseudonym in a customer's place and drop what tells who they were or did.
 
         Amounts, kinds, times, units and features stay. Overrides, caps of scopes, receipts and
-        messages are deleted. The id is remembered as a hash. The caller has locked the accounts.
+        messages are deleted; usage that Stripe was not told of is never billed. The id is
+        remembered as a hash. The caller has locked the accounts.
         """
 
     @abstractmethod

@@ -16,6 +16,7 @@ from gatekeeper.entitlements.state import CustomerState, Item, Override, PaidLin
 from gatekeeper.ledger import Account, Cap, Change, Entry, Grant, Hold, Receipt
 from gatekeeper.storage.audit import Audit
 from gatekeeper.storage.freezes import Freezes
+from gatekeeper.storage.metering import Metering
 from gatekeeper.storage.mirror import Mirror
 from gatekeeper.storage.outgoing import Requests
 from gatekeeper.storage.payments import Payments
@@ -451,6 +452,7 @@ class Transaction(ABC):
     outbox: Outbox
     progress: Progress
     requests: Requests
+    metering: Metering
     audit: Audit
     mirror: Mirror
 

@@ -14,7 +14,6 @@ from gatekeeper.errors import CustomerActiveError, CustomerNotFoundError
 from gatekeeper.ledger import Account, Expire, Release, settle
 from gatekeeper.services.customers import Invalidate
 from gatekeeper.services.rules import Rules
-from gatekeeper.services.usage import METER_TOPIC
 from gatekeeper.storage.audit import Ties
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.types import check_id
@@ -32,7 +31,7 @@ class Erased:
     Attributes:
         pseudonym: in whose name the history goes on.
         released: how many open holds were given back first.
-        unbilled: how many messages about overage were dropped before they were sent.
+        unbilled: how much metered usage was not told to Stripe, and never will be: uses and sums.
     """
 
     pseudonym: str
@@ -72,14 +71,14 @@ class Erasure:
             known = tx.customers.get(customer, lock=True)
             if known is None and not there:
                 raise CustomerNotFoundError(f"Customer {customer!r} is not known.")
-            ties = tx.audit.ties(customer, METER_TOPIC)
+            ties = tx.audit.ties(customer)
             if not force:
                 _check_finished(ties)
             for account in accounts.values():
                 _release_all(tx, account)
             tx.audit.erase(customer, pseudonym, tx.now())
             version = 0 if known is None else known.version + 1
-            return Erased(pseudonym, ties.open_holds, ties.unsent), version
+            return Erased(pseudonym, ties.open_holds, ties.untold), version
 
         erased, version = await self._store.write(work)
         await self._invalidate(customer, version)
@@ -93,7 +92,7 @@ def _check_finished(ties: Ties) -> None:
         for is_there, text in (
             (ties.open_holds, f"{ties.open_holds} open hold(s)"),
             (ties.subscriptions, f"running subscription(s) {', '.join(ties.subscriptions)}"),
-            (ties.unsent, f"{ties.unsent} use(s) beyond the grants that are not billed yet"),
+            (ties.untold, f"{ties.untold} use(s) of meters that are not billed yet"),
         )
         if is_there
     ]
@@ -103,7 +102,7 @@ def _check_finished(ties: Ties) -> None:
             "erase with force.",
             open_holds=ties.open_holds,
             subscriptions=list(ties.subscriptions),
-            unbilled=ties.unsent,
+            unbilled=ties.untold,
         )
 
 

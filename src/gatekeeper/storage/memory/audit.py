@@ -21,6 +21,7 @@ from gatekeeper.storage.audit import (
 from gatekeeper.storage.memory.customers import MemoryCustomers
 from gatekeeper.storage.memory.freezes import MemoryFreezes
 from gatekeeper.storage.memory.ledger import LedgerTables
+from gatekeeper.storage.memory.metering import MemoryMetering
 from gatekeeper.storage.memory.mirror import MemoryMirror
 from gatekeeper.storage.memory.outbox import MemoryOutbox
 from gatekeeper.storage.memory.outgoing import MemoryRequests
@@ -49,6 +50,7 @@ class MemoryAudit(Audit):
         payments: MemoryPayments,
         freezes: MemoryFreezes,
         requests: MemoryRequests,
+        metering: MemoryMetering,
     ) -> None:
         self._tables = tables
         self._customers = customers
@@ -59,6 +61,7 @@ class MemoryAudit(Audit):
         self._payments = payments
         self._freezes = freezes
         self._requests = requests
+        self._metering = metering
         self._erased: Table[str, datetime] = Table(journal)
 
     def count(self, customer: str | None = None) -> int:
@@ -164,10 +167,10 @@ class MemoryAudit(Audit):
 
     # -- erasure ----------------------------------------------------------------------------------
 
-    def ties(self, customer: str, topic: str) -> Ties:
+    def ties(self, customer: str) -> Ties:
         held = sum(hold.customer == customer for hold in self._tables.open_holds.values())
         running = self._subscriptions.running(customer)
-        return Ties(held, running, self._outbox.unsent(customer, topic))
+        return Ties(held, running, self._metering.untold(customer))
 
     def drop_unused(self, customer: str) -> None:
         for key, account in self._tables.accounts.items():
@@ -186,6 +189,7 @@ class MemoryAudit(Audit):
         self._outbox.erase(customer)
         self._mirror.erase(customer, pseudonym)
         self._requests.erase(customer)
+        self._metering.erase(customer, pseudonym)
         self._erased.put(hash_of(customer), at)
 
     def is_erased(self, customer: str) -> bool:

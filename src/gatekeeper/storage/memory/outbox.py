@@ -129,10 +129,6 @@ class MemoryOutbox(Outbox):
         sent = [one for one in self._messages.values() if one.sent_at and one.sent_at < before]
         return self._drop(sent[:limit])
 
-    def unsent(self, customer: str, topic: str) -> int:
-        """How many messages of a customer and topic wait."""
-        return sum((one.customer, one.topic) == (customer, topic) for one in self._waiting())
-
     def erase(self, customer: str) -> None:
         """Drop all messages of a customer, sent or not."""
         self._drop(one for one in self._messages.values() if one.customer == customer)

@@ -13,6 +13,7 @@ from gatekeeper.storage.memory.customers import MemoryCustomers
 from gatekeeper.storage.memory.freezes import MemoryFreezes
 from gatekeeper.storage.memory.inbox import MemoryInbox
 from gatekeeper.storage.memory.ledger import MemoryLedger
+from gatekeeper.storage.memory.metering import MemoryMetering
 from gatekeeper.storage.memory.mirror import MemoryMirror
 from gatekeeper.storage.memory.outbox import MemoryOutbox
 from gatekeeper.storage.memory.outgoing import MemoryRequests
@@ -46,6 +47,7 @@ class MemoryTransaction(Transaction):
         self.mirror = mirror = MemoryMirror(journal)
         self.progress = MemoryProgress(journal)
         self.requests = requests = MemoryRequests(journal)
+        self.metering = metering = MemoryMetering(journal)
         self.audit = MemoryAudit(
             journal,
             ledger.tables,
@@ -57,6 +59,7 @@ class MemoryTransaction(Transaction):
             payments,
             freezes,
             requests,
+            metering,
         )
         self._stamp: Table[None, Stamp] = Table(journal)
         self._clock = clock

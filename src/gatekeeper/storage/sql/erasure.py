@@ -11,22 +11,23 @@ from sqlalchemy import (
     Column,
     Table,
     bindparam,
+    case,
     delete,
     exists,
     func,
     literal_column,
     null,
     select,
-    text,
     tuple_,
     update,
 )
 
 from gatekeeper.entitlements import TERMINAL
 from gatekeeper.storage.audit import Ties, hash_of
+from gatekeeper.storage.metering import ERASED_WINDOW, WindowStatus
 from gatekeeper.storage.sql.aggregate import Aggregate
+from gatekeeper.storage.sql.metering import untold
 from gatekeeper.storage.sql.tables import (
-    UNSENT,
     accounts,
     caps,
     customers,
@@ -48,6 +49,8 @@ from gatekeeper.storage.sql.tables import (
     requests,
     subscription_changes,
     subscriptions,
+    usage,
+    usage_windows,
 )
 from gatekeeper.storage.sql.tables.base import OPEN
 from gatekeeper.storage.sql.types import UtcDateTime
@@ -82,6 +85,17 @@ _WIPED: Final[dict[Table, dict[str, Any]]] = {
     subscription_changes: {},
     subscriptions: {},
     invoices: {},
+    usage: {"window_id": func.coalesce(usage.c.window_id, ERASED_WINDOW)},
+    usage_windows: {
+        "status": case(
+            (
+                usage_windows.c.status.in_([WindowStatus.PENDING, WindowStatus.DEAD]),
+                WindowStatus.DISCARDED,
+            ),
+            else_=usage_windows.c.status,
+        ),
+        "last_error": null(),
+    },
 }
 """The tables that keep a customer's rows under the pseudonym, and what is wiped from them."""
 
@@ -106,15 +120,6 @@ _DROP_COMPLETIONS: Final = delete(outbox_completions).where(
         select(outbox.c.id).where(outbox.c.customer == bindparam("of_customer"))
     )
 )
-_UNSENT: Final = (
-    select(func.count())
-    .select_from(outbox)
-    .where(
-        outbox.c.customer == bindparam("of_customer"),
-        outbox.c.topic == bindparam("of_topic"),
-        text(UNSENT),
-    )
-)
 _IS_ERASED: Final = select(exists().where(erased.c.id_hash == bindparam("id_hash")))
 _DROP_UNUSED: Final = delete(accounts).where(
     accounts.c.customer == bindparam("of_customer"),
@@ -126,12 +131,11 @@ _DROP_UNUSED: Final = delete(accounts).where(
 class SqlErasure(Aggregate):
     """The part of `Audit` that erases, over every table that names a customer."""
 
-    def ties(self, customer: str, topic: str) -> Ties:
+    def ties(self, customer: str) -> Ties:
         which = {"of_customer": customer}
         held = self._connection.execute(_COUNT_HOLDS, which).scalar_one()
         running = self._connection.execute(_RUNNING, which).scalars()
-        unsent = self._connection.execute(_UNSENT, {**which, "of_topic": topic}).scalar_one()
-        return Ties(int(held), tuple(running), int(unsent))
+        return Ties(int(held), tuple(running), untold(self._connection, customer))
 
     def drop_unused(self, customer: str) -> None:
         self._note(customer)

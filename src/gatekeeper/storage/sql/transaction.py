@@ -16,6 +16,7 @@ from gatekeeper.storage.sql.dialects import SqlDialect
 from gatekeeper.storage.sql.freezes import SqlFreezes
 from gatekeeper.storage.sql.inbox import SqlInbox
 from gatekeeper.storage.sql.ledger import SqlLedger
+from gatekeeper.storage.sql.metering import SqlMetering
 from gatekeeper.storage.sql.mirror import SqlMirror
 from gatekeeper.storage.sql.outbox import SqlOutbox
 from gatekeeper.storage.sql.outgoing import SqlRequests
@@ -57,6 +58,7 @@ class SqlTransaction(Transaction):
         self.outbox = SqlOutbox(connection, dialect, noted)
         self.progress = SqlProgress(connection, dialect, noted)
         self.requests = SqlRequests(connection, dialect, noted)
+        self.metering = SqlMetering(connection, dialect, noted)
         self.audit = SqlAudit(connection, dialect, noted)
         self.mirror = SqlMirror(connection, dialect, noted)
 

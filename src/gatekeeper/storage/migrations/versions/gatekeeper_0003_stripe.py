@@ -149,7 +149,12 @@ def _create_usage() -> None:
         sa.PrimaryKeyConstraint("customer", "meter", "id", name=op.f("pk_gatekeeper_usage")),
         comment="Usage as it happened: append-only but for the window that it is sealed into.",
     )
-    _partial_index("ix_gatekeeper_usage_unsealed", "gatekeeper_usage", ["at"], "window_id IS NULL")
+    _partial_index(
+        "ix_gatekeeper_usage_unsealed",
+        "gatekeeper_usage",
+        ["customer", "meter", "at"],
+        "window_id IS NULL",
+    )
     windows = "gatekeeper_usage_windows"
     op.create_table(
         windows,
@@ -157,18 +162,21 @@ def _create_usage() -> None:
         _text("meter"),
         _text("id"),
         _instant("start"),
+        _instant("at"),
         sa.Column("quantity", sa.BigInteger(), nullable=False),
         _text("identifier"),
         _text("status"),
         sa.Column("attempts", sa.Integer(), nullable=False),
         _instant("created_at"),
         _instant("due_at"),
+        _instant("tried_at", null=True, comment="Since when it may have reached Stripe."),
         _instant("leased_until", null=True),
         _instant("sent_at", null=True),
         _text("last_error", null=True),
         sa.PrimaryKeyConstraint("customer", "meter", "id", name=op.f(f"pk_{windows}")),
         comment="Sealed sums of usage, each one meter event of Stripe's; corrections are new rows.",
     )
+    op.create_index("ix_gatekeeper_usage_windows_identifier", windows, ["identifier"], unique=True)
     _partial_index("ix_gatekeeper_usage_windows_due", windows, ["due_at"], "status = 'pending'")
 
 

@@ -21,6 +21,7 @@ from gatekeeper.testing.conformance.storage.history import HistoryConformance
 from gatekeeper.testing.conformance.storage.holds import HoldConformance
 from gatekeeper.testing.conformance.storage.inbox import InboxConformance
 from gatekeeper.testing.conformance.storage.ledger import LedgerConformance
+from gatekeeper.testing.conformance.storage.metering import MeteringConformance
 from gatekeeper.testing.conformance.storage.mirror import MirrorConformance
 from gatekeeper.testing.conformance.storage.outbox import OutboxConformance
 from gatekeeper.testing.conformance.storage.outgoing import RequestConformance
@@ -41,6 +42,7 @@ __all__ = [
     "HoldConformance",
     "InboxConformance",
     "LedgerConformance",
+    "MeteringConformance",
     "MirrorConformance",
     "OutboxConformance",
     "PaymentConformance",
@@ -65,6 +67,7 @@ class StoreConformance(
     InboxConformance,
     LedgerConformance,
     MirrorConformance,
+    MeteringConformance,
     OutboxConformance,
     PaymentConformance,
     PostingConformance,

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from gatekeeper.catalog import TermGrant, TermLimit, Terms
 from gatekeeper.entitlements.state import Item, PaidLine
 from gatekeeper.ledger import Account, Change, GrantCredits, GrantKind, Reserve, apply
+from gatekeeper.storage.metering import Usage, UsageWindow, WindowStatus
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import (
     Customer,
@@ -176,6 +177,33 @@ def message(
         body='{"value": 1}',
         created_at=NOW - age * SECOND,
         due_at=NOW - age * SECOND,
+    )
+    return replace(plain, **fields)
+
+
+def usage(usage_id: str = "use_1", customer_id: str = "ada", **fields: object) -> Usage:
+    """Two of a meter, used now."""
+    plain = Usage(
+        customer=customer_id, meter="overage", id=usage_id, quantity=2, at=NOW, received_at=NOW
+    )
+    return replace(plain, **fields)
+
+
+def usage_window(
+    window_id: str = "window", customer_id: str = "ada", **fields: object
+) -> UsageWindow:
+    """A pending window that is due."""
+    plain = UsageWindow(
+        customer=customer_id,
+        meter="overage",
+        id=window_id,
+        start=NOW - HOUR,
+        at=NOW - SECOND,
+        quantity=4,
+        identifier=f"{customer_id}/{window_id}",
+        status=WindowStatus.PENDING,
+        created_at=NOW,
+        due_at=NOW,
     )
     return replace(plain, **fields)
 
