@@ -73,6 +73,8 @@ def test_defaults_need_no_environment() -> None:
         "renewal_grace_hours": 24,
         "pause_collection_access": "deny",
         "hold_ttl_seconds": 300,
+        "usage_window": "hour",
+        "usage_grace_seconds": 60,
         "cache_ttl_seconds": 30,
         "cache_max_customers": 10_000,
     }

@@ -29,6 +29,8 @@ from gatekeeper.stripe.backfill import Backfill
 from gatekeeper.stripe.checkout import Checkout
 from gatekeeper.stripe.client import Limits, StripeGateway
 from gatekeeper.stripe.outgoing import OutgoingRequests
+from gatekeeper.stripe.client import StripeGateway
+from gatekeeper.stripe.meters import MeterSender
 from gatekeeper.stripe.reconciliation import ReconcilePolicy, Reconciler
 from gatekeeper.stripe.webhooks import (
     DispatchPolicy,
@@ -55,6 +57,7 @@ class Parts:
     upkeep: Upkeep
     usage: UsageRecorder
     sealer: Sealer
+    sender: MeterSender | None
     receiver: WebhookReceiver
     deliverer: Deliverer
     gateway: StripeGateway | None
@@ -183,6 +186,7 @@ def assemble(
             length=settings.usage_window,
             grace=timedelta(seconds=settings.usage_grace_seconds),
         ),
+        sender=None if gateway is None else MeterSender(gateway, store, catalog),
         receiver=receiver,
         deliverer=deliverer,
         gateway=gateway,
@@ -203,6 +207,8 @@ def loops_of(parts: Parts, settings: Settings) -> dict[str, Callable[[], Awaitab
     loops: dict[str, Callable[[], Awaitable[None]]] = {"upkeep": parts.upkeep.run}
     if parts.catalog.meters:
         loops["sealer"] = parts.sealer.run
+        if parts.sender is not None:
+            loops["meters"] = parts.sender.run
     if not settings.inline_dispatch:
         loops["dispatcher"] = parts.receiver.run
     if parts.reconciliation is not None and settings.reconcile_every_hours:

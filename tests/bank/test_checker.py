@@ -342,5 +342,5 @@ async def _without_tokens(url: str) -> None:
             f"DELETE FROM gatekeeper_{table} WHERE unit = 'tokens'"
             for table in ("entries", "grants", "holds", "accounts")
         ),
-        "DELETE FROM gatekeeper_outbox",
+        "DELETE FROM gatekeeper_usage",
     )

@@ -1,4 +1,4 @@
-"""`/v1/billing/meters` and `/v1/billing/meter_events`."""
+"""`/v1/billing/meters` with their summaries, and `/v1/billing/meter_events`."""
 
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -124,6 +124,49 @@ def report(state: State, params: dict[str, Any]) -> Obj:
     return event
 
 
+def summaries(state: State, params: dict[str, Any], identifier: str) -> Obj:
+    """`GET /v1/billing/meters/{id}/event_summaries`: one sum over whole minutes, at once."""
+    meter = state.store.need("billing.meter", identifier)
+    customer = state.store.need("customer", params["customer"], "customer")["id"]
+    start, end = params["start_time"], params["end_time"]
+    for name, second in (("start_time", start), ("end_time", end)):
+        if second % MINUTE_SECONDS:
+            raise invalid("The time must be aligned with minute boundaries.", name)
+    if start >= end:
+        raise invalid("The start must be before the end.", "start_time")
+    key = meter["customer_mapping"]["event_payload_key"]
+    events = [
+        event
+        for event in state.store.where("billing.meter_event", event_name=meter["event_name"])
+        if event["payload"].get(key) == customer and start <= event["timestamp"] < end
+    ]
+    url = f"/v1/billing/meters/{identifier}/event_summaries"
+    if not events:
+        return page(url, [], params)
+    summary = {
+        "id": f"mtrusg_{identifier}_{start}_{end}",
+        "object": "billing.meter_event_summary",
+        "aggregated_value": _aggregate(meter, events),
+        "end_time": end,
+        "livemode": state.settings.livemode,
+        "meter": identifier,
+        "start_time": start,
+    }
+    return page(url, [summary], params)
+
+
+def _aggregate(meter: Obj, events: list[Obj]) -> int | float:
+    key = meter["value_settings"]["event_payload_key"]
+    values = [Decimal(event["payload"][key]) for event in events]
+    match meter["default_aggregation"]["formula"]:
+        case "count":
+            return len(values)
+        case "last":
+            return float(values[-1])
+        case _:
+            return float(sum(values))
+
+
 def _check_value(meter: Obj, payload: dict[str, Any]) -> None:
     key = meter["value_settings"]["event_payload_key"]
     if key not in payload:
@@ -154,6 +197,13 @@ def register(api: Api) -> None:
     api.add("POST", f"{path}/{{id}}", update, Fields({"display_name": Text(250)}))
     api.add("POST", f"{path}/{{id}}/deactivate", _switch(False))
     api.add("POST", f"{path}/{{id}}/reactivate", _switch(True))
+    span = {"customer": Text(5000), "start_time": Moment(), "end_time": Moment()}
+    api.add(
+        "GET",
+        f"{path}/{{id}}/event_summaries",
+        summaries,
+        Fields({**plain_list_params().kinds, **span}, tuple(span)),
+    )
     reporting: dict[str, Kind] = {
         "event_name": Text(100),
         "identifier": Text(100),
