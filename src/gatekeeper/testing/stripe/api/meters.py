@@ -197,7 +197,7 @@ def register(api: Api) -> None:
     api.add("POST", f"{path}/{{id}}", update, Fields({"display_name": Text(250)}))
     api.add("POST", f"{path}/{{id}}/deactivate", _switch(False))
     api.add("POST", f"{path}/{{id}}/reactivate", _switch(True))
-    span = {"customer": Text(5000), "start_time": Moment(), "end_time": Moment()}
+    span: dict[str, Kind] = {"customer": Text(5000), "start_time": Moment(), "end_time": Moment()}
     api.add(
         "GET",
         f"{path}/{{id}}/event_summaries",
