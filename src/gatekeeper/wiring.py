@@ -21,7 +21,6 @@ from gatekeeper.services.outbox import Deliverer, DeliveryPolicy, SignalRegistry
 from gatekeeper.services.resolver import Resolver
 from gatekeeper.services.rules import FreezePolicy, Rules
 from gatekeeper.services.upkeep import Upkeep
-from gatekeeper.services.usage import METER_TOPIC
 from gatekeeper.settings import Settings
 from gatekeeper.storage.port import Store
 from gatekeeper.storage.sql.store import store_for
@@ -149,7 +148,6 @@ def assemble(
         store,
         signals,
         DeliveryPolicy(max_attempts=settings.outbox_max_attempts),
-        held=(METER_TOPIC,),
     )
     receiver = WebhookReceiver(
         registry,

@@ -89,9 +89,11 @@ async def messages(store: MemoryStore) -> list[OutboxMessage]:
     """What is to be told, and has not been told before."""
 
     def tell(tx: Transaction) -> list[OutboxMessage]:
-        found = tx.outbox.claim(tx.now(), tx.now() + timedelta(hours=1), 100)
-        for message in found:
-            tx.outbox.sent(message.id, tx.now())
+        found: list[OutboxMessage] = []
+        while some := tx.outbox.claim(tx.now(), tx.now() + timedelta(hours=1), 100):
+            for message in some:  # the first of a customer alone
+                tx.outbox.sent(message.id, tx.now())
+            found.extend(some)
         return sorted(found, key=lambda message: message.topic)
 
     return await store.write(tell)
