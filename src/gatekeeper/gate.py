@@ -405,6 +405,7 @@ class Gatekeeper:
     async def freezes(self, customer: str) -> Sequence[Freeze]:
         """Why a customer's credits are, or were, frozen."""
         return await self._parts.freezes.freezes(customer)
+
     # -- metered usage ----------------------------------------------------------------------------
 
     async def record_usage(

@@ -27,6 +27,7 @@ from gatekeeper.storage.sql.store import store_for
 from gatekeeper.stripe.backfill import Backfill
 from gatekeeper.stripe.checkout import Checkout
 from gatekeeper.stripe.client import Limits, StripeGateway
+from gatekeeper.stripe.identities import StripeIdentities
 from gatekeeper.stripe.outgoing import OutgoingRequests
 from gatekeeper.stripe.client import StripeGateway
 from gatekeeper.stripe.meters import MeterSender
@@ -168,6 +169,10 @@ def assemble(
         reconciliation = Reconciler(
             gateway, store, receiver, projections, _reconcile_policy(settings)
         )
+    sender = None
+    if gateway is not None and outgoing is not None:
+        identities = StripeIdentities(outgoing, store)
+        sender = MeterSender(gateway, store, catalog, identities)
     retention = timedelta(days=settings.payload_retention_days)
     return Parts(
         catalog=catalog,
@@ -184,7 +189,7 @@ def assemble(
             length=settings.usage_window,
             grace=timedelta(seconds=settings.usage_grace_seconds),
         ),
-        sender=None if gateway is None else MeterSender(gateway, store, catalog),
+        sender=sender,
         receiver=receiver,
         deliverer=deliverer,
         gateway=gateway,
@@ -202,7 +207,6 @@ def loops_of(parts: Parts, settings: Settings) -> dict[str, Callable[[], Awaitab
         "upkeep": parts.upkeep.run,
         "deliverer": parts.deliverer.run,
     }
-    loops: dict[str, Callable[[], Awaitable[None]]] = {"upkeep": parts.upkeep.run}
     if parts.catalog.meters:
         loops["sealer"] = parts.sealer.run
         if parts.sender is not None:

@@ -14,7 +14,9 @@ from gatekeeper.services.metering import Sealer, UsageRecorder, UsageWindows
 from gatekeeper.storage.metering import UsageWindow, WindowStatus
 from gatekeeper.storage.port import Store
 from gatekeeper.stripe.client import Obj, StripeGateway
+from gatekeeper.stripe.identities import StripeIdentities
 from gatekeeper.stripe.meters import PATH, MeterSender, compare
+from gatekeeper.stripe.outgoing import OutgoingRequests
 from gatekeeper.stripe.setup import apply_setup, plan_setup
 from gatekeeper.testing.stripe import Simulator
 from tests.stripe.world import CATALOG, RULES, ManualClock
@@ -54,12 +56,16 @@ async def gateway(stripe_sim: Simulator, clock: ManualClock) -> AsyncIterator[Ga
         yield opened
 
 
+def identities_of(gateway: StripeGateway, store: Store) -> StripeIdentities:
+    return StripeIdentities(OutgoingRequests(gateway, store), store)
+
+
 @pytest.fixture
 def sender(gateway: Gateway, store: Store) -> MeterSender:
     async def no_wait(seconds: float) -> None:
         await anyio.lowlevel.checkpoint()
 
-    return MeterSender(gateway, store, CATALOG, sleep=no_wait)
+    return MeterSender(gateway, store, CATALOG, identities_of(gateway, store), sleep=no_wait)
 
 
 async def use(store: Store, clock: ManualClock, quantity: int = 7, customer: str = "org_1") -> None:
@@ -137,7 +143,7 @@ async def test_a_sender_killed_between_sending_and_marking_sends_the_same_again(
     with pytest.raises(BaseExceptionGroup):  # the process is gone
         await sender.send_due()
     gateway.after = None
-    other = MeterSender(gateway, store, CATALOG)
+    other = MeterSender(gateway, store, CATALOG, identities_of(gateway, store))
     assert await other.send_due() == 0  # the lease of the dead one runs
     clock.advance(minutes=5)
     assert await other.send_due() == 1

@@ -76,6 +76,7 @@ class MeterSender:
         gateway: StripeGateway,
         store: Store,
         catalog: Catalog,
+        identities: StripeIdentities,
         *,
         policy: SendingPolicy | None = None,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
@@ -83,7 +84,7 @@ class MeterSender:
         self._gateway = gateway
         self._store = store
         self._meters = catalog.meters
-        self._identities = StripeIdentities(gateway, store)
+        self._identities = identities
         self._policy = policy or (SendingPolicy() if gateway.livemode else TEST_MODE)
         self._sleep = sleep
 

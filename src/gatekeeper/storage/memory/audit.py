@@ -1,6 +1,6 @@
 """Whole accounts and whole customers, in memory."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
@@ -19,13 +19,8 @@ from gatekeeper.storage.audit import (
     hash_of,
 )
 from gatekeeper.storage.memory.customers import MemoryCustomers
-from gatekeeper.storage.memory.freezes import MemoryFreezes
 from gatekeeper.storage.memory.ledger import LedgerTables
 from gatekeeper.storage.memory.metering import MemoryMetering
-from gatekeeper.storage.memory.mirror import MemoryMirror
-from gatekeeper.storage.memory.outbox import MemoryOutbox
-from gatekeeper.storage.memory.outgoing import MemoryRequests
-from gatekeeper.storage.memory.payments import MemoryPayments
 from gatekeeper.storage.memory.purchases import MemoryPurchases
 from gatekeeper.storage.memory.subscriptions import MemorySubscriptions
 from gatekeeper.storage.memory.tables import Journal, Table
@@ -33,6 +28,9 @@ from gatekeeper.storage.postings import AccountKey
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LENGTHS: dict[By, timedelta] = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
+
+Erasure = Callable[[str, str], None]
+"""Puts what a table has of a customer under a pseudonym, or deletes it."""
 
 
 class MemoryAudit(Audit):
@@ -45,23 +43,15 @@ class MemoryAudit(Audit):
         customers: MemoryCustomers,
         subscriptions: MemorySubscriptions,
         purchases: MemoryPurchases,
-        outbox: MemoryOutbox,
-        mirror: MemoryMirror,
-        payments: MemoryPayments,
-        freezes: MemoryFreezes,
-        requests: MemoryRequests,
         metering: MemoryMetering,
+        erasures: Sequence[Erasure],
     ) -> None:
         self._tables = tables
         self._customers = customers
         self._subscriptions = subscriptions
         self._purchases = purchases
-        self._outbox = outbox
-        self._mirror = mirror
-        self._payments = payments
-        self._freezes = freezes
-        self._requests = requests
         self._metering = metering
+        self._erasures = erasures
         self._erased: Table[str, datetime] = Table(journal)
 
     def count(self, customer: str | None = None) -> int:
@@ -184,12 +174,9 @@ class MemoryAudit(Audit):
         self._customers.erase(customer, pseudonym, at)
         self._subscriptions.erase(customer, pseudonym)
         self._purchases.erase(customer, pseudonym)
-        self._payments.erase(customer, pseudonym)
-        self._freezes.erase(customer)
-        self._outbox.erase(customer)
-        self._mirror.erase(customer, pseudonym)
-        self._requests.erase(customer)
         self._metering.erase(customer, pseudonym)
+        for erase in self._erasures:
+            erase(customer, pseudonym)
         self._erased.put(hash_of(customer), at)
 
     def is_erased(self, customer: str) -> bool:

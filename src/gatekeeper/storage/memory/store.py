@@ -54,12 +54,14 @@ class MemoryTransaction(Transaction):
             customers,
             subscriptions,
             purchases,
-            outbox,
-            mirror,
-            payments,
-            freezes,
-            requests,
             metering,
+            [
+                payments.erase,
+                mirror.erase,
+                lambda customer, _: freezes.erase(customer),
+                lambda customer, _: outbox.erase(customer),
+                lambda customer, _: requests.erase(customer),
+            ],
         )
         self._stamp: Table[None, Stamp] = Table(journal)
         self._clock = clock
