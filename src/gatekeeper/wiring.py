@@ -28,9 +28,8 @@ from gatekeeper.stripe.backfill import Backfill
 from gatekeeper.stripe.checkout import Checkout
 from gatekeeper.stripe.client import Limits, StripeGateway
 from gatekeeper.stripe.identities import StripeIdentities
-from gatekeeper.stripe.outgoing import OutgoingRequests
-from gatekeeper.stripe.client import StripeGateway
 from gatekeeper.stripe.meters import MeterSender
+from gatekeeper.stripe.outgoing import OutgoingRequests
 from gatekeeper.stripe.reconciliation import ReconcilePolicy, Reconciler
 from gatekeeper.stripe.webhooks import (
     DispatchPolicy,

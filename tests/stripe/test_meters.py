@@ -182,7 +182,7 @@ async def test_an_outage_before_stripe_knows_the_customer_is_waited_out_for_days
 
     await use(store, clock)
     with monkeypatch.context() as patched:
-        patched.setattr(gateway, "create_customer", down)
+        patched.setattr(gateway, "post", down)
         for _ in range(3):
             await sender.send_due()
             clock.advance(days=2)
