@@ -66,7 +66,8 @@ async def test_the_status_tells_of_drift_until_it_is_repaired(stripe_host: Host,
 
     shown = stripe_host.run(*command, "--objects", "--dry-run", status=3)
     assert f"subscription {subscription} (org_1): status is nothing, Stripe has active" in shown
-    assert "1 object(s) compared, 1 difference(s), nothing was changed." in shown
+    assert "status is nothing, Stripe has paid" in shown
+    assert "2 object(s) compared, 2 difference(s), nothing was changed." in shown
     shown = stripe_host.run(*command, "--events", "--since", "2020-01-01", "--dry-run", status=3)
     assert "nothing was changed" in shown
     assert "credits: 5 available" in stripe_host.run("explain", "billing:gate", "org_1")

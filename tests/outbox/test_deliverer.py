@@ -118,13 +118,14 @@ async def test_a_receiver_that_fails_is_called_again_and_the_others_are_not(desk
 
 
 async def test_a_message_that_fails_holds_up_its_customer_and_nobody_else(desk: Desk) -> None:
-    desk.receiver("a", LOW, FAILED)
+    desk.receiver("a", LOW)
+    desk.receiver("b", FAILED)
     desk.failures["a"] = [ValueError("no")]
     await desk.tell(LOW, 1)
     await desk.tell(FAILED, 2)
-    await desk.tell(LOW, 3, "bob")
+    await desk.tell(FAILED, 3, "bob")
     await desk.deliverer().drain()
-    assert sorted(desk.got) == [("a", "ada", 1), ("a", "bob", 3)]
+    assert sorted(desk.got) == [("a", "ada", 1), ("b", "bob", 3)]
     desk.clock.advance(seconds=2)
     await desk.deliverer().drain()
     assert [n for _, customer, n in desk.got if customer == "ada"] == [1, 1, 2]

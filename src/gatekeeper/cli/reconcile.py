@@ -57,7 +57,7 @@ def reconcile(
 async def _run(reference: str, options: RunOptions) -> Report:
     host = load_gate(reference)
     with ExitStack() as stack:
-        seen = {"events": 0, "subscriptions": 0, "checkouts": 0}
+        seen = {"events": 0, "subscriptions": 0, "invoices": 0, "checkouts": 0}
         bar = None
         if sys.stderr.isatty():  # nobody knows beforehand how many there are
             bar = stack.enter_context(typer.progressbar(length=0, label="", file=sys.stderr))

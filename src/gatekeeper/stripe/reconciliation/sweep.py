@@ -85,7 +85,9 @@ class ObjectSweep:
             drift += [_gone(ours)] if listed is None else await self._compare(listed) or []
             await _keep(held)
         async for bills in self._recent_invoices(await self._store.read(lambda tx: tx.now())):
-            drift += await self._store.read(partial(_invoice_drift, page=bills))
+            compared = await self._store.read(partial(_invoice_drift, page=bills))
+            objects += compared.objects
+            drift += compared.drift
             watch("invoices", len(bills))
             await _keep(held)
         async for purchase in self._pending():
@@ -206,13 +208,22 @@ def _drift_of(
     return [_drift(facts.id, owner.id, one) for one in found]
 
 
-def _invoice_drift(tx: Transaction, *, page: Sequence[InvoiceFacts]) -> list[Drift]:
+class _Compared(NamedTuple):
+    drift: list[Drift]
+    objects: int
+
+
+def _invoice_drift(tx: Transaction, *, page: Sequence[InvoiceFacts]) -> _Compared:
     """The invoices of our customers whose status we have otherwise, or which we don't have."""
     found = []
+    objects = 0
     for facts in page:
         owner = owner_of(tx, facts.customer, facts.subscription_id)
+        if owner is None:
+            continue
+        objects += 1
         ours = tx.subscriptions.invoice(facts.id)
-        if owner is not None and (ours is None or ours.status != facts.status):
+        if ours is None or ours.status != facts.status:
             found.append(
                 Drift(
                     kind="invoice",
@@ -223,7 +234,7 @@ def _invoice_drift(tx: Transaction, *, page: Sequence[InvoiceFacts]) -> list[Dri
                     theirs=facts.status,
                 )
             )
-    return found
+    return _Compared(found, objects)
 
 
 def _drift(subscription_id: str, customer: str, found: Difference) -> Drift:
