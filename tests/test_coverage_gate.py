@@ -27,7 +27,7 @@ def measured(
 
 def report(**changed: dict[str, Any]) -> dict[str, Any]:
     files = {f"{name}.py": measured(10, 10, 4, 4) for name in COMPLETE}
-    files["src/gatekeeper/gate.py"] = measured(10, 10)
+    files["src/gatekeeper/sync.py"] = measured(10, 10)
     return {"files": files | {path.replace("__", "/") + ".py": m for path, m in changed.items()}}
 
 

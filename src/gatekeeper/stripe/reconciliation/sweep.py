@@ -85,9 +85,9 @@ class ObjectSweep:
             drift += [_gone(ours)] if listed is None else await self._compare(listed) or []
             await _keep(held)
         async for bills in self._recent_invoices(await self._store.read(lambda tx: tx.now())):
-            compared = await self._store.read(partial(_invoice_drift, page=bills))
-            objects += compared.objects
-            drift += compared.drift
+            looked_at = await self._store.read(partial(_invoice_drift, page=bills))
+            objects += looked_at.objects
+            drift += looked_at.drift
             watch("invoices", len(bills))
             await _keep(held)
         async for purchase in self._pending():

@@ -1,0 +1,5 @@
+"""The gate: one object that a host app opens, in parts of one subject each."""
+
+from gatekeeper.gate.gatekeeper import Gatekeeper, WorkDone
+
+__all__ = ["Gatekeeper", "WorkDone"]

@@ -1,0 +1,37 @@
+"""Buying: checkout and the customer portal."""
+
+from gatekeeper.gate.wired import Wired
+from gatekeeper.storage.records import Purchase
+from gatekeeper.stripe.checkout import CheckoutLink
+
+
+class BuyingMethods(Wired):
+    """What starts at the host and goes on at Stripe."""
+
+    async def checkout(
+        self,
+        customer: str,
+        price: str,
+        *,
+        success_url: str,
+        cancel_url: str,
+        quantity: int = 1,
+        idempotency_key: str | None = None,
+    ) -> CheckoutLink:
+        """Start a checkout at Stripe for a price of the catalogue, by its lookup key."""
+        return await self._parts.checkouts.start(
+            customer,
+            price,
+            success_url=success_url,
+            cancel_url=cancel_url,
+            quantity=quantity,
+            idempotency_key=idempotency_key,
+        )
+
+    async def checkout_status(self, purchase_id: str, customer: str) -> Purchase:
+        """How far a checkout of this customer's has come, asking Stripe while it is pending."""
+        return await self._parts.checkouts.status(purchase_id, customer)
+
+    async def portal(self, customer: str, *, return_url: str) -> str:
+        """The address of Stripe's customer portal for this customer."""
+        return await self._parts.checkouts.portal(customer, return_url=return_url)

@@ -1,0 +1,143 @@
+"""The gate: everything wired together for one host app. It has no logic of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from types import TracebackType
+from typing import NamedTuple, Self, TypeVar
+
+from gatekeeper.errors import ConfigurationError
+from gatekeeper.gate.access import AccessMethods
+from gatekeeper.gate.buying import BuyingMethods
+from gatekeeper.gate.credits import CreditMethods
+from gatekeeper.gate.freezing import FreezeMethods
+from gatekeeper.gate.guarding import GuardMethods
+from gatekeeper.gate.syncing import SyncMethods
+from gatekeeper.gate.usage import UsageMethods
+from gatekeeper.guards import placement
+from gatekeeper.services.outbox import Receiver
+from gatekeeper.stripe.reconciliation import logged
+from gatekeeper.stripe.stamp import check_stamp
+from gatekeeper.wiring import loops_of
+
+R = TypeVar("R", bound=Receiver)
+
+
+class WorkDone(NamedTuple):
+    """How much a run of `Gatekeeper.work_once` found to do."""
+
+    events: int
+    holds: int
+    messages: int = 0
+
+
+class Gatekeeper(
+    AccessMethods,
+    CreditMethods,
+    FreezeMethods,
+    UsageMethods,
+    BuyingMethods,
+    GuardMethods,
+    SyncMethods,
+):
+    """Decides what customers may use, and accounts for every credit.
+
+    Open it with `async with gate:`, or pass `lifespan=gate.lifespan` to a Starlette or FastAPI
+    app. Everything but registration needs it to be open.
+
+    Args:
+        catalog: the plans, packs and costs of the host.
+        settings: None reads GATEKEEPER_* and STRIPE_* from the environment, naming every bad
+            setting at once.
+        store, cache, clock: for tests and unusual set-ups; by default they come from the settings,
+            and time is the database's.
+
+    Raises:
+        SettingsError: naming every bad setting.
+    """
+
+    async def __aenter__(self) -> Self:
+        """Open the database and the cache, check the routes, and start the background work.
+
+        Raises:
+            GuardPlacementError, SchemaVersionError, DatabaseStampError, StoreUnavailableError.
+            ConfigurationError: it is open already.
+        """
+        self.check_guards()
+        async with AsyncExitStack() as stack:
+            await self._connect(stack)
+            self.tasks.loop(self.keeper.run, "gatekeeper keeper")
+            for name, loop in loops_of(self._parts, self.settings).items():
+                self.tasks.loop(loop, f"gatekeeper {name}")
+            stack.enter_context(placement.watching(self.check_guards))
+            self._stack = stack.pop_all()
+        self.loop = asyncio.get_running_loop()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        stack, self._stack, self.loop = self._stack, None, None
+        if stack is not None:
+            await self.keeper.settle_late()
+            await stack.aclose()
+
+    @asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncIterator[None]:
+        """An ASGI lifespan. Inside a lifespan of the host's own, write `async with gate:`."""
+        async with self:
+            yield
+
+    async def work_once(self) -> WorkDone:
+        """Dispatch what is due, expire what has run out, deliver messages, reconcile if it is time;
+        then close: for cron."""
+        async with AsyncExitStack() as stack:
+            await self._connect(stack)
+            if self._parts.outgoing is not None:
+                await self._parts.outgoing.resume()
+            done = WorkDone(
+                events=await self._parts.receiver.drain(),
+                holds=await self._parts.upkeep.expire_holds(),
+                messages=await self.outbox.drain(),
+            )
+            if self._parts.reconciliation is not None:
+                await logged(self._parts.reconciliation.run_if_due)
+            return done
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Self]:
+        """The gate with its database and cache, and without its background work: for commands."""
+        async with AsyncExitStack() as stack:
+            await self._connect(stack)
+            yield self
+
+    async def _connect(self, stack: AsyncExitStack) -> None:
+        if self._is_connected:
+            raise ConfigurationError(
+                "The gate is open already. Open it once: by lifespan=gate.lifespan, by an "
+                "adapter that does so, or by 'async with gate:'."
+            )
+        self._is_connected = True
+        stack.callback(setattr, self, "_is_connected", False)
+        for part in self._parts.opened:
+            await stack.enter_async_context(part)
+        await stack.enter_async_context(self.tasks)
+        if self._parts.gateway is not None:
+            await check_stamp(self._parts.store, self._parts.gateway)
+
+    # -- what is told -----------------------------------------------------------------------------
+
+    def on(self, *topics: str, name: str | None = None) -> Callable[[R], R]:
+        """Have a coroutine function called with each signal of these topics, at least once and in
+        the order of each customer: `@gate.on("credits.low")`.
+
+        `name` is stored with what it has received; by default it is where the function stands.
+
+        Raises:
+            RegistrationError: there is no such topic, the name is taken, the function is no
+                coroutine function, or delivery has begun.
+        """
+        return self.signals.on(*topics, name=name)

@@ -1,0 +1,44 @@
+"""Keeping up with Stripe: webhooks, reconciliation, the first import."""
+
+from gatekeeper.gate.wired import Wired
+from gatekeeper.stripe.backfill import Backfill
+from gatekeeper.stripe.client import StripeGateway
+from gatekeeper.stripe.reconciliation import Reconciler
+from gatekeeper.stripe.webhooks import WebhookAnswer
+
+
+class SyncMethods(Wired):
+    """What brings Stripe's state here."""
+
+    @property
+    def stripe(self) -> StripeGateway:
+        """The connection to Stripe.
+
+        Raises:
+            ConfigurationError: there is no key.
+        """
+        return self._parts.stripe
+
+    async def receive_webhook(self, body: bytes, signature: bytes | str | None) -> WebhookAnswer:
+        """Take in what came to a route of the host's own: the exact bytes of the body, and the
+        `Stripe-Signature` header. Answer with the `status`, `headers` and `body` of what is
+        returned; before, bound the body by `receiver.max_body_bytes`."""
+        return await self.receiver.answer(body, signature)
+
+    @property
+    def reconciler(self) -> Reconciler:
+        """What finds where we differ from Stripe, and repairs it.
+
+        Raises:
+            ConfigurationError: there is no key.
+        """
+        return self._parts.reconciler
+
+    @property
+    def backfill(self) -> Backfill:
+        """What takes over the customers of a Stripe account that was there before.
+
+        Raises:
+            ConfigurationError: there is no key.
+        """
+        return self._parts.backfill

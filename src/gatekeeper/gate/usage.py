@@ -1,0 +1,42 @@
+"""Metered usage, billed in arrears."""
+
+from datetime import datetime
+
+from gatekeeper.gate.wired import Wired
+
+
+class UsageMethods(Wired):
+    """Recording use of the catalogue's meters."""
+
+    async def record_usage(
+        self,
+        customer: str,
+        meter: str,
+        quantity: int,
+        *,
+        id: str | None = None,
+        at: datetime | None = None,
+        session: object = None,
+    ) -> str:
+        """Record use of a meter, to be billed in arrears; returns its id, which counts once.
+
+        See `services.metering.UsageRecorder` for the errors.
+        """
+        return await self.usage.record(
+            customer, meter, quantity, usage_id=id, at=at, session=session
+        )
+
+    async def correct_usage(
+        self,
+        customer: str,
+        meter: str,
+        quantity: int,
+        *,
+        id: str | None = None,
+        at: datetime | None = None,
+        session: object = None,
+    ) -> str:
+        """As `record_usage`, for what was recorded wrongly: `quantity` may be below zero."""
+        return await self.usage.record(
+            customer, meter, quantity, usage_id=id, at=at, correction=True, session=session
+        )
