@@ -10,27 +10,23 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Self, TypeVar
 
 from gatekeeper.entitlements.state import CustomerState, Item, Override, PaidLine
-from gatekeeper.ledger import Account, Cap, Change, Entry, Grant, Hold, Receipt
 from gatekeeper.storage.audit import Audit
 from gatekeeper.storage.freezes import Freezes
+from gatekeeper.storage.inbox import Inbox
+from gatekeeper.storage.ledger import Ledger
 from gatekeeper.storage.metering import Metering
 from gatekeeper.storage.mirror import Mirror
+from gatekeeper.storage.outbox import Outbox
 from gatekeeper.storage.outgoing import Requests
 from gatekeeper.storage.payments import Payments
-from gatekeeper.storage.postings import AccountKey, Posting, posting_of
 from gatekeeper.storage.progress import Progress
 from gatekeeper.storage.quick import QuickLedger
 from gatekeeper.storage.records import (
     Customer,
-    EventStatus,
-    InboxEvent,
     Invoice,
-    OutboxCounts,
-    OutboxMessage,
-    OutboxState,
     PriceRecord,
     Purchase,
     Stamp,
@@ -38,9 +34,6 @@ from gatekeeper.storage.records import (
 )
 
 T = TypeVar("T")
-
-MAX_EVENTS_PER_OBJECT: Final = 100
-"""How many events of one object a claim brings at most: what is in memory stays bounded."""
 
 
 class Customers(ABC):
@@ -132,113 +125,6 @@ class Subscriptions(ABC):
         """Record a price at first sight; returns what is stored, which may be older."""
 
 
-class Ledger(ABC):
-    """Accounts and their immutable history."""
-
-    @abstractmethod
-    def account(self, customer: str, unit: str, *, lock: bool) -> Account:
-        """An account, locked until the end of the transaction if `lock`.
-
-        One that was never used comes back empty; with `lock` its row is created first, so that two
-        first commands meet on it.
-        """
-
-    @abstractmethod
-    def lock(self, keys: Collection[AccountKey], *, wait: bool) -> dict[AccountKey, Account]:
-        """Lock accounts, in the order of their keys, and read them as they then are.
-
-        Rows are made for those that were never used. Without `wait`, the ones that somebody else
-        has locked, or is about to make, are left out (where a database can tell; else it waits).
-        """
-
-    @abstractmethod
-    def accounts(self, customer: str) -> Sequence[Account]:
-        """All accounts of a customer, by unit."""
-
-    def save(self, before: Account, change: Change) -> None:
-        """Write all of a change: the account, its entries, grants and the hold.
-
-        Raises:
-            TransactionConflictError: the account is no longer `before` (it has moved on).
-        """
-        self.post([posting_of(before, change)])
-
-    @abstractmethod
-    def post(self, postings: Sequence[Posting]) -> None:
-        """Write all that postings of different accounts hold.
-
-        Raises:
-            TransactionConflictError: an account is not as it was read, or a hold has ended.
-            ConflictError: there was a hold of this id before.
-            DuplicateGrantError: a grant of this id, or for this purchase, was given before.
-        """
-
-    @abstractmethod
-    def find_hold(self, hold_id: str, *, customer: str | None = None) -> Hold | None:
-        """A hold by id; without `customer` the id must be unique among all customers.
-
-        Raises:
-            InvalidInputError: several customers have a hold of this id.
-        """
-
-    @abstractmethod
-    def find_holds(self, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Hold]:
-        """Holds by their customer and id; those that are not there are left out."""
-
-    @abstractmethod
-    def next_hold_expiry(self, customer: str, unit: str, *, after: datetime) -> datetime | None:
-        """When the first of an account's open holds ends that ends after an instant."""
-
-    @abstractmethod
-    def caps(
-        self, customer: str, unit: str, scopes: Collection[str] | None = None
-    ) -> Sequence[Cap]:
-        """The caps of parts of an account (or of these), by scope and length; see `ledger.Cap`."""
-
-    @abstractmethod
-    def expired_holds(
-        self, now: datetime, limit: int, *, customer: str | None = None, unit: str | None = None
-    ) -> Sequence[Hold]:
-        """Open holds whose time is over, the oldest first."""
-
-    @abstractmethod
-    def open_holds(self, customer: str, unit: str) -> Sequence[Hold]:
-        """The open holds of an account, the oldest first."""
-
-    @abstractmethod
-    def notices_due(self, now: datetime, limit: int) -> Sequence[AccountKey]:
-        """The accounts that have the expiry of a grant to tell of, the longest due first."""
-
-    @abstractmethod
-    def used(self, customer: str, unit: str, scope: str, since: datetime) -> int:
-        """What holds that were made since an instant have captured, or still hold; of those in
-        `scope` or below it ("" is the whole account)."""
-
-    @abstractmethod
-    def grant_by_source(self, source_key: str) -> Grant | None:
-        """The grant that a purchase has given, by its business key."""
-
-    @abstractmethod
-    def entries(self, customer: str, unit: str, after: int, limit: int) -> Sequence[Entry]:
-        """Entries of an account whose sequence number is above `after`, in order."""
-
-    @abstractmethod
-    def receipt(self, customer: str, key: str) -> Receipt | None:
-        """The receipt of a used idempotency key."""
-
-    @abstractmethod
-    def receipts(self, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Receipt]:
-        """Receipts by their customer and idempotency key."""
-
-    @abstractmethod
-    def put_receipt(self, receipt: Receipt) -> None:
-        """Write a receipt, replacing one of the same key."""
-
-    @abstractmethod
-    def prune_receipts(self, before: datetime, limit: int) -> int:
-        """Delete receipts from before an instant; returns how many."""
-
-
 class Purchases(ABC):
     """Checkouts that we started."""
 
@@ -266,177 +152,6 @@ class Purchases(ABC):
     def pending_after(self, purchase_id: str, limit: int) -> Sequence[Purchase]:
         """Everybody's purchases that have a checkout session and of which nothing has come yet, in
         the order of our ids, beginning after one."""
-
-
-class Inbox(ABC):
-    """Received events: the queue of the dispatcher."""
-
-    @abstractmethod
-    def insert(self, event: InboxEvent) -> bool:
-        """Store an event; False if its key is there already.
-
-        A pending event that is there as a dead letter is brought back: its body is taken, it is
-        due when the new one is, and its attempts begin afresh.
-        """
-
-    @abstractmethod
-    def insert_many(self, events: Sequence[InboxEvent]) -> Sequence[bool]:
-        """`insert` for many at once, in as few statements as for one: for each whether it is new.
-        Of two with one key the first is."""
-
-    @abstractmethod
-    def get(self, key: str) -> InboxEvent | None:
-        """One event."""
-
-    @abstractmethod
-    def claim(self, now: datetime, lease_until: datetime, limit: int) -> Sequence[InboxEvent]:
-        """Lease the due pending events of at most `limit` objects, oldest first.
-
-        All due events of an object come together, in order, to one claimer (the first
-        MAX_EVENTS_PER_OBJECT of them); an object with a live lease is skipped. Attempts are counted
-        on claiming, so that a crash counts as one.
-        """
-
-    @abstractmethod
-    def settle(
-        self,
-        key: str,
-        status: EventStatus,
-        *,
-        due_at: datetime | None = None,
-        error: str | None = None,
-        lease: datetime | None = None,
-        counted: bool = True,
-    ) -> bool:
-        """End a lease: done, dead, ignored, or pending again at `due_at`.
-
-        Args:
-            lease: write only if the event's lease is still the one that ends at this instant, so
-                that nobody overwrites what the next claimer has made of the event.
-            counted: False takes the attempt back that was counted on claiming.
-
-        Returns:
-            Whether it was written.
-        """
-
-    @abstractmethod
-    def renew(self, object_key: str, lease: datetime, lease_until: datetime) -> bool:
-        """Prolong the lease of an object and of its unsettled events; False if it is not the one
-        that ends at `lease` any more: somebody else has the object, or nobody."""
-
-    @abstractmethod
-    def retry(self, at: datetime, *, key: str | None = None, forget: str | None = None) -> int:
-        """Make dead events pending again, due at an instant, with no attempts; returns how many.
-
-        Args:
-            key: this one alone, which may be done or discarded too; an ignored one stays ignored.
-            forget: the completion that is taken off the event of `key`, so that this part of the
-                work is done again.
-        """
-
-    @abstractmethod
-    def completed(self, key: str) -> frozenset[str]:
-        """The names of the handlers that have completed an event."""
-
-    @abstractmethod
-    def complete(self, key: str, handler: str, at: datetime) -> bool:
-        """Record a handler's completion, in the transaction of its effect; False if recorded."""
-
-    @abstractmethod
-    def counts(self) -> dict[EventStatus, int]:
-        """How many events there are of each status."""
-
-    @abstractmethod
-    def by_status(self, status: EventStatus, limit: int) -> Sequence[InboxEvent]:
-        """Events of one status, the oldest first."""
-
-    @abstractmethod
-    def purge_payloads(self, before: datetime, limit: int) -> int:
-        """Drop the raw payloads of settled events received before an instant; returns how many."""
-
-    @abstractmethod
-    def take_ticket(self, object_key: str) -> int:
-        """The next fetch ticket of an object: taken, and committed, before the fetch."""
-
-    @abstractmethod
-    def use_ticket(self, object_key: str, ticket: int, *, terminal: bool) -> bool:
-        """Whether what was fetched under `ticket` may be written, in that write's transaction.
-
-        False if a later ticket has been used, or a terminal state was written and this one is not.
-        """
-
-
-class Outbox(ABC):
-    """What has to leave."""
-
-    @abstractmethod
-    def add(self, messages: Iterable[OutboxMessage]) -> None:
-        """Write messages in the transaction that decided them."""
-
-    @abstractmethod
-    def claim(
-        self,
-        now: datetime,
-        lease_until: datetime,
-        limit: int,
-        *,
-        but_not: Collection[str] = (),
-    ) -> Sequence[OutboxMessage]:
-        """Lease due messages in order; only the first waiting one of each customer.
-
-        Topics of `but_not` are left alone, and hold up no others.
-        """
-
-    @abstractmethod
-    def renew(self, message_id: str, lease: datetime, lease_until: datetime) -> bool:
-        """Prolong a lease, named by its end; False if it is another's by now."""
-
-    @abstractmethod
-    def sent(self, message_id: str, at: datetime, *, lease: datetime | None = None) -> bool:
-        """Mark a message as sent. With `lease` only while that is its lease; False if it isn't."""
-
-    @abstractmethod
-    def failed(
-        self,
-        message_id: str,
-        error: str,
-        *,
-        due_at: datetime | None,
-        lease: datetime | None = None,
-        counted: bool = True,
-    ) -> bool:
-        """Note a failure; `due_at` None makes it a dead letter. `lease` is as for `sent`.
-
-        With `counted` False the attempt is taken back.
-        """
-
-    @abstractmethod
-    def completed(self, message_id: str) -> frozenset[str]:
-        """The names of the receivers that have had a message."""
-
-    @abstractmethod
-    def complete(self, message_id: str, receiver: str, at: datetime) -> bool:
-        """Record that a receiver has had a message; False if that is recorded already."""
-
-    @abstractmethod
-    def retry(self, at: datetime, *, message_id: str | None = None) -> int:
-        """Make dead letters wait again, with no attempts: all, or one. Returns how many."""
-
-    @abstractmethod
-    def discard(self, *, message_id: str | None = None) -> int:
-        """Delete dead letters, or one message that is dead or waits. Returns how many."""
-
-    @abstractmethod
-    def counts(self) -> OutboxCounts:
-        """How much has not left."""
-
-    @abstractmethod
-    def listing(self, state: OutboxState, limit: int) -> Sequence[OutboxMessage]:
-        """The oldest messages in a state; of those that were sent, the ones sent first."""
-
-    @abstractmethod
-    def prune(self, before: datetime, limit: int) -> int:
-        """Delete messages that were sent before a moment, with their completions."""
 
 
 class Transaction(ABC):

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from gatekeeper.storage.port import MAX_EVENTS_PER_OBJECT, Transaction
+from gatekeeper.storage.inbox import MAX_EVENTS_PER_OBJECT
+from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import EventStatus, InboxEvent
 from gatekeeper.storage.sql.store import SqlStore, store_for
 from gatekeeper.testing.conformance.storage import samples

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from gatekeeper.storage.inbox import MAX_EVENTS_PER_OBJECT, Inbox
 from gatekeeper.storage.memory.tables import Journal, Table
-from gatekeeper.storage.port import MAX_EVENTS_PER_OBJECT, Inbox
 from gatekeeper.storage.records import EventStatus, InboxEvent
 
 

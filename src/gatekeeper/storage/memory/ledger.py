@@ -12,8 +12,8 @@ from gatekeeper.errors import (
     TransactionConflictError,
 )
 from gatekeeper.ledger import Account, Cap, Entry, Grant, Hold, HoldStatus, Receipt
+from gatekeeper.storage.ledger import Ledger
 from gatekeeper.storage.memory.tables import Journal, Table
-from gatekeeper.storage.port import Ledger
 from gatekeeper.storage.postings import AccountKey, Posting
 
 

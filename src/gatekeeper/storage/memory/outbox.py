@@ -6,7 +6,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from gatekeeper.storage.memory.tables import Journal, Table
-from gatekeeper.storage.port import Outbox
+from gatekeeper.storage.outbox import Outbox
 from gatekeeper.storage.records import OutboxCounts, OutboxMessage, OutboxState
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import Boolean, and_, bindparam, delete, exists, func, or_, select, update
 
-from gatekeeper.storage.port import MAX_EVENTS_PER_OBJECT, Inbox
+from gatekeeper.storage.inbox import MAX_EVENTS_PER_OBJECT, Inbox
 from gatekeeper.storage.records import EventStatus, InboxEvent
 from gatekeeper.storage.sql.aggregate import Aggregate, columns_of, select_of, struct_of
 from gatekeeper.storage.sql.tables import completions, inbox, inbox_objects

@@ -13,7 +13,7 @@ from sqlalchemy import Row, Table, bindparam, delete, select, tuple_
 
 from gatekeeper.errors import DuplicateGrantError
 from gatekeeper.ledger import Account, Cap, Entry, Grant, Receipt
-from gatekeeper.storage.port import Ledger
+from gatekeeper.storage.ledger import Ledger
 from gatekeeper.storage.postings import AccountKey, Posting
 from gatekeeper.storage.sql.aggregate import columns_of, select_of, struct_of
 from gatekeeper.storage.sql.among import Among, padded

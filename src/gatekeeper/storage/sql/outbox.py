@@ -17,7 +17,7 @@ from sqlalchemy import (
     update,
 )
 
-from gatekeeper.storage.port import Outbox
+from gatekeeper.storage.outbox import Outbox
 from gatekeeper.storage.records import OutboxCounts, OutboxMessage, OutboxState
 from gatekeeper.storage.sql.aggregate import Aggregate, columns_of, select_of
 from gatekeeper.storage.sql.among import Among

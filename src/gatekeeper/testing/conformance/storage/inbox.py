@@ -9,7 +9,8 @@ from typing import Any, Final
 import pytest
 from msgspec.structs import replace
 
-from gatekeeper.storage.port import MAX_EVENTS_PER_OBJECT, Store, Transaction
+from gatekeeper.storage.inbox import MAX_EVENTS_PER_OBJECT
+from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import EventStatus, InboxEvent
 from gatekeeper.testing.conformance.storage import samples
 from gatekeeper.testing.conformance.storage.samples import DAY, HOUR, NOW, SECOND
