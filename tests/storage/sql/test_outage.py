@@ -126,24 +126,28 @@ async def test_a_store_can_not_be_opened_without_its_server(
         assert await insert(store, "ada")
 
 
-async def test_a_pool_that_is_used_up_is_unavailable(outage_store: SqlStore) -> None:
-    release, both = asyncio.Event(), asyncio.Barrier(3)
-    arrivals: list[asyncio.Future[int]] = []
+async def test_a_pool_that_is_used_up_is_unavailable(postgres_url: str) -> None:
+    upgrade(postgres_url)
+    release, begun = asyncio.Event(), asyncio.Semaphore(0)
 
     def hold_on(tx: Transaction) -> None:
-        arrivals.append(asyncio.ensure_future(both.wait()))
+        begun.release()
         while not release.is_set():
             tx.now()
 
-    holders = [asyncio.create_task(outage_store.write(hold_on)) for _ in range(2)]
-    await both.wait()
-    try:
-        with pytest.raises(StoreUnavailableError):
-            await insert(outage_store, "ada")
-    finally:
-        release.set()
-        await asyncio.gather(*holders)
-    assert await insert(outage_store, "ada")
+    small = PostgresqlOptions(pool_size=2, pool_timeout_seconds=0.5)
+    async with store_for(postgres_url, postgresql=small) as store:
+        async with asyncio.TaskGroup() as group:  # a holder that fails ends the test
+            for _ in range(2):
+                group.create_task(store.write(hold_on))
+            try:
+                for _ in range(2):
+                    await begun.acquire()
+                with pytest.raises(StoreUnavailableError):
+                    await insert(store, "ada")
+            finally:
+                release.set()
+        assert await insert(store, "ada")
 
 
 # -- COMMIT: the one moment after which nobody knows ----------------------------------------------
