@@ -114,10 +114,11 @@ def test_a_simulator_that_lies_fails_its_caller_and_its_test(
     liar = Simulator(stripe_sim.settings)
     liar.served_at(stripe_sim.url)
     openapi.watch(liar)
-    event = {**_event(stripe_sim), "created": "now"}
-    for look in liar.state.event_watchers:
-        look(event)
+    for wrong in ({"created": "now"}, {"type": "customer.born"}):
+        for look in liar.state.event_watchers:
+            look({**_event(stripe_sim), **wrong})
     assert "created: 'now' is not an integer" in liar.violations[0]
+    assert "customer.born is not an event of Stripe's" in liar.violations[1]
 
     def never(exchange: Exchange) -> None:
         raise SpecViolation("seeded")
@@ -231,7 +232,17 @@ def test_every_allowed_difference_is_still_one(
         except SpecViolation as violation:
             problems.append(str(violation))
 
+    def look_at(event: dict[str, Any]) -> None:
+        try:
+            strict.check_event(event)
+        except SpecViolation as violation:
+            problems.append(str(violation))
+
     stripe_sim.on_exchange(look)
+    stripe_sim.on_event(look_at)
+    stripe_sim.client().v1.billing.meters.create(
+        {"default_aggregation": {"formula": "sum"}, "display_name": "a", "event_name": "a"}
+    )
     stripe_sim.client().v1.webhook_endpoints.create(
         cast(Any, {"url": "http://a.test", "enabled_events": ["*"], "api_version": API_VERSION})
     )

@@ -31,18 +31,18 @@ As a process: `gatekeeper stripe-sim`, or `run()` here; its controls are under `
 
 What it holds: customers, products, prices, payment methods and Stripe's test cards, checkout
 sessions with hosted pages, subscriptions with trials, renewals, retries and proration, invoices,
-payment intents, charges, refunds, meters and their events, events, webhook endpoints with signed
-and retried deliveries, portal sessions, idempotency keys, `expand[]`, connected accounts with
-objects of their own, transfers and reversals. It speaks the API version of
-`settings.API_VERSION` and refuses every parameter that it does not know. What it gets wrong about
-Stripe's shapes, `openapi` finds out: in the tests every request and every object is validated
-against Stripe's published OpenAPI document.
+payment intents, charges, refunds, disputes, fraud warnings, reviews and the balance, meters and
+their events, events, webhook endpoints with signed and retried deliveries, portal sessions,
+idempotency keys, `expand[]`, connected accounts with objects of their own, transfers and reversals.
+It speaks the API version of `settings.API_VERSION` and refuses every parameter that it does not
+know. What it gets wrong about Stripe's shapes, `openapi` finds out: in the tests every request and
+every object is validated against Stripe's published OpenAPI document.
 
 What that document cannot show, and this simplifies: all items of a subscription share one interval;
 a checkout in subscription mode takes recurring prices alone, and always asks for a payment method;
-there are no taxes, discounts, tiers, balance transactions or customer credit (an invoice of less
-than nothing counts as nothing); `payment_behavior: error_if_incomplete` leaves an expired
-subscription behind where Stripe leaves none; events come in the order in which things happened,
+there are no taxes, discounts, tiers or customer credit (an invoice of less than nothing counts as
+nothing); `payment_behavior: error_if_incomplete` leaves an expired subscription behind where Stripe
+leaves none; events come in the order in which things happened,
 which Stripe does not promise (`shuffle`, `hold` and `drop` are there to not rely on it).
 """
 

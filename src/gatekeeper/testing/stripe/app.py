@@ -11,15 +11,19 @@ from starlette.routing import Route
 
 from gatekeeper.testing.stripe.api import (
     account,
+    balance,
     checkout_sessions,
     connect,
     customers,
+    disputes,
     invoices,
     meters,
     payment_intents,
     payment_methods,
     prices,
     products,
+    radar,
+    refunds,
     subscriptions,
 )
 from gatekeeper.testing.stripe.billing import checkout, renewals
@@ -36,15 +40,19 @@ TICK_SECONDS = 0.05
 
 _RESOURCES = (
     account,
+    balance,
     prices,
     products,
     checkout_sessions,
     connect,
     customers,
+    disputes,
     invoices,
     meters,
     payment_intents,
     payment_methods,
+    radar,
+    refunds,
     subscriptions,
 )
 

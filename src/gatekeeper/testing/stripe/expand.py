@@ -16,10 +16,13 @@ MAX_PATHS = 20
 
 # Which kind of object an id in a field of this name is.
 _KIND_OF_FIELD = {
+    "application_fee": "application_fee",
+    "balance_transaction": "balance_transaction",
     "charge": "charge",
     "customer": "customer",
     "default_payment_method": "payment_method",
     "default_price": "price",
+    "failure_balance_transaction": "balance_transaction",
     "invoice": "invoice",
     "latest_charge": "charge",
     "latest_invoice": "invoice",
@@ -27,7 +30,12 @@ _KIND_OF_FIELD = {
     "payment_method": "payment_method",
     "price": "price",
     "product": "product",
+    "review": "review",
+    "source_refund": "refund",
+    "source_transfer_reversal": "transfer_reversal",
     "subscription": "subscription",
+    "transfer": "transfer",
+    "transfer_reversal": "transfer_reversal",
 }
 
 # Ids that stay ids, whatever their field's name says elsewhere: (object, field).

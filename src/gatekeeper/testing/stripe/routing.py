@@ -8,6 +8,7 @@ from typing import Any, Literal
 from gatekeeper.testing.stripe.core.params import Fields
 from gatekeeper.testing.stripe.core.store import Obj
 from gatekeeper.testing.stripe.expand import Expander
+from gatekeeper.testing.stripe.listing import page
 from gatekeeper.testing.stripe.state import State
 
 Method = Literal["GET", "POST", "DELETE"]
@@ -46,3 +47,22 @@ class Api:
     def add(self, method: Method, path: str, handler: Handler, params: Fields = NOTHING) -> None:
         """Declare an operation; a literal path wins over one with ids when it comes first."""
         self.operations.append(Operation(method, path, params, handler))
+
+
+def one_of(kind: str) -> Handler:
+    """The handler that answers one object of a kind."""
+
+    def handler(state: State, params: dict[str, Any], identifier: str) -> Obj:
+        return state.store.need(kind, identifier)
+
+    return handler
+
+
+def listed(kind: str, path: str, *names: str) -> Handler:
+    """The handler that lists a kind; the parameters `names` narrow it by fields of that name."""
+
+    def handler(state: State, params: dict[str, Any]) -> Obj:
+        exact = {name: params[name] for name in names if params.get(name) is not None}
+        return page(path, state.store.where(kind, **exact), params)
+
+    return handler

@@ -49,6 +49,20 @@ class Settings:
     trial_notice_seconds: int = 3 * 86_400
     """How long before its end `customer.subscription.trial_will_end` is sent (Stripe: 3 days)."""
 
+    # What a Stripe account is charged, and how long its money takes.
+    fee_basis_points: int = 150
+    """The share of a payment that Stripe keeps, in hundredths of a percent."""
+    fee_fixed: int = 25
+    """What Stripe keeps of each payment besides, in minor units."""
+    settlement_days: int = 7
+    """How long a payment's money is pending before it is available."""
+    refund_seconds: int = 60
+    """How long a refund of the cards `pm_card_pendingRefund` and `pm_card_refundFail` takes."""
+    dispute_review_seconds: int = 5
+    """How long a bank takes to judge the evidence of test mode (at Stripe, seconds too)."""
+    disputes_prevented: bool = False
+    """Whether the account is enrolled in Dispute Resolution, which prevents some disputes."""
+
     webhook_timeout_seconds: float = 10.0
     webhook_retry_seconds: tuple[int, ...] = field(
         default=(300, 1_800, 7_200, 18_000, 36_000, 43_200, 43_200, 43_200, 43_200)

@@ -10,6 +10,7 @@ import anyio
 import httpx
 from starlette.types import ASGIApp
 
+from gatekeeper.testing.stripe.actions import Actions
 from gatekeeper.testing.stripe.api.account import new_destination, new_endpoint
 from gatekeeper.testing.stripe.api.connect import onboard
 from gatekeeper.testing.stripe.api.payment_methods import instrument_of
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 GOOD_CARD = "4242424242424242"
 
 
-class Simulator:
+class Simulator(Actions):
     """One account: its app, its clock, its webhooks, and shortcuts for what customers do.
 
     `app` is the ASGI app. `url` is where it is served: `server.ServerThread` or `run` set it.

@@ -49,6 +49,8 @@ class State:
         self.event_watchers: list[Callable[[Obj], None]] = []
         self.request: Obj = NO_REQUEST
         self.account: str | None = None
+        self.stalled_refunds: list[str] = []
+        """In which status the next refunds begin, and stay: a test's choice."""
         self._connected: dict[str, State] = {}
         self.base_url = settings.public_url or "http://localhost"
 

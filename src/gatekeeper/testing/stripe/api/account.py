@@ -1,4 +1,4 @@
-"""`/v1/account`, `/v1/balance`, `/v1/events`, `/v1/webhook_endpoints`, portal sessions."""
+"""`/v1/account`, `/v1/events`, `/v1/webhook_endpoints`, portal sessions."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -48,17 +48,6 @@ def account(state: State, params: dict[str, Any]) -> Obj:
         "payouts_enabled": True,
         "settings": None,
         "type": "standard",
-    }
-
-
-def balance(state: State, params: dict[str, Any]) -> Obj:
-    """`GET /v1/balance`: always empty, but it tells the key's mode."""
-    nothing = [{"amount": 0, "currency": state.settings.currency, "source_types": {"card": 0}}]
-    return {
-        "object": "balance",
-        "available": nothing,
-        "livemode": state.settings.livemode,
-        "pending": nothing,
     }
 
 
@@ -192,7 +181,6 @@ def register(api: Api) -> None:
         return lambda state, params, identifier: state.store.need(kind, identifier)
 
     api.add("GET", "/v1/account", account)
-    api.add("GET", "/v1/balance", balance)
     events = list_params(type=Text(), types=Many(Text(), 20), delivery_success=Flag())
     api.add("GET", "/v1/events", list_events, events)
     api.add("GET", "/v1/events/{id}", one("event"))

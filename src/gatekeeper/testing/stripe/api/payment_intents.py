@@ -1,10 +1,10 @@
-"""`/v1/payment_intents`, `/v1/charges` and `/v1/refunds`."""
+"""`/v1/payment_intents`."""
 
 from typing import Any
 
-from gatekeeper.testing.stripe.billing import charges, payments
+from gatekeeper.testing.stripe.billing import payments
 from gatekeeper.testing.stripe.billing.methods import concrete
-from gatekeeper.testing.stripe.core.errors import ApiError, invalid, missing_parameter
+from gatekeeper.testing.stripe.core.errors import ApiError, invalid
 from gatekeeper.testing.stripe.core.params import (
     Choice,
     Currency,
@@ -18,8 +18,8 @@ from gatekeeper.testing.stripe.core.params import (
     merge_metadata,
 )
 from gatekeeper.testing.stripe.core.store import Obj
-from gatekeeper.testing.stripe.listing import list_params, page, whole
-from gatekeeper.testing.stripe.routing import Api
+from gatekeeper.testing.stripe.listing import list_params
+from gatekeeper.testing.stripe.routing import Api, listed
 from gatekeeper.testing.stripe.state import State
 
 _CONFIRM: dict[str, Kind] = {
@@ -176,61 +176,18 @@ def _must_be(intent: Obj, statuses: tuple[str, ...], verb: str) -> None:
         )
 
 
-def refund(state: State, params: dict[str, Any]) -> Obj:
-    """`POST /v1/refunds`: of a charge, or of the charge behind an intent."""
-    if params.get("charge") is not None:
-        charge = state.store.need("charge", params["charge"], "charge")
-    elif params.get("payment_intent") is not None:
-        intent = state.store.need("payment_intent", params["payment_intent"], "payment_intent")
-        charge = state.store.need("charge", intent["latest_charge"] or "", "charge")
-    else:
-        raise missing_parameter("charge")
-    metadata = merge_metadata({}, params.get("metadata"))
-    return charges.refund(state, charge, {**params, "metadata": metadata})
-
-
-def _list(kind: str, path: str, *names: str) -> Any:
-    def handler(state: State, params: dict[str, Any]) -> Obj:
-        exact = {name: params[name] for name in names if params.get(name) is not None}
-        return page(path, state.store.where(kind, **exact), params)
-
-    return handler
-
-
 def register(api: Api) -> None:
     """Declare the operations."""
 
-    def one(kind: str) -> Any:
-        return lambda state, params, identifier: state.store.need(kind, identifier)
-
-    def refunds_of(state: State, charge: Obj) -> Obj:
-        rows = state.store.where("refund", charge=charge["id"])
-        return whole(f"/v1/charges/{charge['id']}/refunds", rows)
-
-    def listing(kind: str, path: str, *names: str) -> None:
-        filters: dict[str, Kind] = dict.fromkeys(names, Text())
-        api.add("GET", path, _list(kind, path, *names), list_params(**filters))
+    def one(state: State, params: dict[str, Any], identifier: str) -> Obj:
+        return state.store.need("payment_intent", identifier)
 
     path, own = "/v1/payment_intents", "/v1/payment_intents/{intent}"
     reasons = Choice(("abandoned", "duplicate", "fraudulent", "requested_by_customer"))
     api.add("POST", path, create, Fields(_CREATE, ("amount", "currency")))
-    listing("payment_intent", path, "customer")
-    api.add("GET", own, one("payment_intent"))
+    api.add("GET", path, listed("payment_intent", path, "customer"), list_params(customer=Text()))
+    api.add("GET", own, one)
     api.add("POST", own, update, Fields(_CHANGE))
     api.add("POST", f"{own}/confirm", confirm, Fields(_CONFIRM))
     api.add("POST", f"{own}/capture", capture, Fields({"amount_to_capture": Integer(1)}))
     api.add("POST", f"{own}/cancel", cancel, Fields({"cancellation_reason": reasons}))
-    listing("charge", "/v1/charges", "customer", "payment_intent")
-    api.add("GET", "/v1/charges/{charge}", one("charge"))
-    why = Choice(("duplicate", "fraudulent", "requested_by_customer"))
-    refunding: dict[str, Kind] = {
-        "amount": Integer(1),
-        "charge": Text(),
-        "metadata": Metadata(),
-        "payment_intent": Text(),
-        "reason": why,
-    }
-    api.add("POST", "/v1/refunds", refund, Fields(refunding))
-    listing("refund", "/v1/refunds", "charge", "payment_intent")
-    api.add("GET", "/v1/refunds/{refund}", one("refund"))
-    api.expander.includable("charge", "refunds", refunds_of)

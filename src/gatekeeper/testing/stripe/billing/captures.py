@@ -1,10 +1,12 @@
 """Payments that are authorised now and captured later (`capture_method: manual`).
 
 Source: Stripe's page "Place a hold on a payment method": a card's authorisation lapses after seven
-days; what is not captured is released. Simplified: one capture, cards alone, no extensions; what a
-partial capture releases is not shown as a refund.
+days; what is not captured is released; API reference, "Refunds" (`expired_uncaptured_charge`).
+Simplified: one capture, cards alone, no extensions; what a partial capture releases is not shown as
+a refund.
 """
 
+from gatekeeper.testing.stripe.billing import ledger, refunds
 from gatekeeper.testing.stripe.core.clock import DAY_SECONDS
 from gatekeeper.testing.stripe.core.store import Obj
 from gatekeeper.testing.stripe.state import State
@@ -28,6 +30,7 @@ def capture(state: State, intent: Obj, amount: int) -> Obj:
     charge = state.store.get("charge", intent["latest_charge"])
     with state.changing(charge, "charge.captured"):
         charge.update(captured=True, amount_captured=amount)
+        ledger.charged(state, charge)
     intent["amount_capturable"] = 0
     return charge
 
@@ -37,7 +40,7 @@ def release(state: State, intent: Obj) -> None:
     charge = state.store.get("charge", intent["latest_charge"])
     intent["amount_capturable"] = 0
     with state.changing(charge, "charge.refunded"):
-        charge.update(refunded=True, amount_refunded=charge["amount"])
+        refunds.release(state, charge, None)
 
 
 def _lapse(state: State, intent: Obj, charge: Obj) -> None:
@@ -49,5 +52,6 @@ def _lapse(state: State, intent: Obj, charge: Obj) -> None:
         canceled_at=state.now(),
         cancellation_reason="automatic",
     )
-    state.emit("charge.expired", charge)
+    with state.changing(charge, "charge.expired"):
+        refunds.release(state, charge, "expired_uncaptured_charge")
     state.emit("payment_intent.canceled", intent)

@@ -6,6 +6,10 @@ Source: Stripe's pages "Test card numbers" and "SEPA Direct Debit: test your int
 from dataclasses import dataclass
 from typing import Literal
 
+Aftermath = Literal[
+    "fraudulent", "product_not_received", "inquiry", "preventable", "warning", "review"
+]
+
 
 @dataclass(frozen=True, slots=True)
 class Card:
@@ -13,7 +17,9 @@ class Card:
 
     `decline` is the (code, decline code, message) of every charge; `attachable` says whether a
     customer can keep it. `authentication`: when the cardholder has to confirm (3-D Secure): never;
-    once, at set-up; or at every payment.
+    once, at set-up; or at every payment. `refund` is how a refund goes: at once, pending first, or
+    failed in the end. `aftermath` is what follows a charge: a dispute for that reason, an inquiry,
+    a dispute that is prevented where the settings say so, an early fraud warning, or a review.
     """
 
     number: str
@@ -23,6 +29,8 @@ class Card:
     decline: tuple[str, str | None, str] | None = None
     attachable: bool = True
     authentication: Literal["never", "once", "always"] = "never"
+    refund: Literal["succeeded", "pending", "failed"] = "succeeded"
+    aftermath: Aftermath | None = None
 
     @property
     def last4(self) -> str:
@@ -96,6 +104,14 @@ CARDS = {
         Card("4000000000003220", authentication="once"),
         Card("4000002760003184", authentication="always"),
         Card("4000008260003178", authentication="always", decline=_FUNDS),
+        Card("4000000000007726", refund="pending"),
+        Card("4000000000005126", refund="failed"),
+        Card("4000000000000259", aftermath="fraudulent"),
+        Card("4000000000002685", aftermath="product_not_received"),
+        Card("4000000000001976", aftermath="inquiry"),
+        Card("4000000404004816", aftermath="preventable"),
+        Card("4000000000005423", aftermath="warning"),
+        Card("4000000000009235", aftermath="review"),
     )
 }
 
@@ -120,6 +136,14 @@ _TOKENS = {
     "authenticationRequired": "4000002760003184",
     "authenticationRequiredChargeDeclinedInsufficientFunds": "4000008260003178",
     "threeDSecure2Required": "4000000000003220",
+    "pendingRefund": "4000000000007726",
+    "refundFail": "4000000000005126",
+    "createDispute": "4000000000000259",
+    "createDisputeProductNotReceived": "4000000000002685",
+    "createDisputeInquiry": "4000000000001976",
+    "createRapidDisputeResolutionDispute": "4000000404004816",
+    "createIssuerFraudRecord": "4000000000005423",
+    "riskLevelElevated": "4000000000009235",
 }
 
 TOKENS = {

@@ -1,8 +1,5 @@
-"""Charges, and the refunds of them."""
+"""Charges: the record of each attempt to take money."""
 
-from typing import Any
-
-from gatekeeper.testing.stripe.core.errors import invalid
 from gatekeeper.testing.stripe.core.store import Obj
 from gatekeeper.testing.stripe.state import State
 
@@ -109,44 +106,3 @@ def _details(method: Obj) -> Obj:
             "wallet": None,
         },
     }
-
-
-def refund(state: State, charge: Obj, params: dict[str, Any]) -> Obj:
-    """Give money back: all that is left of the charge, or `amount` of it."""
-    left = charge["amount_captured"] - charge["amount_refunded"]
-    amount = params.get("amount") or left
-    if charge["status"] != "succeeded" or left == 0:
-        raise invalid(
-            f"Charge {charge['id']} has already been refunded or was never captured.",
-            code="charge_already_refunded",
-        )
-    if amount > left:
-        raise invalid(
-            f"Refund amount ({amount}) is greater than unrefunded amount ({left}).", "amount"
-        )
-    made: Obj = {
-        "id": state.ids.new("re"),
-        "object": "refund",
-        "amount": amount,
-        "balance_transaction": None,
-        "charge": charge["id"],
-        "created": state.now(),
-        "currency": charge["currency"],
-        "metadata": params.get("metadata") or {},
-        "payment_intent": charge["payment_intent"],
-        "reason": params.get("reason"),
-        "receipt_number": None,
-        "source_transfer_reversal": None,
-        "status": "succeeded",
-        "transfer_reversal": None,
-    }
-    state.store.add("refund", made)
-    state.emit("refund.created", made)
-    with state.changing(charge):
-        previous = {"amount_refunded": charge["amount_refunded"], "refunded": charge["refunded"]}
-        charge["amount_refunded"] += amount
-        charge["refunded"] = charge["amount_refunded"] == charge["amount_captured"]
-    if charge["refunded"] is previous["refunded"]:
-        del previous["refunded"]
-    state.emit("charge.refunded", charge, previous)
-    return made

@@ -1,0 +1,117 @@
+"""What banks, networks and Stripe's own staff do: for tests, with no call of the API."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gatekeeper.testing.stripe.billing import disputes, refunds, reviews, warnings
+from gatekeeper.testing.stripe.core.errors import invalid, missing
+from gatekeeper.testing.stripe.core.store import Obj
+from gatekeeper.testing.stripe.state import State
+
+
+class Actions:
+    """A part of `Simulator`. A payment is named by its charge or its intent; `account` is the
+    connected account whose object it is. All answer a copy of the object as it is then."""
+
+    state: State
+
+    @contextmanager
+    def _acting(self, account: str | None) -> Iterator[State]:
+        with self.state.lock:
+            self.state.catch_up()
+            yield self.state.of(account)
+
+    # Refunds
+
+    def stall_refunds(self, *, times: int = 1, status: str = "pending") -> None:
+        """Let the next refunds begin `status` ("pending", or "requires_action", in which the API
+        can cancel them) and stay so until `settle_refund`, `fail_refund` or `cancel_refund`."""
+        with self.state.lock:
+            self.state.stalled_refunds.extend([status] * times)
+
+    def settle_refund(self, refund: str, *, account: str | None = None) -> Obj:
+        """The bank takes a pending refund: it has succeeded."""
+        with self._acting(account) as state:
+            return dict(refunds.settle(state, state.store.need("refund", refund)))
+
+    def fail_refund(
+        self, refund: str, reason: str = "expired_or_canceled_card", *, account: str | None = None
+    ) -> Obj:
+        """The bank sends a refund back, even one that had succeeded."""
+        with self._acting(account) as state:
+            return dict(refunds.fail(state, state.store.need("refund", refund), reason))
+
+    def cancel_refund(self, refund: str, *, account: str | None = None) -> Obj:
+        """Call a refund off in the Dashboard."""
+        with self._acting(account) as state:
+            return dict(refunds.cancel(state, state.store.need("refund", refund)))
+
+    # Disputes and fraud
+
+    def dispute(
+        self,
+        payment: str,
+        *,
+        reason: str = "fraudulent",
+        amount: int | None = None,
+        status: str = "needs_response",
+        account: str | None = None,
+    ) -> Obj:
+        """The cardholder disputes a payment: all of it, or `amount`.
+
+        `status` "warning_needs_response" makes it an inquiry, "prevented" one that the networks
+        stopped before it took any money.
+        """
+        with self._acting(account) as state:
+            charge = _charge(state, payment)
+            return dict(
+                disputes.dispute(state, charge, reason=reason, amount=amount, status=status)
+            )
+
+    def escalate_dispute(self, dispute: str, *, account: str | None = None) -> Obj:
+        """An inquiry becomes a chargeback."""
+        with self._acting(account) as state:
+            found = state.store.need("dispute", dispute)
+            disputes.escalate(state, found)
+            return dict(found)
+
+    def close_dispute(self, dispute: str, status: str, *, account: str | None = None) -> Obj:
+        """The bank decides: "won", "lost", or for an inquiry "warning_closed"."""
+        with self._acting(account) as state:
+            found = state.store.need("dispute", dispute)
+            inquiry = found["status"].startswith("warning")
+            if status not in (("warning_closed",) if inquiry else ("won", "lost")):
+                raise invalid(f"A dispute that is {found['status']} cannot become {status}.")
+            return dict(disputes.close(state, found, status))
+
+    def warn_of_fraud(
+        self,
+        payment: str,
+        fraud_type: str = "unauthorized_use_of_card",
+        *,
+        account: str | None = None,
+    ) -> Obj:
+        """The card's issuer sends an early fraud warning of a payment."""
+        with self._acting(account) as state:
+            return dict(warnings.warn(state, _charge(state, payment), fraud_type))
+
+    def open_review(
+        self, payment: str, reason: str = "manual", *, account: str | None = None
+    ) -> Obj:
+        """Somebody ("manual") or Radar ("rule") wants a payment to be looked at."""
+        with self._acting(account) as state:
+            return dict(reviews.open_(state, _charge(state, payment), reason))
+
+    def close_review(self, payment: str, reason: str, *, account: str | None = None) -> Obj:
+        """Close a payment's review: "approved", "disputed", "redacted", ..."""
+        with self._acting(account) as state:
+            charge = _charge(state, payment)
+            closed = reviews.close(state, charge, reason)
+            if closed is None:
+                raise missing("review", charge["review"] or "")
+            return dict(closed)
+
+
+def _charge(state: State, payment: str) -> Obj:
+    intent = state.store.find("payment_intent", payment)
+    return state.store.need("charge", intent["latest_charge"] or "" if intent else payment)
