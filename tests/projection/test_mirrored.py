@@ -1,7 +1,7 @@
 """Objects by their shapes: head, parent, facts, in the shapes of several API versions."""
 
 import contextlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatekeeper.errors import ProjectionError
-from gatekeeper.projection.mirrored import SHAPES, project_mirrored
+from gatekeeper.projection.mirrored import project_copies, project_mirrored
+from gatekeeper.projection.shapes import SHAPES
 from tests.projection.test_hostile import JUNK
 
 SECONDS = 1_790_000_000
@@ -61,7 +62,7 @@ def test_an_invoice_payment_ties_a_payment_to_its_invoice() -> None:
 def test_a_dispute_without_a_charge_belongs_to_its_payment_intent() -> None:
     value = {"id": "du_1", "object": "dispute", "payment_intent": "pi_1", "status": "lost"}
     seen = project_mirrored(value, "dispute")
-    assert (seen.parent, seen.final) == ("payment_intent/pi_1", True)
+    assert (seen.parent, seen.final) == ("payment_intent/pi_1", False)
 
 
 @pytest.mark.parametrize("kind", sorted(SHAPES))
@@ -87,6 +88,50 @@ def test_one_wrong_value_raises_nothing_unexpected(kind: str, data: st.DataObjec
         shape.status,
         *(p.split(".")[0] for p in paths),
     ]
+    heads += [field for field, _ in shape.inside] + ["items", "phases"]
     value = {"id": "x_1", "object": kind, data.draw(st.sampled_from(heads)): data.draw(JUNK)}
     with contextlib.suppress(ProjectionError):
-        project_mirrored(value, kind)
+        project_copies(value, kind)
+
+
+def test_a_fact_that_is_not_as_it_must_be_is_left_out_and_the_rest_is_read() -> None:
+    value = {
+        "id": "sub_1",
+        "object": "subscription",
+        "status": "active",
+        "created": SECONDS,
+        "trial_end": "soon",
+        "collection_method": 7,
+        "schedule": "sub_sched_1",
+        "items": 3,
+    }
+    seen = project_mirrored(value, "subscription")
+    assert (seen.status, seen.facts) == ("active", {"schedule": "sub_sched_1"})
+
+
+def test_what_came_along_is_read_after_what_holds_it() -> None:
+    fee = {"id": "txn_1", "object": "balance_transaction", "amount": -5, "status": "available"}
+    value = {
+        "id": "po_1",
+        "object": "payout",
+        "amount": 500,
+        "balance_transaction": fee,
+        "failure_balance_transaction": "txn_2",  # not expanded
+    }
+    payout, found = project_copies(value, "payout")
+    assert payout.facts["balance_transaction"] == "txn_1"
+    assert (found.id, found.parent, found.final) == ("txn_1", "payout/po_1", True)
+    with pytest.raises(ProjectionError, match=r"payout\.balance_transaction\.object"):
+        project_copies(value | {"balance_transaction": fee | {"object": "charge"}}, "payout")
+
+
+def test_a_schedule_tells_what_is_to_come() -> None:
+    phases = [
+        {"start_date": SECONDS, "end_date": SECONDS + 60, "items": [{"price": {"id": "price_1"}}]},
+        {"start_date": SECONDS + 60, "items": [{"plan": "price_2", "quantity": 3}]},
+    ]
+    value = {"id": "sub_sched_1", "object": "subscription_schedule", "phases": phases}
+    first, second = project_mirrored(value, "subscription_schedule").facts["phases"]
+    assert first["items"] == [{"price": "price_1", "quantity": 1}]
+    assert (second["start_date"], second["end_date"]) == (AT + timedelta(seconds=60), None)
+    assert second["items"] == [{"price": "price_2", "quantity": 3}]

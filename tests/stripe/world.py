@@ -87,16 +87,19 @@ class FakeStripe(StripeGateway):
     def __init__(self, *objects: Obj) -> None:
         super().__init__("sk_test_fake")
         self.objects: dict[tuple[str, str], Obj] = {}
+        self.elsewhere: dict[str, dict[tuple[str, str], Obj]] = {}
+        """What connected accounts have that is not what we have under the same id."""
         self.fetches: list[tuple[str, str]] = []
         self.account_id = "acct_1"
         self.failure: Exception | None = None
         self.during_fetch: Callable[[str], Awaitable[None]] | None = None
         self.put(*objects)
 
-    def put(self, *objects: Obj) -> None:
-        """Set what Stripe has."""
+    def put(self, *objects: Obj, account: str | None = None) -> None:
+        """Set what Stripe has, or a connected account."""
+        held = self.objects if account is None else self.elsewhere.setdefault(account, {})
         for obj in objects:
-            self.objects[obj["object"], obj["id"]] = obj
+            held[obj["object"], obj["id"]] = obj
 
     def remove(self, obj: Obj) -> None:
         """Delete something at Stripe, without a trace."""
@@ -108,7 +111,8 @@ class FakeStripe(StripeGateway):
         self.fetches.append((object_type, object_id))
         if self.failure is not None:
             raise self.failure
-        found = copy.deepcopy(self.objects.get((object_type, object_id)))
+        held = self.elsewhere.get(account or "", self.objects)
+        found = copy.deepcopy(held.get((object_type, object_id)))
         if self.during_fetch is not None:
             await self.during_fetch(object_id)
         return found
@@ -124,10 +128,11 @@ class FakeStripe(StripeGateway):
         if self.failure is not None:
             raise self.failure
         kind = path.removeprefix("/v1/").removesuffix("s")
+        wanted = {name: value for name, value in (params or {}).items() if name != "expand"}
         return [
             copy.deepcopy(obj)
             for (object_type, _), obj in reversed(self.objects.items())
-            if object_type == kind and (params or {}).items() <= obj.items()
+            if object_type == kind and wanted.items() <= obj.items()
         ]
 
     async def pages(

@@ -151,6 +151,13 @@ class Node:
             raise ProjectionError(path, f"is {_kind(value)}, not a list")
         return [Node(entry, f"{path}[{index}]") for index, entry in enumerate(value)]
 
+    def objects(self, key: str) -> list["Node"]:
+        """The objects of a field that holds one or a list of them; none where it is an id."""
+        value = self._fields.get(key)
+        if isinstance(value, Mapping) and value.get("object") != "list":
+            return [Node(value, self._at(key))]
+        return [] if isinstance(value, str) else self.nodes(key)
+
     def has_more(self, key: str) -> bool:
         """Whether a list object holds only the first of its entries."""
         value = self._fields.get(key)

@@ -1,14 +1,24 @@
 """Copies of Stripe's objects: from what a projection read to rows."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
 from msgspec.structs import replace
 
 from gatekeeper.projection.mirrored import Mirrored
+from gatekeeper.projection.shapes import SHAPES
 from gatekeeper.services.subscriptions import owner_of
 from gatekeeper.storage.mirror import MirrorObject
 from gatekeeper.storage.port import Transaction
+
+
+def save_objects(
+    tx: Transaction, seen: Sequence[Mirrored], now: datetime, account: str | None = None
+) -> Sequence[MirrorObject]:
+    """Write objects that were fetched together, what others belong to first. Returns their rows as
+    they are then."""
+    return [save_object(tx, one, now, account) for one in seen]
 
 
 def save_object(
@@ -16,21 +26,32 @@ def save_object(
 ) -> MirrorObject:
     """Write an object as it was fetched, with the host's customer whose it is: by Stripe's
     customer, else by its parent's row, else as it was known before. Customers of connected
-    accounts are not the host's."""
+    accounts are not the host's.
+
+    What has come to a final status stays there: an object that was fetched inside of another may be
+    older than what is known of it.
+    """
     on = account or ""
-    owner = owner_of(tx, seen.stripe_customer, None) if not on else None
-    customer = None if owner is None else owner.id
-    if customer is None and not on:
-        known = tx.mirror.get(seen.kind, seen.id)
-        above = None if seen.parent is None else tx.mirror.get(*seen.parent.split("/", 1))
-        customer = next((one.customer for one in (above, known) if one and one.customer), None)
+    owner = None if on else owner_of(tx, seen.stripe_customer, None)
+    known = None
+    if owner is None or (SHAPES[seen.kind].final and not seen.final):
+        known = tx.mirror.get(seen.kind, seen.id, on)
+    if known is not None and not seen.final and known.status in SHAPES[seen.kind].final:
+        return known
+    customer, stripe_customer = None if owner is None else owner.id, seen.stripe_customer
+    if owner is None and not on:
+        heir = _known_owner(tx, seen, known)
+        if heir is not None:
+            customer = heir.customer
+            if heir.stripe_customer is None:  # they were erased: nothing may lead back to them
+                stripe_customer = None
     row = MirrorObject(
         kind=seen.kind,
         id=seen.id,
         account=on,
         customer=customer,
-        stripe_customer=seen.stripe_customer,
-        parent=seen.parent,
+        stripe_customer=stripe_customer,
+        parent=seen.parent or (None if known is None else known.parent),
         status=seen.status,
         amount_minor=seen.amount_minor,
         currency=seen.currency,
@@ -40,6 +61,14 @@ def save_object(
     )
     tx.mirror.put(row)
     return row
+
+
+def _known_owner(
+    tx: Transaction, seen: Mirrored, known: MirrorObject | None
+) -> MirrorObject | None:
+    """The row that tells whose an object is: its parent's, else its own of before."""
+    above = None if seen.parent is None else tx.mirror.get(*seen.parent.split("/", 1))
+    return next((one for one in (above, known) if one is not None and one.customer), None)
 
 
 def bury_object(

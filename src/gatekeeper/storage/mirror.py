@@ -4,7 +4,7 @@ subscriptions."""
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -17,6 +17,10 @@ MirrorPlace = tuple[datetime, str]
 
 HistoryPlace = tuple[datetime, str, int]
 """Where a change stands in a customer's history: its instant, subscription and sequence."""
+
+
+PERSONAL: Final = frozenset({"customer", "payment_method"})
+"""The kinds of copies that say who somebody is, and that an erasure deletes."""
 
 
 class MirrorObject(msgspec.Struct, frozen=True, kw_only=True):

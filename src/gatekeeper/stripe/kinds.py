@@ -22,12 +22,18 @@ class Kind(NamedTuple):
 
 
 _LINES: Final = ("lines", "/v1/invoices/{id}/lines")
+_BALANCE: Final = ("balance_transaction",)
+_BOTH_BALANCES: Final = (*_BALANCE, "failure_balance_transaction")
 
 KINDS: Final[dict[str, Kind]] = {
     "account": Kind("/v1/accounts"),
-    "application_fee": Kind("/v1/application_fees"),
+    "application_fee": Kind(
+        "/v1/application_fees",
+        expand=_BALANCE,
+        lists=(("refunds", "/v1/application_fees/{id}/refunds"),),
+    ),
     "balance_transaction": Kind("/v1/balance_transactions"),
-    "charge": Kind("/v1/charges"),
+    "charge": Kind("/v1/charges", expand=_BALANCE),
     "checkout.session": Kind("/v1/checkout/sessions", expand=("line_items",)),
     "customer": Kind("/v1/customers"),
     "dispute": Kind("/v1/disputes"),
@@ -35,11 +41,11 @@ KINDS: Final[dict[str, Kind]] = {
     "invoice_payment": Kind("/v1/invoice_payments"),
     "payment_intent": Kind("/v1/payment_intents"),
     "payment_method": Kind("/v1/payment_methods"),
-    "payout": Kind("/v1/payouts"),
+    "payout": Kind("/v1/payouts", expand=_BOTH_BALANCES),
     "price": Kind("/v1/prices"),
     "product": Kind("/v1/products"),
     "radar.early_fraud_warning": Kind("/v1/radar/early_fraud_warnings"),
-    "refund": Kind("/v1/refunds"),
+    "refund": Kind("/v1/refunds", expand=_BOTH_BALANCES),
     "review": Kind("/v1/reviews"),
     "setup_intent": Kind("/v1/setup_intents"),
     "subscription": Kind(
@@ -48,5 +54,9 @@ KINDS: Final[dict[str, Kind]] = {
         lists=(("items", "/v1/subscription_items?subscription={id}"),),
     ),
     "subscription_schedule": Kind("/v1/subscription_schedules"),
-    "transfer": Kind("/v1/transfers"),
+    "transfer": Kind(
+        "/v1/transfers",
+        expand=_BALANCE,
+        lists=(("reversals", "/v1/transfers/{id}/reversals"),),
+    ),
 }

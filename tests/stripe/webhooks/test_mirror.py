@@ -11,11 +11,29 @@ from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import EventStatus
 from gatekeeper.stripe.webhooks.handlers.context import Context, Touched
 from gatekeeper.stripe.webhooks.handlers.mirror import KINDS, MirrorProjector
-from gatekeeper.testing.events import Obj, make_event
+from gatekeeper.testing.events import (
+    Obj,
+    checkout_session,
+    invoice,
+    make_event,
+    stripe_customer,
+    subscription,
+)
 from tests.stripe.money import charge, dispute, refund
+from tests.stripe.test_clawbacks import BOUGHT, buy
+from tests.stripe.test_purchases import begin
 from tests.stripe.world import RULES, World
 
 pytestmark = pytest.mark.anyio
+
+
+def bare(kind: str) -> Obj:
+    return {"id": "x_1", "object": kind, "currency": "eur", "created": 1_790_000_000}
+
+
+def balance(id: str, status: str = "pending", **fields: object) -> Obj:
+    more = {"amount": 500, "fee": 20, "net": 480, "currency": "eur", "type": "charge"}
+    return {"id": id, "object": "balance_transaction", "status": status, **more, **fields}
 
 
 def intent(status: str = "succeeded", **fields: object) -> Obj:
@@ -48,13 +66,45 @@ async def stored(world: World, kind: str, object_id: str, account: str = "") -> 
     return found
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("kind", sorted(kind for kind, types in KINDS.items() if types))
 async def test_every_kind_is_projected_as_stripe_has_it_now(world: World, kind: str) -> None:
-    obj = {"id": "x_1", "object": kind, "currency": "eur", "created": 1_790_000_000}
-    world.stripe.put(obj)
+    world.stripe.put(bare(kind))
     await world.deliver(make_event(f"{kind}.updated", {"id": "x_1", "object": kind}))
     assert (await stored(world, kind, "x_1")).currency == "eur"
     assert await world.counts() == {EventStatus.DONE: 1}
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"account"}))
+async def test_case_09_the_same_object_of_two_accounts_is_copied_for_each(
+    memory_world: World, kind: str
+) -> None:
+    world = memory_world
+    await world.customer()
+    seen = {"id": "x_1", "object": kind}
+    for account, currency in (("acct_2", "eur"), ("acct_3", "usd")):
+        world.stripe.put({**bare(kind), "currency": currency}, account=account)
+        await world.deliver(make_event(f"{kind}.updated", seen, account=account))
+    for account, currency in (("acct_2", "eur"), ("acct_3", "usd")):
+        found = await stored(world, kind, "x_1", account)
+        assert (found.currency, found.customer) == (currency, None)
+    assert await world.store.read(lambda tx: tx.mirror.get(kind, "x_1")) is None
+    assert await world.counts() == {EventStatus.DONE: 2}
+    assert await world.version() == 0
+
+
+async def test_case_09_money_of_a_connected_account_takes_nothing_from_our_customers(
+    world: World,
+) -> None:
+    await buy(world)
+    world.stripe.put(charge(), refund("re_1", 500), account="acct_2")
+    await world.deliver(
+        make_event("charge.refunded", charge(), account="acct_2"),
+        make_event("refund.created", refund("re_1", 500), account="acct_2"),
+    )
+    assert await world.available() == BOUGHT
+    assert (await stored(world, "refund", "re_1", "acct_2")).parent == "charge/ch_1"
+    ours = await world.store.read(lambda tx: tx.mirror.get("refund", "re_1"))
+    assert ours is None
 
 
 async def test_what_belongs_to_a_charge_is_its_customers(world: World) -> None:
@@ -148,3 +198,167 @@ def context_of(world: World, rules: Rules = RULES) -> Context:
         world.invalidated.append((customer, version))
 
     return Context(world.stripe, world.store, rules, invalidate)
+
+
+# -- what comes along inside of another object -----------------------------------------------------
+
+
+async def test_what_stripe_takes_and_pays_out_comes_with_what_it_is_of(world: World) -> None:
+    await world.customer()
+    paid = {**charge(), "balance_transaction": balance("txn_1"), "disputed": True}
+    back = {**refund("re_1", 100), "balance_transaction": balance("txn_2", type="refund")}
+    lost = {**dispute("lost"), "balance_transactions": [balance("txn_3", type="adjustment")]}
+    world.stripe.put(paid, back, lost)
+    await world.deliver(make_event("charge.succeeded", charge()))
+    for name, parent in (
+        ("txn_1", "charge/ch_1"),
+        ("txn_2", "refund/re_1"),
+        ("txn_3", "dispute/dp_1"),
+    ):
+        found = await stored(world, "balance_transaction", name)
+        assert (found.parent, found.customer, found.amount_minor) == (parent, "org_1", 500)
+    assert msgspec.json.decode(found.facts)["net"] == 480
+    (copied,) = await world.store.read(lambda tx: tx.mirror.of_parent("refund", "charge/ch_1"))
+    assert msgspec.json.decode(copied.facts)["balance_transaction"] == "txn_2"
+
+
+async def test_an_older_look_inside_another_object_undoes_nothing_final(world: World) -> None:
+    world.stripe.put(balance("txn_1", "available"))
+    await MirrorProjector(context_of(world), "balance_transaction").refresh("txn_1")
+    world.stripe.put({**charge(), "balance_transaction": balance("txn_1")})
+    await world.deliver(make_event("charge.updated", charge()))
+    assert (await stored(world, "balance_transaction", "txn_1")).status == "available"
+
+
+async def test_reversals_of_a_transfer_are_objects_of_their_own(world: World) -> None:
+    reversal = {"id": "trr_1", "object": "transfer_reversal", "transfer": "tr_1", "amount": 200}
+    transfer = {
+        "id": "tr_1",
+        "object": "transfer",
+        "amount": 500,
+        "amount_reversed": 200,
+        "reversals": {"object": "list", "data": [reversal], "has_more": False},
+        "balance_transaction": balance("txn_1", type="transfer"),
+    }
+    world.stripe.put(transfer)
+    await world.deliver(make_event("transfer.reversed", {"id": "tr_1", "object": "transfer"}))
+    found = await world.store.read(
+        lambda tx: tx.mirror.of_parent("transfer_reversal", "transfer/tr_1")
+    )
+    assert [(one.id, one.amount_minor) for one in found] == [("trr_1", 200)]
+    assert (await stored(world, "balance_transaction", "txn_1")).parent == "transfer/tr_1"
+
+
+async def test_the_refund_of_a_fee_is_looked_up_by_its_fee(world: World) -> None:
+    back = {"id": "fr_1", "object": "fee_refund", "fee": "fee_1", "amount": 5, "currency": "eur"}
+    fee = {
+        "id": "fee_1",
+        "object": "application_fee",
+        "amount": 10,
+        "charge": "ch_1",
+        "refunds": {"object": "list", "data": [back], "has_more": False},
+    }
+    world.stripe.put(fee)
+    await world.deliver(make_event("application_fee.refund.updated", back))
+    found = await stored(world, "fee_refund", "fr_1")
+    assert (found.parent, found.amount_minor) == ("application_fee/fee_1", 5)
+    assert (await stored(world, "application_fee", "fee_1")).parent == "charge/ch_1"
+
+
+async def test_a_refund_of_a_fee_that_does_not_say_of_which_is_done_with(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    await world.deliver(
+        make_event("application_fee.refund.updated", {"id": "fr_1", "object": "fee_refund"})
+    )
+    assert await world.counts() == {EventStatus.DONE: 1}
+    assert "does not say what fr_1 is part of" in caplog.text
+
+
+# -- what access is decided by has a copy like all others ------------------------------------------
+
+
+async def test_customers_subscriptions_invoices_and_checkouts_are_copied_too(
+    world: World,
+) -> None:
+    await begin(world)
+    sub = subscription(latest_invoice=invoice())
+    world.stripe.put(stripe_customer(), sub, invoice(), checkout_session())
+    await world.deliver(
+        make_event("customer.created", stripe_customer()),
+        make_event("customer.subscription.created", sub),
+        make_event("checkout.session.completed", checkout_session()),
+    )
+    for kind, name, status in (
+        ("customer", "cus_1", None),
+        ("subscription", "sub_1", "active"),
+        ("invoice", "in_1", "paid"),  # which has come with its subscription
+        ("checkout.session", "cs_1", "complete"),
+    ):
+        found = await stored(world, kind, name)
+        assert (found.customer, found.status) == ("org_1", status)
+        assert (found.stripe_customer, found.deleted) == ("cus_1", False)
+    assert (await stored(world, "invoice", "in_1")).parent == "subscription/sub_1"
+    (item,) = msgspec.json.decode((await stored(world, "subscription", "sub_1")).facts)["items"]
+    assert (item["id"], item["price"], item["quantity"]) == ("si_1", "price_pro", 1)
+
+
+async def test_what_access_is_decided_by_is_marked_when_it_is_gone(world: World) -> None:
+    await world.customer()
+    draft = invoice(status="draft")
+    world.stripe.put(stripe_customer(), subscription(), draft, charge(), refund("re_1", 1))
+    events = [
+        make_event("customer.updated", stripe_customer()),
+        make_event("customer.subscription.updated", subscription()),
+        make_event("invoice.updated", draft),
+        make_event("refund.created", refund("re_1", 1)),
+    ]
+    await world.deliver(*events)
+    world.stripe.objects.clear()
+    world.stripe.put({"id": "cus_1", "object": "customer", "deleted": True})
+    await world.deliver(*({**event, "id": f"{event['id']}_2"} for event in events))
+    await world.deliver(make_event("charge.updated", charge()))
+    for kind, name in (
+        ("customer", "cus_1"),
+        ("subscription", "sub_1"),
+        ("invoice", "in_1"),
+        ("refund", "re_1"),
+        ("charge", "ch_1"),
+    ):
+        assert (await stored(world, kind, name)).deleted, kind
+
+
+async def test_a_strangers_objects_are_copied_and_are_nobodys(world: World) -> None:
+    world.stripe.put(stripe_customer("cus_9"), subscription(customer="cus_9"))
+    await world.deliver(
+        make_event("customer.created", stripe_customer("cus_9")),
+        make_event("customer.subscription.created", subscription(customer="cus_9")),
+    )
+    for kind, name in (("customer", "cus_9"), ("subscription", "sub_1")):
+        found = await stored(world, kind, name)
+        assert (found.customer, found.stripe_customer) == (None, "cus_9")
+
+
+async def test_nothing_leads_back_from_the_copies_to_who_was_erased(world: World) -> None:
+    await world.customer()
+    method = {"id": "pm_1", "object": "payment_method", "customer": "cus_1", "type": "card"}
+    world.stripe.put(stripe_customer(), charge(), method, intent())
+    events = [
+        make_event("customer.created", stripe_customer()),
+        make_event("payment_method.attached", method),
+        make_event("payment_intent.succeeded", intent()),
+        make_event("charge.succeeded", charge()),
+    ]
+    await world.deliver(*events)
+    await world.store.write(lambda tx: tx.audit.erase("org_1", "erased_1", world.clock.now))
+    # Stripe tells of them once more.
+    world.stripe.put(refund("re_1", 100))
+    await world.deliver(make_event("charge.refunded", charge()))
+    paid = await stored(world, "charge", "ch_1")
+    assert (paid.customer, paid.stripe_customer) == ("erased_1", None)
+    assert (await stored(world, "refund", "re_1")).customer == "erased_1"
+
+    def gone(tx: Transaction) -> list[object]:
+        return [tx.mirror.get("customer", "cus_1"), tx.mirror.get("payment_method", "pm_1")]
+
+    assert await world.store.read(gone) == [None, None]

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from gatekeeper.storage.memory.tables import Journal, Table
 from gatekeeper.storage.mirror import (
+    PERSONAL,
     HistoryPlace,
     Mirror,
     MirrorObject,
@@ -73,7 +74,9 @@ class MemoryMirror(Mirror):
     def erase(self, customer: str, pseudonym: str) -> None:
         """Put a pseudonym in the place of a customer."""
         for key, one in self._objects.items():
-            if one.customer == customer:
+            if one.customer == customer and one.kind in PERSONAL:
+                self._objects.delete(key)
+            elif one.customer == customer:
                 self._objects.put(key, replace(one, customer=pseudonym, stripe_customer=None))
         for subscription_id, changes in self._changes.items():
             if any(change.customer == customer for change in changes):

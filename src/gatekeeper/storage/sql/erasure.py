@@ -25,6 +25,7 @@ from sqlalchemy import (
 from gatekeeper.entitlements import TERMINAL
 from gatekeeper.storage.audit import Ties, hash_of
 from gatekeeper.storage.metering import ERASED_WINDOW, WindowStatus
+from gatekeeper.storage.mirror import PERSONAL
 from gatekeeper.storage.sql.aggregate import Aggregate
 from gatekeeper.storage.sql.metering import untold
 from gatekeeper.storage.sql.tables import (
@@ -99,6 +100,9 @@ _WIPED: Final[dict[Table, dict[str, Any]]] = {
 }
 """The tables that keep a customer's rows under the pseudonym, and what is wiped from them."""
 
+_FORGET_COPIES: Final = delete(objects).where(
+    objects.c.customer == bindparam("of_customer"), objects.c.kind.in_(sorted(PERSONAL))
+)
 _DELETED: Final = (caps, freezes, outbox, overrides, receipts, requests)
 """The tables from which a customer's rows go."""
 
@@ -143,6 +147,7 @@ class SqlErasure(Aggregate):
 
     def erase(self, customer: str, pseudonym: str, at: datetime) -> None:
         self.drop_unused(customer)
+        self._connection.execute(_FORGET_COPIES, {"of_customer": customer})
         for table, wiped in _WIPED.items():
             change = update(table).values(customer=bindparam("new_customer"), **wiped)
             self._in_parts(table, change, customer, {"new_customer": pseudonym})

@@ -111,6 +111,14 @@ def stripe_customer_of(stored: InboxEvent) -> str | None:
     return found.customer.id if isinstance(found.customer, _Named) else found.customer
 
 
+def named_in(stored: InboxEvent, field: str) -> str | None:
+    """The id of the object that a field of an event's snapshot names, which has never changed: what
+    something is part of, say. None if the event has no such field."""
+    found = WebhookEvent(stored).snapshot.get(field)
+    named = found.get("id") if isinstance(found, dict) else found
+    return named if isinstance(named, str) else None
+
+
 def twin_of(stored: InboxEvent) -> str | None:
     """The key of the snapshot event that tells of the same change as a thin one, if one does."""
     if stored.payload is None or stored.api_version is not None:

@@ -10,7 +10,12 @@ from gatekeeper.stripe.webhooks.handlers.checkout import CheckoutProjector
 from gatekeeper.stripe.webhooks.handlers.context import Context
 from gatekeeper.stripe.webhooks.handlers.customer import CustomerProjector
 from gatekeeper.stripe.webhooks.handlers.invoice import InvoiceProjector
-from gatekeeper.stripe.webhooks.handlers.mirror import KINDS, MirrorProjector
+from gatekeeper.stripe.webhooks.handlers.mirror import (
+    KINDS,
+    ByAccount,
+    HeldProjector,
+    MirrorProjector,
+)
 from gatekeeper.stripe.webhooks.handlers.money import MoneyProjector
 from gatekeeper.stripe.webhooks.handlers.subscription import SubscriptionProjector
 from gatekeeper.stripe.webhooks.projecting import Projector
@@ -20,6 +25,7 @@ EVENT_TYPES = tuple(
         {
             *CheckoutProjector.event_types,
             *CustomerProjector.event_types,
+            *HeldProjector.event_types,
             *InvoiceProjector.event_types,
             *MirrorProjector.event_types,
             *MoneyProjector.event_types,
@@ -42,8 +48,8 @@ class Projections:
         self.customers = CustomerProjector(context, self.subscriptions)
         self.checkouts = CheckoutProjector(context, self.subscriptions)
         self.money = MoneyProjector(context)
-        self.by_type: Mapping[str, Projector] = {
-            **{kind: MirrorProjector(context, kind) for kind in KINDS},
+        copies = {kind: MirrorProjector(context, kind) for kind in KINDS}
+        ours: Mapping[str, Projector] = {
             "customer": self.customers,
             "subscription": self.subscriptions,
             "invoice": self.invoices,
@@ -52,6 +58,11 @@ class Projections:
             "refund": self.money,
             "dispute": self.money,
             "radar.early_fraud_warning": self.money,
+        }
+        self.by_type: Mapping[str, Projector] = {
+            **copies,
+            **{kind: ByAccount(own, copies[kind]) for kind, own in ours.items()},
+            "fee_refund": HeldProjector(copies["application_fee"], "fee"),
         }
 
 

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from gatekeeper.projection import project_checkout_session
+from gatekeeper.projection.mirrored import project_mirrored
 from gatekeeper.projection.reading import Node
 from gatekeeper.services.history import Because
+from gatekeeper.services.mirror import save_object
 from gatekeeper.services.purchases import Session, SoldLine, fulfil
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import InboxEvent
@@ -42,7 +44,10 @@ class CheckoutProjector(Projector):
         access. `failed`: Stripe has said that the delayed payment of it failed."""
         context = self._context
         fetched = await context.fetch("checkout.session", session_id)
-        session = None if fetched.found is None else read_session(fetched.found)
+        session = copy = None
+        if fetched.found is not None:
+            session = read_session(fetched.found)
+            copy = project_mirrored(fetched.found, "checkout.session")
         if session is not None and session.facts.subscription_id is not None:
             await self._subscriptions.refresh(
                 session.facts.subscription_id, because=Because("checkout")
@@ -56,7 +61,10 @@ class CheckoutProjector(Projector):
                 final = facts.status == "expired" or facts.is_settled
                 # That the payment failed is true whatever was fetched when, and the return page's
                 # newer fetch of an unpaid session could not know it.
-                if fetched.may_write(tx, terminal=final) or (failed and not final):
+                is_latest = fetched.may_write(tx, terminal=final)
+                if is_latest and copy is not None:
+                    save_object(tx, copy, tx.now())
+                if is_latest or (failed and not final):
                     fulfil(tx, context.rules, stamp, session, failed=failed)
             return None
 

@@ -7,7 +7,9 @@ from msgspec.structs import replace
 
 from gatekeeper.entitlements import TERMINAL
 from gatekeeper.projection import CustomerFacts, project_customer
+from gatekeeper.projection.mirrored import project_mirrored
 from gatekeeper.services.history import Because
+from gatekeeper.services.mirror import bury_object, save_object
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import Customer, InboxEvent
 from gatekeeper.stripe.webhooks.handlers.context import Context, Touched
@@ -23,7 +25,11 @@ class CustomerProjector(Projector):
     events of what they had are still known to be theirs.
     """
 
-    event_types: ClassVar[tuple[str, ...]] = ("customer.deleted", "customer.updated")
+    event_types: ClassVar[tuple[str, ...]] = (
+        "customer.created",
+        "customer.deleted",
+        "customer.updated",
+    )
 
     def __init__(self, context: Context, subscriptions: SubscriptionProjector) -> None:
         self._context = context
@@ -34,6 +40,7 @@ class CustomerProjector(Projector):
         fetched = await self._context.fetch("customer", stripe_id)
         facts = None if fetched.found is None else project_customer(fetched.found)
         gone = facts is None or facts.deleted
+        copy = project_mirrored(fetched.found, "customer") if fetched.found and not gone else None
         if gone:
             for subscription_id in await self._live_subscriptions(stripe_id):
                 await self._subscriptions.refresh(
@@ -45,7 +52,13 @@ class CustomerProjector(Projector):
             customer = tx.customers.by_stripe_id(stripe_id)
             if customer is None:
                 self._context.note_stranger(stripe_id, "an event")
-            elif fetched.may_write(tx, terminal=gone) and facts is not None:
+            if not fetched.may_write(tx, terminal=gone):
+                return None
+            if copy is None:
+                bury_object(tx, "customer", stripe_id, tx.now())
+            else:
+                save_object(tx, copy, tx.now())
+            if customer is not None and facts is not None:
                 _fill_in(tx, customer, facts)
             return None
 

@@ -24,8 +24,11 @@ class InvoiceProjector(Projector):
     so that access arrives with whichever event comes first."""
 
     event_types: ClassVar[tuple[str, ...]] = (
+        "invoice.deleted",
         "invoice.finalized",
         "invoice.marked_uncollectible",
+        "invoice.overdue",
+        "invoice.overpaid",
         "invoice.paid",
         "invoice.payment_action_required",
         "invoice.payment_failed",
@@ -57,7 +60,7 @@ class InvoiceProjector(Projector):
         if fetched.found is not None:
             for subscription_id in await self._in_doubt(project_invoice(fetched.found)):
                 await self._subscriptions.refresh(subscription_id, because=because)
-        await commit_invoice(self._context, fetched, complete, failed=failed)
+        await commit_invoice(self._context, invoice_id, fetched, complete, failed=failed)
 
     async def _in_doubt(self, facts: InvoiceFacts) -> list[str]:
         """The subscriptions of the invoice that its payment may have brought into order."""

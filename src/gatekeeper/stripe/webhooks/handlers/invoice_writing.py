@@ -1,7 +1,9 @@
 """One invoice: fetched under its ticket, and written with what its paid lines have bought."""
 
 from gatekeeper.projection import InvoiceFacts, project_invoice
+from gatekeeper.projection.mirrored import project_mirrored
 from gatekeeper.services import subscriptions, told
+from gatekeeper.services.mirror import bury_object, save_object
 from gatekeeper.storage.port import Transaction
 from gatekeeper.stripe.webhooks.handlers.context import Context, Ticketed, Touched, nothing
 from gatekeeper.stripe.webhooks.projecting import Complete
@@ -14,22 +16,34 @@ FINAL = frozenset({"paid", "void"})
 async def write_invoice(context: Context, invoice_id: str, complete: Complete = nothing) -> None:
     """Bring one invoice up to date, without a look at its subscription."""
     fetched = await context.fetch("invoice", invoice_id)
-    await commit_invoice(context, fetched, complete)
+    await commit_invoice(context, invoice_id, fetched, complete)
 
 
 async def commit_invoice(
-    context: Context, fetched: Ticketed, complete: Complete, *, failed: bool = False
+    context: Context,
+    invoice_id: str,
+    fetched: Ticketed,
+    complete: Complete,
+    *,
+    failed: bool = False,
 ) -> None:
     """Write an invoice that has been fetched. One that is gone was a draft, which says nothing.
     `failed`: an event says that an attempt to collect it failed."""
-    facts = None if fetched.found is None else project_invoice(fetched.found)
+    facts = copy = None
+    if fetched.found is not None:
+        facts = project_invoice(fetched.found)
+        copy = project_mirrored(fetched.found, "invoice")
     shown = {} if facts is None else await context.shown_prices(facts, {})
 
     def work(tx: Transaction) -> Touched | None:
         complete(tx)
-        if facts is None:
+        if facts is None or copy is None:
+            if fetched.may_write(tx, terminal=False):
+                bury_object(tx, "invoice", invoice_id, tx.now())
             return None
         may_write = fetched.may_write(tx, terminal=facts.status in FINAL)
+        if may_write:
+            save_object(tx, copy, tx.now())
         owner = subscriptions.owner_of(tx, facts.customer, facts.subscription_id)
         if owner is None:
             if may_write:

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from gatekeeper.projection.clawback import ChargeMoney, project_charge_money
-from gatekeeper.projection.mirrored import Mirrored, project_mirrored
+from gatekeeper.projection.mirrored import Mirrored, project_copies, project_mirrored
 from gatekeeper.services import clawbacks, freezes
-from gatekeeper.services.mirror import save_object
+from gatekeeper.services.mirror import bury_object, save_object, save_objects
 from gatekeeper.services.subscriptions import owner_of
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import InboxEvent
+from gatekeeper.stripe.client import Obj
 from gatekeeper.stripe.webhooks.handlers.context import Context, Touched
 from gatekeeper.stripe.webhooks.projecting import Complete, Projector
 
@@ -21,13 +22,19 @@ class MoneyProjector(Projector):
     that is looked at, with all that was taken off it, under the charge's ticket."""
 
     event_types: ClassVar[tuple[str, ...]] = (
+        "charge.captured",
         "charge.dispute.closed",
         "charge.dispute.created",
         "charge.dispute.funds_reinstated",
         "charge.dispute.funds_withdrawn",
         "charge.dispute.updated",
+        "charge.expired",
+        "charge.failed",
+        "charge.pending",
         "charge.refund.updated",
         "charge.refunded",
+        "charge.succeeded",
+        "charge.updated",
         "radar.early_fraud_warning.created",
         "radar.early_fraud_warning.updated",
         "refund.created",
@@ -43,11 +50,12 @@ class MoneyProjector(Projector):
         charge_id: str | None = object_id
         shown = None
         if kind != "charge":
+            await self._context.stamp.confirm()
             found = await self._context.gateway.fetch(kind, object_id)
             charge = None if found is None else found.get("charge")
             charge_id = charge["id"] if isinstance(charge, dict) else charge
-        if charge_id is None:  # a refund of a balance, or an object that is gone
-            await self._context.store.write(complete)
+        if charge_id is None:
+            await self._leave(kind, object_id, found, complete)
             return
         if kind == WARNING and found is not None:
             shown = project_mirrored(found, WARNING)
@@ -65,7 +73,8 @@ class MoneyProjector(Projector):
         if found is not None:
             of = {"charge": charge_id}
             what = f"charge {charge_id}"
-            refunds = await context.gateway.listed("/v1/refunds", of, what=what)
+            more = {**of, "expand": ["data.balance_transaction"]}
+            refunds = await context.gateway.listed("/v1/refunds", more, what=what)
             disputes = (
                 await context.gateway.listed("/v1/disputes", of, what=what)
                 if found.get("disputed")
@@ -73,25 +82,45 @@ class MoneyProjector(Projector):
             )
             money = project_charge_money(found, refunds, disputes)
             # The charge comes first: by it, the others are known to be its customer's.
-            copies = [project_mirrored(one, one["object"]) for one in (found, *refunds, *disputes)]
+            copies = [
+                copy
+                for one in (found, *refunds, *disputes)
+                for copy in project_copies(one, one["object"])
+            ]
 
         def work(tx: Transaction) -> Touched | None:
             complete(tx)
             if money is None:
+                if fetched.may_write(tx, terminal=False):
+                    bury_object(tx, "charge", charge_id, tx.now())
                 return None
             # That there is a warning is true whatever was fetched when.
             is_latest = fetched.may_write(tx, terminal=False)
             name = None if warning is None else warning.id
             touched = self._freeze(tx, money, name, is_latest=is_latest)
             if is_latest:
-                for copy in copies:
-                    save_object(tx, copy, tx.now())
+                save_objects(tx, copies, tx.now())
                 if warning is not None:
                     save_object(tx, warning, tx.now())
                 clawbacks.note_charge(tx, context.rules, money)
             return touched
 
         await context.commit(work)
+
+    async def _leave(
+        self, kind: str, object_id: str, found: Obj | None, complete: Complete
+    ) -> None:
+        """Copy what is of no charge (the refund of a balance, say), or note that it is gone."""
+        seen = () if found is None else project_copies(found, kind)
+
+        def work(tx: Transaction) -> None:
+            complete(tx)
+            if seen:
+                save_objects(tx, seen, tx.now())
+            else:
+                bury_object(tx, kind, object_id, tx.now())
+
+        await self._context.store.write(work)
 
     def _freeze(
         self, tx: Transaction, money: ChargeMoney, warning: str | None, *, is_latest: bool

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from gatekeeper.entitlements import TERMINAL
 from gatekeeper.projection import (
@@ -11,8 +11,10 @@ from gatekeeper.projection import (
     project_invoice,
     project_subscription,
 )
+from gatekeeper.projection.mirrored import Mirrored, project_mirrored
 from gatekeeper.services import subscriptions
 from gatekeeper.services.history import Because, note_change
+from gatekeeper.services.mirror import bury_object, save_object, save_objects
 from gatekeeper.services.subscriptions import ShownPrice
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import InboxEvent
@@ -25,6 +27,16 @@ logger = logging.getLogger("gatekeeper.webhooks")
 
 RECONCILED = Because("reconciliation")
 """Nobody has said why: a sweep, then."""
+
+
+class _Seen(NamedTuple):
+    """What a fetch has shown: the subscription, its latest invoice if that is paid, copies of
+    both, and what is said of their prices."""
+
+    facts: SubscriptionFacts
+    paid: InvoiceFacts | None
+    copies: Sequence[Mirrored]
+    shown: Mapping[str, ShownPrice]
 
 
 class SubscriptionProjector(Projector):
@@ -76,40 +88,38 @@ class SubscriptionProjector(Projector):
             # invoice that is still open may have been paid by now.
             await write_invoice(context, invoice.id)
 
+        paid = invoice if invoice is not None and invoice.is_paid else None
+        seen = _Seen(facts, paid, _copies(fetched.found, is_paid=paid is not None), shown)
+
         def work(tx: Transaction) -> Touched | None:
             complete(tx)
-            return self._write(tx, fetched, facts, invoice, shown, because)
+            return self._write(tx, fetched, seen, because)
 
         await context.commit(work)
 
     def _write(
-        self,
-        tx: Transaction,
-        fetched: Ticketed,
-        facts: SubscriptionFacts,
-        invoice: InvoiceFacts | None,
-        shown: Mapping[str, ShownPrice],
-        because: Because,
+        self, tx: Transaction, fetched: Ticketed, seen: _Seen, because: Because
     ) -> Touched | None:
-        context = self._context
+        context, facts, paid = self._context, seen.facts, seen.paid
         if not fetched.may_write(tx, terminal=facts.status in TERMINAL):
             return None
         owner = subscriptions.owner_of(tx, facts.customer, facts.id)
         if owner is None:
             context.note_stranger(facts.customer, f"subscription {facts.id}")
+            save_object(tx, seen.copies[0], tx.now())
             return None
-        paid = invoice if invoice is not None and invoice.is_paid else None
         if paid is not None:
             # Paid is final: what was fetched before, and is written after, may not undo it. Taken
             # before any row is written, as everywhere, so that no two transactions wait crosswise.
             key = context.key("invoice", paid.id)
             tx.inbox.use_ticket(key, tx.inbox.take_ticket(key), terminal=True)
         now = tx.now()
+        save_objects(tx, seen.copies, now)
         changed = subscriptions.save_subscription(tx, context.rules, facts, owner.id, now)
         if changed:
             note_change(tx, facts.id, because, now)
         if paid is not None:
-            bought = subscriptions.save_invoice(tx, context.rules, paid, owner.id, shown, now)
+            bought = subscriptions.save_invoice(tx, context.rules, paid, owner.id, seen.shown, now)
             changed = changed or bought
         return Touched(owner.id, tx.customers.touch(owner.id)) if changed else None
 
@@ -123,7 +133,10 @@ class SubscriptionProjector(Projector):
         def work(tx: Transaction) -> Touched | None:
             complete(tx)
             known = tx.subscriptions.get(subscription_id)
-            if not fetched.may_write(tx, terminal=False) or known is None:
+            if not fetched.may_write(tx, terminal=False):
+                return None
+            bury_object(tx, "subscription", subscription_id, tx.now())
+            if known is None:
                 return None
             if not subscriptions.end_subscription(tx, subscription_id, tx.now()):
                 return None
@@ -137,3 +150,11 @@ class SubscriptionProjector(Projector):
 def _latest_invoice(found: Obj) -> InvoiceFacts | None:
     invoice = found.get("latest_invoice")
     return project_invoice(invoice) if isinstance(invoice, dict) else None
+
+
+def _copies(found: Obj, *, is_paid: bool) -> list[Mirrored]:
+    """The subscription, and the paid invoice that has come with it."""
+    copies = [project_mirrored(found, "subscription")]
+    if is_paid:
+        copies.append(project_mirrored(found["latest_invoice"], "invoice"))
+    return copies
