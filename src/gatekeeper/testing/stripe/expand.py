@@ -45,6 +45,9 @@ _NEVER = {
     ("subscription_item", "subscription"),
 }
 
+# What the published document lists as expandable and objects may leave out: nothing to expand then.
+_OPTIONAL = {("refund", "failure_balance_transaction")}
+
 Include = Callable[[State, Obj], Any]
 
 
@@ -86,6 +89,8 @@ class Expander:
             return
         name = here.get("object", name)
         step, rest = steps[0], steps[1:]
+        if step not in here and (name, step) in _OPTIONAL:
+            return
         if step not in here:
             make = self._includes.get((name, step))
             if make is not None:

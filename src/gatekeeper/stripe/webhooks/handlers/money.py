@@ -73,7 +73,8 @@ class MoneyProjector(Projector):
         if found is not None:
             of = {"charge": charge_id}
             what = f"charge {charge_id}"
-            more = {**of, "expand": ["data.balance_transaction"]}
+            both = ("balance_transaction", "failure_balance_transaction")
+            more = {**of, "expand": [f"data.{name}" for name in both]}
             refunds = await context.gateway.listed("/v1/refunds", more, what=what)
             disputes = (
                 await context.gateway.listed("/v1/disputes", of, what=what)

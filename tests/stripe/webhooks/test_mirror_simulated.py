@@ -1,0 +1,81 @@
+"""Copies of what the simulator has, over the real gateway: what each fetch asks for is answered."""
+
+import json
+from collections.abc import AsyncIterator
+from functools import partial
+
+import pytest
+
+from gatekeeper.storage.mirror import MirrorObject
+from gatekeeper.storage.port import Store, Transaction
+from gatekeeper.storage.records import EventStatus
+from gatekeeper.testing.stripe import Simulator
+from gatekeeper.testing.stripe.core.store import Obj
+from tests.stripe.test_checkout import Shop, open_shop
+from tests.stripe.test_reconciliation import subscribe
+from tests.stripe.world import ManualClock
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def shop(
+    stripe_sim: Simulator, memory_store: Store, clock: ManualClock
+) -> AsyncIterator[Shop]:
+    opened = await open_shop(stripe_sim, memory_store, clock)
+    yield opened
+    await opened.gateway.aclose()
+
+
+async def tell(shop: Shop) -> None:
+    """Every event that Stripe has made comes, the newest first."""
+    for event in shop.sim.events():
+        await shop.receiver.replay(json.dumps(event).encode())
+    await shop.receiver.drain()
+    counts = await shop.store.read(lambda tx: tx.inbox.counts())
+    assert set(counts) == {EventStatus.DONE}
+
+
+async def of_parent(shop: Shop, kind: str, parent: Obj) -> list[MirrorObject]:
+    name = f"{parent['object']}/{parent['id']}"
+    return list(await shop.store.read(lambda tx: tx.mirror.of_parent(kind, name)))
+
+
+async def test_a_payment_and_its_refund_come_with_their_balance_transactions(shop: Shop) -> None:
+    post = shop.gateway.post
+    subscription = await subscribe(shop)
+    (charge,) = shop.sim.state.store.all("charge")
+    await post("/v1/refunds", {"charge": charge["id"], "amount": 100}, what="refund")
+    await tell(shop)
+    (refund,) = await of_parent(shop, "refund", charge)
+    assert (refund.customer, refund.amount_minor) == ("org_1", 100)
+    (taken,) = await of_parent(shop, "balance_transaction", charge)
+    (back,) = await of_parent(shop, "balance_transaction", {"object": "refund", "id": refund.id})
+    assert (taken.amount_minor, taken.customer) == (charge["amount"], "org_1")
+    assert (back.amount_minor, back.customer) == (-100, "org_1")
+    (bill,) = await of_parent(shop, "invoice", {"object": "subscription", "id": subscription})
+    (paid,) = await of_parent(shop, "invoice_payment", {"object": "invoice", "id": bill.id})
+    assert (bill.customer, paid.customer) == ("org_1", "org_1")
+
+
+async def test_transfers_are_copied_with_their_reversals(shop: Shop) -> None:
+    post = shop.gateway.post
+    seller = await post("/v1/accounts", {"type": "express"}, what="account")
+    shop.sim.onboard(seller["id"])
+    terms = {"amount": 900, "currency": "eur", "destination": seller["id"]}
+    sent = await post("/v1/transfers", terms, what="transfer")
+    await post(f"/v1/transfers/{sent['id']}/reversals", {"amount": 300}, what="reversal")
+    await post("/v1/customers", {"name": "Theirs"}, what="customer", account=seller["id"])
+    await tell(shop)
+    (reversal,) = await of_parent(shop, "transfer_reversal", sent)
+    assert (reversal.amount_minor, reversal.currency) == (300, "eur")
+    (theirs,) = shop.sim.state.of(seller["id"]).store.all("customer")
+
+    for account in ("", seller["id"]):
+        name = theirs["id"]
+        found = await shop.store.read(partial(_copy_of, name=name, account=account))
+        assert (found is None) is (account == "")
+
+
+def _copy_of(tx: Transaction, name: str, account: str) -> MirrorObject | None:
+    return tx.mirror.get("customer", name, account)
