@@ -29,6 +29,7 @@ from gatekeeper.stripe.checkout import Checkout
 from gatekeeper.stripe.client import Limits, StripeGateway
 from gatekeeper.stripe.identities import StripeIdentities
 from gatekeeper.stripe.meters import MeterSender
+from gatekeeper.stripe.moves import PriceMover
 from gatekeeper.stripe.outgoing import OutgoingRequests
 from gatekeeper.stripe.reconciliation import ReconcilePolicy, Reconciler
 from gatekeeper.stripe.webhooks import (
@@ -63,6 +64,7 @@ class Parts:
     checkout: Checkout | None
     reconciliation: Reconciler | None
     takeover: Backfill | None
+    mover: PriceMover | None
     outgoing: OutgoingRequests | None
     opened: tuple[AbstractAsyncContextManager[Any], ...]
 
@@ -101,6 +103,15 @@ class Parts:
             ConfigurationError: there is no key.
         """
         return _needed(self.takeover)
+
+    @property
+    def price_mover(self) -> PriceMover:
+        """What moves subscriptions to other prices.
+
+        Raises:
+            ConfigurationError: there is no key.
+        """
+        return _needed(self.mover)
 
 
 def assemble(
@@ -169,8 +180,10 @@ def assemble(
             gateway, store, receiver, projections, _reconcile_policy(settings)
         )
     sender = None
+    mover = None
     if gateway is not None and outgoing is not None:
-        identities = StripeIdentities(outgoing, store)
+        mover = PriceMover(gateway, store, catalog, outgoing)
+        identities = StripeIdentities(gateway, outgoing, store)
         sender = MeterSender(gateway, store, catalog, identities)
     retention = timedelta(days=settings.payload_retention_days)
     return Parts(
@@ -195,6 +208,7 @@ def assemble(
         checkout=checkout,
         reconciliation=reconciliation,
         takeover=takeover,
+        mover=mover,
         outgoing=outgoing,
         opened=(store, batcher, cache, *(() if gateway is None else (gateway,))),
     )

@@ -4,9 +4,11 @@ import subprocess
 import sys
 
 import httpx
+import pytest
 
 from gatekeeper.testing.stripe.settings import DEFAULT_API_KEY
 from tests.cli.conftest import Host, StripeProcess
+from tests.cli.test_reconcile import Api, know, subscribe
 
 WEBHOOK_URL = "https://app.test/billing/webhooks"
 MISSING = [
@@ -107,3 +109,26 @@ def test_the_simulator_without_its_extra_names_the_extra(host: Host) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("gatekeeper: uvicorn is needed here and is not installed")
     assert "gatekeeper-entitlements[testing]" in done.stderr
+
+
+@pytest.mark.anyio
+async def test_subscriptions_are_moved_to_a_price_that_has_changed(
+    stripe_process: StripeProcess, stripe_host: Host
+) -> None:
+    stripe_host.run("db", "upgrade")
+    stripe_host.run("stripe", "setup", "billing:gate")
+    stripe_id, subscription = subscribe(Api(stripe_process.url))
+    await know(stripe_host, "org_1", stripe_id)
+    stripe_host.run("reconcile", "billing:gate", "--objects")
+    billing = stripe_host.folder / "billing.py"
+    billing.write_text(billing.read_text().replace("amount_minor=999", "amount_minor=1_299"))
+    stripe_host.run("stripe", "setup", "billing:gate")
+
+    command = ["stripe", "move-prices", "billing:gate"]
+    shown = stripe_host.run(*command)
+    assert f"{subscription} (org_1): price_" in shown
+    assert "in all +3.00 EUR every month" in shown
+    assert "Nothing was changed" in shown
+    assert "1 subscription(s) moved" in stripe_host.run(*command, "--apply")
+    assert "0 subscription(s) to move" in stripe_host.run(*command)
+    assert "Give both" in stripe_host.run(*command, "--from", "pro_monthly", status=1)

@@ -331,9 +331,9 @@ async def test_somebody_else_may_have_made_the_customer_meanwhile(
 
     monkeypatch.setattr(shop.gateway, "post", and_somebody_else_too)
     assert (
-        await StripeIdentities(OutgoingRequests(shop.gateway, shop.store), shop.store).ensure(
-            "org_1"
-        )
+        await StripeIdentities(
+            shop.gateway, OutgoingRequests(shop.gateway, shop.store), shop.store
+        ).ensure("org_1")
         == "cus_theirs"
     )
     assert (await shop.customer()).stripe_id == "cus_theirs"

@@ -57,7 +57,7 @@ async def gateway(stripe_sim: Simulator, clock: ManualClock) -> AsyncIterator[Ga
 
 
 def identities_of(gateway: StripeGateway, store: Store) -> StripeIdentities:
-    return StripeIdentities(OutgoingRequests(gateway, store), store)
+    return StripeIdentities(gateway, OutgoingRequests(gateway, store), store)
 
 
 @pytest.fixture

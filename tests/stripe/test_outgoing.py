@@ -1,5 +1,6 @@
 """Requests that are stored before they are sent, and made good after a crash."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gatekeeper.errors import StripeRequestError, StripeUnavailableError
+from gatekeeper.errors import StoreUnavailableError, StripeRequestError, StripeUnavailableError
 from gatekeeper.services import customers
 from gatekeeper.storage.outgoing import OutgoingRequest
 from gatekeeper.storage.port import Store, Transaction
@@ -81,7 +82,7 @@ async def test_case_41_a_customer_whose_making_crashed_is_made_once_and_kept(
     stripe_sim: Simulator,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    identities = StripeIdentities(outgoing, store)
+    identities = StripeIdentities(gateway, outgoing, store)
     dying(gateway, monkeypatch, sent=sent)
     with pytest.raises(Crash):
         await identities.ensure("org_1")
@@ -106,7 +107,7 @@ async def test_case_40_a_customer_whom_somebody_else_made_meanwhile_keeps_their_
 ) -> None:
     dying(gateway, monkeypatch, sent=True)
     with pytest.raises(Crash):
-        await StripeIdentities(outgoing, store).ensure("org_1")
+        await StripeIdentities(gateway, outgoing, store).ensure("org_1")
 
     def take(tx: Transaction) -> None:
         tx.customers.save(replace(customers.ensure(tx, "org_1"), stripe_id="cus_theirs"))
@@ -137,6 +138,153 @@ async def test_a_key_whose_life_is_over_is_never_sent_again(
     assert "look at Stripe" in caplog.text
     assert len(stripe_sim.events("customer.created")) == 1
     assert await rows(store) == []
+
+
+async def test_case_41_a_customer_whose_making_was_not_heard_of_for_a_day_is_found_again(
+    gateway: StripeGateway,
+    outgoing: OutgoingRequests,
+    store: Store,
+    clock: ManualClock,
+    stripe_sim: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock.now = stripe_sim.now
+    identities = StripeIdentities(gateway, outgoing, store)
+    dying(gateway, monkeypatch, sent=True)
+    with pytest.raises(Crash):
+        await identities.ensure("org_1")
+    await gateway.post("/v1/customers", {"name": "another"}, what="customers create")
+    clock.now = stripe_sim.advance(hours=30)  # nobody worked: the key is forgotten
+    made = stripe_sim.events("customer.created")[0]["data"]["object"]["id"]
+    assert await identities.ensure("org_1") == made
+    assert await rows(store) == []
+
+
+@pytest.mark.parametrize("asked", [False, True])
+async def test_a_customer_who_was_never_made_is_made_a_day_later_if_somebody_asks(
+    asked: bool,
+    gateway: StripeGateway,
+    outgoing: OutgoingRequests,
+    store: Store,
+    clock: ManualClock,
+    stripe_sim: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock.now = stripe_sim.now
+    identities = StripeIdentities(gateway, outgoing, store)
+    dying(gateway, monkeypatch, sent=False)
+    with pytest.raises(Crash):
+        await identities.ensure("org_1")
+    clock.now = stripe_sim.advance(hours=30)
+    if asked:
+        await identities.ensure("org_1")
+    else:
+        assert await outgoing.resume() == 1
+    assert len(stripe_sim.events("customer.created")) == asked
+    assert await rows(store) == []
+    await identities.ensure("org_1")
+    assert len(stripe_sim.events("customer.created")) == 1
+
+
+@pytest.mark.parametrize("done", [False, True])
+async def test_a_500_is_stripes_last_word_for_its_key_and_locks_nobody_out(
+    done: bool,
+    gateway: StripeGateway,
+    outgoing: OutgoingRequests,
+    store: Store,
+    clock: ManualClock,
+    stripe_sim: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Stripe answers a key with its first answer for a day, be that a 500."""
+    clock.now = stripe_sim.now
+    identities = StripeIdentities(gateway, outgoing, store)
+    post = gateway.post
+    broken: set[str] = set()
+
+    async def remembered(*args: Any, **options: Any) -> Any:
+        if not broken:
+            broken.add(options["idempotency_key"])
+            if done:
+                await post(*args, **options)
+        if options["idempotency_key"] in broken:
+            raise StripeUnavailableError("Stripe answered 500", stripe_status=500)
+        return await post(*args, **options)
+
+    monkeypatch.setattr(gateway, "post", remembered)
+    with pytest.raises(StripeUnavailableError):
+        await identities.ensure("org_1")
+    made = await identities.ensure("org_1")
+    assert [event["data"]["object"]["id"] for event in stripe_sim.events("customer.created")] == [
+        made
+    ]
+    assert await rows(store) == []
+
+
+async def test_what_can_not_be_resumed_holds_up_nothing_and_a_wrong_key_gives_nothing_up(
+    gateway: StripeGateway,
+    outgoing: OutgoingRequests,
+    store: Store,
+    clock: ManualClock,
+    stripe_sim: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for operation in ("customers create", "broken", "refused"):
+        dying(gateway, monkeypatch, sent=False)
+        with pytest.raises(Crash):
+            await outgoing.post(operation, "/v1/customers", {}, settle=lambda tx, made: None)
+
+    async def broken(request: OutgoingRequest) -> None:
+        raise KeyError("a fault of ours")
+
+    async def wrong_key(request: OutgoingRequest) -> None:
+        raise StripeRequestError("Invalid API Key", stripe_status=401)
+
+    outgoing.on_resumed("broken", None, look=broken, looks_first=True)
+    outgoing.on_resumed("refused", None, look=wrong_key, looks_first=True)
+    clock.advance(minutes=2)
+    assert await outgoing.resume() == 3
+    assert len(stripe_sim.events("customer.created")) == 1
+    assert {one.operation for one in await rows(store)} == {"broken", "refused"}
+    assert "could not be resumed" in caplog.text
+
+
+async def test_the_databases_outage_leaves_a_resumed_request_open(
+    gateway: StripeGateway,
+    outgoing: OutgoingRequests,
+    store: Store,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dying(gateway, monkeypatch, sent=False)
+    with pytest.raises(Crash):
+        await make(outgoing)
+
+    def away(tx: Transaction, request: OutgoingRequest, answer: Any) -> None:
+        raise StoreUnavailableError
+
+    outgoing.on_resumed("customers create", away)
+    clock.advance(minutes=2)
+    with pytest.raises(StoreUnavailableError):
+        await outgoing.resume()
+    assert len(await rows(store)) == 1
+
+
+async def test_two_who_renew_a_spent_key_at_once_send_the_same_one(
+    gateway: StripeGateway,
+    outgoing: OutgoingRequests,
+    store: Store,
+    clock: ManualClock,
+    stripe_sim: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dying(gateway, monkeypatch, sent=False)
+    with pytest.raises(Crash):
+        await make(outgoing)
+    clock.advance(hours=24)
+    await asyncio.gather(make(outgoing), make(outgoing))
+    assert len(stripe_sim.events("customer.created")) == 1
 
 
 async def test_an_outage_leaves_it_to_the_background_unless_the_caller_gives_it_up(

@@ -1,7 +1,5 @@
 """`gatekeeper reconcile`: find where we differ from Stripe, and repair it."""
 
-import sys
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -9,6 +7,7 @@ import anyio
 import typer
 
 from gatekeeper.cli.loading import GateArgument, load_gate
+from gatekeeper.cli.watching import watching
 from gatekeeper.errors import InvalidInputError
 from gatekeeper.stripe.reconciliation import Report, RunOptions
 
@@ -56,18 +55,7 @@ def reconcile(
 
 async def _run(reference: str, options: RunOptions) -> Report:
     host = load_gate(reference)
-    with ExitStack() as stack:
-        seen = {"events": 0, "subscriptions": 0, "invoices": 0, "checkouts": 0}
-        bar = None
-        if sys.stderr.isatty():  # nobody knows beforehand how many there are
-            bar = stack.enter_context(typer.progressbar(length=0, label="", file=sys.stderr))
-
-        def watch(what: str, count: int) -> None:
-            seen[what] += count
-            if bar is not None:
-                bar.label = ", ".join(f"{number} {name}" for name, number in seen.items())
-                bar.update(0)
-
+    with watching("events", "subscriptions", "invoices", "checkouts") as watch:
         async with host.connected():
             return await host.reconciler.run(options, watch)
 

@@ -8,13 +8,18 @@ import anyio
 import typer
 
 from gatekeeper.cli.loading import GateArgument, load_gate
+from gatekeeper.cli.watching import watching
 from gatekeeper.errors import MissingExtraError
+from gatekeeper.stripe.moves import MoveOptions, MovePlan, MoveReport, Proration
 from gatekeeper.stripe.setup import apply_setup, plan_setup
 
 app = typer.Typer(help="What this app needs at Stripe.", no_args_is_help=True)
 
 SIMULATOR_NEEDS = ("httpx", "uvicorn")
 """What the extra `testing` installs for the simulator."""
+
+REFUSED_STATUS = 3
+"""The exit status that tells of subscriptions that were not moved."""
 
 
 @app.command()
@@ -53,6 +58,57 @@ def setup(
                     typer.echo(f"STRIPE_WEBHOOK_SECRET={secret}")
 
     anyio.run(run)
+
+
+@app.command("move-prices")
+def move_prices(
+    gate: GateArgument,
+    old: Annotated[
+        str | None,
+        typer.Option("--from", help="Move from this price alone, by its id or lookup key."),
+    ] = None,
+    new: Annotated[
+        str | None, typer.Option("--to", help="The price to move to, by its id or lookup key.")
+    ] = None,
+    proration: Annotated[
+        Proration, typer.Option(help="What is billed for the rest of the running period.")
+    ] = "none",
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Do it; without this nothing is changed.")
+    ] = False,
+    per_second: Annotated[
+        float, typer.Option(min=0.01, max=20, help="How many subscriptions a second.")
+    ] = 5.0,
+) -> None:
+    """Move subscriptions to new prices: those of the catalogue's prices that have changed, or
+    from one price to another. Shows what it would do, and what it would cost whom.
+
+    The exit status is 3 if Stripe refused to move some.
+    """
+    options = MoveOptions(old=old, new=new, proration=proration)
+
+    async def run() -> MovePlan | MoveReport:
+        host = load_gate(gate)
+        async with host.connected():
+            with watching("subscriptions", "moved") as watch:
+                if not apply:
+                    return await host.price_mover.plan(options, watch)
+                return await host.price_mover.run(options, watch, per_second=per_second)
+
+    match anyio.run(run):
+        case MovePlan() as plan:
+            for line in plan.lines(proration):
+                typer.echo(line)
+            typer.echo("Nothing was changed; repeat it with --apply.")
+        case MoveReport() as report:
+            for told in (*report.skipped, *report.refused):
+                typer.echo(str(told))
+            typer.echo(
+                f"{report.moved} subscription(s) moved ({report.earlier} by an earlier run), "
+                f"{len(report.skipped)} left alone, {len(report.refused)} refused."
+            )
+            if report.refused:
+                raise typer.Exit(REFUSED_STATUS)
 
 
 def simulate(

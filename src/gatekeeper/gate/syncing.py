@@ -3,6 +3,7 @@
 from gatekeeper.gate.wired import Wired
 from gatekeeper.stripe.backfill import Backfill
 from gatekeeper.stripe.client import StripeGateway
+from gatekeeper.stripe.moves import PriceMover
 from gatekeeper.stripe.reconciliation import Reconciler
 from gatekeeper.stripe.webhooks import WebhookAnswer
 
@@ -42,3 +43,12 @@ class SyncMethods(Wired):
             ConfigurationError: there is no key.
         """
         return self._parts.backfill
+
+    @property
+    def price_mover(self) -> PriceMover:
+        """What moves subscriptions to other prices, many at once.
+
+        Raises:
+            ConfigurationError: there is no key.
+        """
+        return self._parts.price_mover

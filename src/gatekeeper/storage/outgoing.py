@@ -20,8 +20,9 @@ class OutgoingRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A request that changes something at Stripe, stored before it is sent.
 
     `params` is the body as JSON: what goes out under one idempotency key must never change, or
-    Stripe refuses the key. It holds no secrets. `created_at` is when the key was first used, and
-    `due_at` from when on an open request may be sent again.
+    Stripe refuses the key. It holds no secrets. `due_at` is from when on an open request may be
+    sent again, and `key_until` until when that may be done under the same key: after it Stripe may
+    have forgotten the key, and would do it a second time.
     """
 
     id: str
@@ -33,6 +34,7 @@ class OutgoingRequest(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     created_at: datetime
     due_at: datetime
+    key_until: datetime
     customer: str | None = None
     account: str | None = None
     ended_at: datetime | None = None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
+import msgspec
 from uuid_utils.compat import uuid7
 
 from gatekeeper.catalog import PriceEntry
@@ -70,8 +71,8 @@ class Checkout:
         self._store = store
         self._rules = rules
         self._outgoing = outgoing or OutgoingRequests(gateway, store)
-        self._outgoing.on_resumed(_OPERATION, _attach)
-        self._identities = StripeIdentities(self._outgoing, store)
+        self._outgoing.on_resumed(_OPERATION, _attach, look=self._look)
+        self._identities = StripeIdentities(gateway, self._outgoing, store)
         self._sessions = Projections(gateway, store, rules, invalidate).checkouts
 
     async def start(
@@ -281,6 +282,21 @@ class Checkout:
             if refused != ("resource_missing", "customer"):
                 raise
         return await ask(await self._identities.ensure(customer, instead_of=stripe_customer))
+
+    async def _look(self, request: OutgoingRequest) -> Obj | None:
+        """The session that a request has made, if it is open still. One that is over, unpaid, is as
+        good as none; nobody had the link to pay it."""
+        asked: dict[str, Any] = msgspec.json.decode(request.params)
+        sessions = self._gateway.pages(
+            "/v1/checkout/sessions",
+            {"customer": asked["customer"], "status": "open"},
+            what="listing checkout sessions",
+        )
+        async for page in sessions:
+            for found in page:
+                if found.get("client_reference_id") == asked["client_reference_id"]:
+                    return found
+        return None
 
     async def _owned(self, purchase_id: str, customer: str) -> Purchase:
         purchase = await self._store.read(lambda tx: tx.purchases.get(purchase_id))

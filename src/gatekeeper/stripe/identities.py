@@ -1,27 +1,36 @@
 """The Stripe customer of a host's customer: made once, when first needed."""
 
 import hashlib
-from typing import Final
+from datetime import timedelta
+from typing import Any, Final
 
+import msgspec
 from msgspec.structs import replace
 
 from gatekeeper.services import customers
 from gatekeeper.storage.outgoing import OutgoingRequest
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import Customer
-from gatekeeper.stripe.client import Obj
+from gatekeeper.stripe.client import Obj, StripeGateway
 from gatekeeper.stripe.outgoing import OutgoingRequests
 
 _OPERATION: Final = "customers create"
+
+_CLOCKS: Final = timedelta(minutes=5)
+"""How far Stripe's clock may be behind ours."""
+
+_MADE_FOR: Final = "gatekeeper_request"
+"""The key of metadata by which a customer is found again whose making was not heard of."""
 
 
 class StripeIdentities:
     """Finds or makes the Stripe customer of a host's customer."""
 
-    def __init__(self, outgoing: OutgoingRequests, store: Store) -> None:
+    def __init__(self, gateway: StripeGateway, outgoing: OutgoingRequests, store: Store) -> None:
+        self._gateway = gateway
         self._outgoing = outgoing
         self._store = store
-        outgoing.on_resumed(_OPERATION, _keep)
+        outgoing.on_resumed(_OPERATION, _keep, look=self._look)
 
     async def ensure(self, customer: str, *, instead_of: str | None = None) -> str:
         """Stripe's id of the customer; `instead_of` one that Stripe has deleted.
@@ -36,7 +45,9 @@ class StripeIdentities:
         known = await self._store.write(lambda tx: customers.ensure(tx, customer))
         if known.stripe_id is not None and known.stripe_id != instead_of:
             return known.stripe_id
-        params = {"metadata": {"gatekeeper_customer": known.id}}
+        key = _key(known, instead_of)
+        # The key tells apart two databases that use one test account, and one customer's several.
+        params = {"metadata": {"gatekeeper_customer": known.id, _MADE_FOR: key}}
         told = {"email": known.email, "name": known.name}
 
         def save(tx: Transaction, made: Obj) -> str:
@@ -51,9 +62,24 @@ class StripeIdentities:
             "/v1/customers",
             {**params, **{name: value for name, value in told.items() if value}},
             customer=customer,
-            idempotency_key=_key(known, instead_of),
+            idempotency_key=key,
             settle=save,
         )
+
+    async def _look(self, request: OutgoingRequest) -> Obj | None:
+        """The Stripe customer that a request has made. (Stripe's search knows what is in metadata,
+        but not at once.)"""
+        asked: dict[str, Any] = msgspec.json.decode(request.params)
+        query: dict[str, Any] = {
+            "created": {"gte": int((request.created_at - _CLOCKS).timestamp())},
+            **{name: asked[name] for name in ("email",) if name in asked},
+        }
+        wanted = asked["metadata"].get(_MADE_FOR)
+        async for page in self._gateway.pages("/v1/customers", query, what="listing customers"):
+            for found in page:
+                if (found.get("metadata") or {}).get(_MADE_FOR) == wanted:
+                    return found
+        return None
 
 
 def _keep(tx: Transaction, request: OutgoingRequest, made: Obj) -> None:

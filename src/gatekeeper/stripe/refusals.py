@@ -35,12 +35,14 @@ def refusal_of(error: "StripeError", what: str) -> GatekeeperError:
     An answer that is none (a broken connection, a timeout, a 5xx, a 429, a body that is no JSON)
     is `StripeUnavailableError`: nothing is known to have failed, and it may be tried again under
     the same idempotency key. Everything else is Stripe's refusal, `StripeRequestError`, with its
-    `stripe_code`, `stripe_param`, `decline_code` and `request_id` among the params.
+    `stripe_code`, `stripe_param`, `decline_code` and `request_id` among the params. Both have
+    `stripe_status`, if there was an answer.
     """
     status = error.http_status
     if status is None or not 400 <= status < 500 or status in _TRY_AGAIN:
         shown = f"answered {status}" if status else "did not answer"
-        return StripeUnavailableError(f"Stripe {shown} ({what}); try again.")
+        answered = {} if status is None else {"stripe_status": status}
+        return StripeUnavailableError(f"Stripe {shown} ({what}); try again.", **answered)
     details = _details(error)
     if details.get("type") == "idempotency_error":
         return IdempotencyConflictError(

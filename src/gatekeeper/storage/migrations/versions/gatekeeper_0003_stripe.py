@@ -115,6 +115,7 @@ def _create_requests() -> None:
         sa.Column("attempts", sa.Integer(), nullable=False),
         _instant("created_at"),
         _instant("due_at", comment="When it may be sent again, while open."),
+        _instant("key_until", comment="Until when the idempotency key makes two sends one."),
         _instant("ended_at", null=True),
         _text("answer_id", null=True, comment="The id of what Stripe made."),
         _text("last_error", null=True),

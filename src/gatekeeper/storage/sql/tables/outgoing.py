@@ -20,6 +20,12 @@ requests: Final = table(
     required("attempts", Integer),
     required("created_at", UtcDateTime),
     Column("due_at", UtcDateTime, nullable=False, comment="When it may be sent again, while open."),
+    Column(
+        "key_until",
+        UtcDateTime,
+        nullable=False,
+        comment="Until when the idempotency key makes two sends one.",
+    ),
     Column("ended_at", UtcDateTime),
     Column("answer_id", Text, comment="The id of what Stripe made."),
     Column("last_error", Text),

@@ -20,6 +20,7 @@ REQUEST = OutgoingRequest(
     attempts=1,
     created_at=NOW,
     due_at=NOW + HOUR,
+    key_until=NOW + DAY,
 )
 ENDED = replace(
     REQUEST,

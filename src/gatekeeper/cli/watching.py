@@ -1,0 +1,26 @@
+"""The progress of a long command: one line on a terminal, nothing elsewhere."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from gatekeeper.stripe.reconciliation.report import Watch, unwatched
+
+
+@contextmanager
+def watching(*names: str) -> Iterator[Watch]:
+    """Shows how many of each have been looked at. Nobody knows beforehand how many there are."""
+    if not sys.stderr.isatty():
+        yield unwatched
+        return
+    seen = dict.fromkeys(names, 0)
+    with typer.progressbar(length=0, label="", file=sys.stderr) as bar:
+
+        def watch(what: str, count: int) -> None:
+            seen[what] = seen.get(what, 0) + count
+            bar.label = ", ".join(f"{number} {name}" for name, number in seen.items())
+            bar.update(0)
+
+        yield watch
