@@ -18,6 +18,7 @@ from gatekeeper.services.ledger.batcher import Batcher
 from gatekeeper.services.ledger.ways import Ways
 from gatekeeper.services.metering import Sealer, UsageRecorder
 from gatekeeper.services.outbox import Deliverer, DeliveryPolicy, SignalRegistry
+from gatekeeper.services.outbox.caches import CacheTeller
 from gatekeeper.services.resolver import Resolver
 from gatekeeper.services.rules import FreezePolicy, Rules
 from gatekeeper.services.upkeep import Upkeep
@@ -60,6 +61,7 @@ class Parts:
     sender: MeterSender | None
     receiver: WebhookReceiver
     deliverer: Deliverer
+    teller: CacheTeller
     gateway: StripeGateway | None
     checkout: Checkout | None
     reconciliation: Reconciler | None
@@ -204,6 +206,7 @@ def assemble(
         sender=sender,
         receiver=receiver,
         deliverer=deliverer,
+        teller=CacheTeller(store, resolver.invalidate),
         gateway=gateway,
         checkout=checkout,
         reconciliation=reconciliation,
@@ -219,6 +222,7 @@ def loops_of(parts: Parts, settings: Settings) -> dict[str, Callable[[], Awaitab
     loops: dict[str, Callable[[], Awaitable[None]]] = {
         "upkeep": parts.upkeep.run,
         "deliverer": parts.deliverer.run,
+        "cache teller": parts.teller.run,
     }
     if parts.catalog.meters:
         loops["sealer"] = parts.sealer.run

@@ -39,12 +39,15 @@ def list_(
     for one in anyio.run(run):
         written = one.created_at.isoformat(timespec="seconds")
         error = f": {one.last_error}" if one.last_error else ""
-        typer.echo(f"{one.id} {written} {one.customer} {one.topic}, {one.attempts} tries{error}")
+        to = f" to {one.receiver}" if one.receiver else ""
+        typer.echo(
+            f"{one.id} {written} {one.customer} {one.topic}{to}, {one.attempts} tries{error}"
+        )
 
 
 @app.command()
 def retry(gate: GateArgument, message_id: MessageArgument = None, dead: DeadOption = False) -> None:
-    """Have dead letters delivered again, to the receivers that have not had them."""
+    """Have dead letters delivered again."""
     _check(message_id, dead)
     host = load_gate(gate)
 

@@ -1,10 +1,10 @@
 """The gate: everything wired together for one host app. It has no logic of its own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import NamedTuple, Self, TypeVar
+from typing import NamedTuple, Self
 
 from gatekeeper.errors import ConfigurationError
 from gatekeeper.gate.access import AccessMethods
@@ -13,14 +13,12 @@ from gatekeeper.gate.credits import CreditMethods
 from gatekeeper.gate.freezing import FreezeMethods
 from gatekeeper.gate.guarding import GuardMethods
 from gatekeeper.gate.syncing import SyncMethods
+from gatekeeper.gate.telling import TellingMethods
 from gatekeeper.gate.usage import UsageMethods
 from gatekeeper.guards import placement
-from gatekeeper.services.outbox import Receiver
 from gatekeeper.stripe.reconciliation import logged
 from gatekeeper.stripe.stamp import check_stamp
 from gatekeeper.wiring import loops_of
-
-R = TypeVar("R", bound=Receiver)
 
 
 class WorkDone(NamedTuple):
@@ -36,6 +34,7 @@ class Gatekeeper(
     CreditMethods,
     FreezeMethods,
     UsageMethods,
+    TellingMethods,
     BuyingMethods,
     GuardMethods,
     SyncMethods,
@@ -103,6 +102,7 @@ class Gatekeeper(
                 holds=await self._parts.upkeep.expire_holds(),
                 messages=await self.outbox.drain(),
             )
+            await self._parts.teller.tell_due()
             if self._parts.reconciliation is not None:
                 await logged(self._parts.reconciliation.run_if_due)
             return done
@@ -127,17 +127,3 @@ class Gatekeeper(
         await stack.enter_async_context(self.tasks)
         if self._parts.gateway is not None:
             await check_stamp(self._parts.store, self._parts.gateway)
-
-    # -- what is told -----------------------------------------------------------------------------
-
-    def on(self, *topics: str, name: str | None = None) -> Callable[[R], R]:
-        """Have a coroutine function called with each signal of these topics, at least once and in
-        the order of each customer: `@gate.on("credits.low")`.
-
-        `name` is stored with what it has received; by default it is where the function stands.
-
-        Raises:
-            RegistrationError: there is no such topic, the name is taken, the function is no
-                coroutine function, or delivery has begun.
-        """
-        return self.signals.on(*topics, name=name)

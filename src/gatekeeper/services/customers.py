@@ -1,7 +1,6 @@
 """Customers: made known by the host's sign-up, or by their first use."""
 
 import re
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final, Literal
 
@@ -9,13 +8,11 @@ from msgspec.structs import replace
 
 from gatekeeper.entitlements import CustomerState, Override
 from gatekeeper.errors import CustomerNotFoundError, InvalidInputError
+from gatekeeper.services.outbox.caches import Invalidate, outdate
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import Customer
 from gatekeeper.types import Amount, Unlimited, check_amount, check_id
-
-Invalidate = Callable[[str, int], Awaitable[None]]
-"""Forgets what is cached of a customer below a version; called after the commit."""
 
 MAX_TEXT_CHARS: Final = 512
 """The longest name or e-mail address that is kept; Stripe accepts as much of an e-mail address."""
@@ -85,7 +82,7 @@ def delete(tx: Transaction, customer: str) -> int:
     if known.deleted_at is not None:
         return known.version
     tx.customers.save(replace(known, email=None, name=None, deleted_at=tx.now()))
-    return tx.customers.touch(customer)
+    return outdate(tx, customer)
 
 
 def state_of(tx: Transaction, customer: str) -> CustomerState:
@@ -106,7 +103,7 @@ def put_override(tx: Transaction, customer: str, override: Override) -> int:
     """Make an exception for a customer; returns the new version."""
     ensure(tx, customer)
     tx.customers.put_override(customer, override)
-    return tx.customers.touch(customer)
+    return outdate(tx, customer)
 
 
 def remove_override(tx: Transaction, customer: str, kind: str, key: str) -> int | None:
@@ -114,7 +111,7 @@ def remove_override(tx: Transaction, customer: str, kind: str, key: str) -> int 
     check_id(customer, "customer")
     if not tx.customers.remove_override(customer, kind, key):
         return None
-    return tx.customers.touch(customer)
+    return outdate(tx, customer)
 
 
 def deleted(customer: str) -> CustomerNotFoundError:

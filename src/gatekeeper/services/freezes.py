@@ -10,9 +10,9 @@ import logging
 from collections.abc import Sequence
 
 from gatekeeper.services import customers
-from gatekeeper.services.customers import Invalidate
 from gatekeeper.services.ledger.batch import carry_out
 from gatekeeper.services.ledger.commands import NoticeCommand
+from gatekeeper.services.outbox.caches import Invalidate, outdate
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.freezes import Freeze
 from gatekeeper.storage.port import Store, Transaction
@@ -50,7 +50,7 @@ def unfreeze(
 
 
 def _tell_accounts(tx: Transaction, rules: Rules, customer: str) -> int:
-    version = tx.customers.touch(customer)
+    version = outdate(tx, customer)
     for account in tx.ledger.accounts(customer):
         # Any command brings its account up to date; this one does no more than that.
         carry_out(tx, rules, NoticeCommand((customer, account.unit)))

@@ -27,9 +27,9 @@ class Outbox(ABC):
         *,
         but_not: Collection[str] = (),
     ) -> Sequence[OutboxMessage]:
-        """Lease due messages in order; only the first waiting one of each customer.
+        """Lease due messages in order; only the first waiting one of each customer and receiver.
 
-        Topics of `but_not` are left alone, and hold up no others.
+        Messages to a receiver of `but_not` are left alone.
         """
 
     @abstractmethod
@@ -56,12 +56,12 @@ class Outbox(ABC):
         """
 
     @abstractmethod
-    def completed(self, message_id: str) -> frozenset[str]:
-        """The names of the receivers that have had a message."""
+    def waiting_for(self, receiver: str, limit: int) -> Sequence[OutboxMessage]:
+        """The oldest messages to a receiver that wait, leased or not."""
 
     @abstractmethod
-    def complete(self, message_id: str, receiver: str, at: datetime) -> bool:
-        """Record that a receiver has had a message; False if that is recorded already."""
+    def drop(self, messages: Iterable[OutboxMessage]) -> None:
+        """Delete messages."""
 
     @abstractmethod
     def retry(self, at: datetime, *, message_id: str | None = None) -> int:
@@ -81,4 +81,4 @@ class Outbox(ABC):
 
     @abstractmethod
     def prune(self, before: datetime, limit: int) -> int:
-        """Delete messages that were sent before a moment, with their completions."""
+        """Delete messages that were sent before a moment; returns how many."""

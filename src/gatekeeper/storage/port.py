@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from functools import cached_property
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -193,6 +194,12 @@ class Store(ABC):
 
     locks_rows: bool = False
     """Whether a lock is one of an account, and not of the whole database."""
+
+    @cached_property
+    def on_messages(self) -> set[Callable[[], None]]:
+        """What to call after each commit that has written messages to the outbox, on whichever
+        thread the commit was: a hint that need not come."""
+        return set()
 
     @property
     def quick(self) -> QuickLedger | None:

@@ -146,7 +146,13 @@ class OutboxCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutboxMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that has to leave, written in the transaction that decided it."""
+    """Something that has to leave, written in the transaction that decided it.
+
+    Attributes:
+        receiver: whom it is for; empty for whoever receives its topic, among whom it is shared out
+            when it is delivered. A message to one receiver waits for the earlier ones of its
+            customer to that receiver, and for no others.
+    """
 
     id: str
     customer: str
@@ -154,6 +160,7 @@ class OutboxMessage(msgspec.Struct, frozen=True, kw_only=True):
     body: str
     created_at: datetime
     due_at: datetime
+    receiver: str = ""
     attempts: int = 0
     sent_at: datetime | None = None
     dead: bool = False

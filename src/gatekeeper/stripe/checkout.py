@@ -20,7 +20,7 @@ from gatekeeper.errors import (
     StripeRequestError,
 )
 from gatekeeper.services import prices, purchases
-from gatekeeper.services.customers import Invalidate
+from gatekeeper.services.outbox.caches import Invalidate
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.outgoing import OutgoingRequest
 from gatekeeper.storage.port import Store, Transaction

@@ -6,7 +6,7 @@ from gatekeeper.services.audit.erasure import Erased, Erasure
 from gatekeeper.services.audit.rebuild import MendedPage, rebuild
 from gatekeeper.services.audit.usage import UsageReports
 from gatekeeper.services.audit.verify import Verified, verify
-from gatekeeper.services.customers import Invalidate
+from gatekeeper.services.outbox.caches import Invalidate
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.port import Store
 

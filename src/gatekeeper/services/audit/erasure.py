@@ -12,7 +12,7 @@ from typing import Final
 
 from gatekeeper.errors import CustomerActiveError, CustomerNotFoundError
 from gatekeeper.ledger import Account, Expire, Release, settle
-from gatekeeper.services.customers import Invalidate
+from gatekeeper.services.outbox.caches import Invalidate
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.audit import Ties
 from gatekeeper.storage.port import Store, Transaction

@@ -1,6 +1,7 @@
 """The outbox: what has to leave is written with the change that it tells of, and delivered after.
 
-`tell` writes, `Deliverer` delivers to the receivers of a `SignalRegistry`.
+`tell` writes, `Deliverer` delivers to the receivers of a `SignalRegistry`; `caches` is the part
+that tells the caches.
 """
 
 from gatekeeper.services.outbox.deliverer import Deliverer

@@ -1,24 +1,32 @@
-"""The deliverer: claims the messages of the outbox and hands each to its receivers.
+"""The deliverer: shares out the messages of the outbox among receivers, and hands them over.
 
-At least once: a crash between a receiver's success and its completion calls it again. In order for
-each customer: the next message is claimed when the one before it has been settled, and one that is
-tried again holds up those that follow, until it is sent or a dead letter.
+A message is written once for all who receive its topic. Where it is claimed, it becomes one for
+each of them, in one transaction; from there on each receiver has its own. At least once: a crash
+between a receiver's success and its mark calls it again. In order for each customer and receiver:
+the next message is claimed when the one before it has been settled. So one that is tried again
+holds up the same customer's later ones to the same receiver, until it is sent or a dead letter;
+other receivers, a mail server that is away among them, hold up nobody.
 """
 
+import asyncio
 import logging
-from collections.abc import Collection, Sequence
-from datetime import timedelta
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import anyio
+import anyio.lowlevel
 import msgspec
+from msgspec.structs import replace
 
 from gatekeeper.errors import UnavailableError, UndeliverableError
 from gatekeeper.services.bounded import bounded
+from gatekeeper.services.outbox.caches import CACHES
 from gatekeeper.services.outbox.lease import LeaseLostError, MessageLease
 from gatekeeper.services.outbox.policy import DeliveryPolicy
-from gatekeeper.services.outbox.signals import Signal, SignalRegistry, signal_of
-from gatekeeper.services.registry import Registered
+from gatekeeper.services.outbox.signals import BETWEEN, SignalRegistry, signal_of
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import OutboxCounts, OutboxMessage, OutboxState
 
@@ -26,36 +34,31 @@ logger = logging.getLogger("gatekeeper.outbox")
 
 MAX_ERROR_CHARS = 500
 
+_PASSES = 20
+"""How many messages of one customer are shared out in one transaction."""
+
 _RETURN_SECONDS = 2.0
 """How long a deliverer that is being stopped may take to give back what it had claimed."""
 
 
 class _Claimed(NamedTuple):
-    """What a claim brought: messages to deliver, and how many nobody receives, which are over."""
+    """What a claim brought: messages to deliver, and how many were shared out."""
 
     leases: Sequence[MessageLease]
-    unwanted: int
+    shared: int
 
 
 class Deliverer:
-    """Delivers the outbox.
-
-    Args:
-        held: topics that wait for a receiver for as long as they have none, as what is to be
-            billed does. All other messages that nobody receives are settled as sent at once.
-    """
+    """Delivers the outbox. What nobody receives is settled as sent at once."""
 
     def __init__(
         self,
         store: Store,
         registry: SignalRegistry,
         policy: DeliveryPolicy | None = None,
-        *,
-        held: Collection[str] = (),
     ) -> None:
         self._store = store
         self._registry = registry
-        self._held = frozenset(held)
         self.policy = policy or DeliveryPolicy()
         self._wake = anyio.Event()
 
@@ -66,37 +69,45 @@ class Deliverer:
     async def run(self) -> None:
         """Deliver for ever. An outage of the database is waited out.
 
-        No more is claimed than is begun at once, and more as soon as one is settled: a slow
-        receiver holds up none but the messages of the same customer.
+        No more is claimed than is begun at once, and more as soon as one is settled. Each receiver
+        has room of its own: one that is slow, or hangs, holds up no other.
         """
-        busy = 0
+        with self._listening():
+            await self._run()
+
+    async def _run(self) -> None:
+        at_once = self.policy.concurrency
+        busy: Counter[str] = Counter()
 
         async def work(lease: MessageLease) -> None:
-            nonlocal busy
             try:
                 await self._deliver(lease)
             finally:
-                busy -= 1
+                busy[lease.message.receiver] -= 1
                 self.nudge()
 
         async with anyio.create_task_group() as group:
             while True:
+                await anyio.lowlevel.checkpoint()  # where it ends, whatever the store awaits
                 self._wake = anyio.Event()
                 claimed = _Claimed((), 0)
+                full = [name for name, count in busy.items() if count >= at_once]
+                # So many that they have room, though all of them be to one receiver.
+                room = at_once - max((n for n in busy.values() if n < at_once), default=0)
                 try:
-                    claimed = await self._claim(self.policy.concurrency - busy)
+                    claimed = await self._claim(room, full)
                 except Exception:
                     logger.exception("delivery was interrupted; it goes on")
                 for lease in claimed.leases:
-                    busy += 1
+                    busy[lease.message.receiver] += 1
                     group.start_soon(work, lease)
-                if not claimed.leases and not claimed.unwanted:
+                if not claimed.leases and not claimed.shared:
                     with anyio.move_on_after(self.policy.poll_seconds):
                         await self._wake.wait()
 
     async def run_once(self) -> int:
         """Claim what is due, of as many customers as are served at once, deliver it, and return
-        how many messages were claimed.
+        how many messages were delivered or shared out.
 
         Raises:
             StoreUnavailableError: nothing was claimed.
@@ -105,10 +116,11 @@ class Deliverer:
         async with anyio.create_task_group() as group:
             for lease in claimed.leases:
                 group.start_soon(self._deliver, lease)
-        return len(claimed.leases) + claimed.unwanted
+        return len(claimed.leases) + claimed.shared
 
     async def drain(self) -> int:
-        """Deliver until nothing is due; returns how many messages were claimed."""
+        """Deliver until nothing is due; returns how often a message was delivered or shared
+        out."""
         total = 0
         while claimed := await self.run_once():
             total += claimed
@@ -117,8 +129,7 @@ class Deliverer:
     # -- for people -------------------------------------------------------------------------------
 
     async def retry(self, message_id: str | None = None) -> int:
-        """Have dead letters, all or one, delivered again, to the receivers that have not had them.
-        Returns how many there were."""
+        """Have dead letters, all or one, delivered again; returns how many there were."""
         found = await self._store.write(lambda tx: tx.outbox.retry(tx.now(), message_id=message_id))
         if found:
             self.nudge()
@@ -140,36 +151,54 @@ class Deliverer:
 
     # -- one message ------------------------------------------------------------------------------
 
-    async def _claim(self, limit: int) -> _Claimed:
+    async def _claim(self, limit: int, full: Collection[str] = ()) -> _Claimed:
         self._registry.freeze()
-        if limit <= 0:
-            return _Claimed((), 0)
-        wanted = self._registry.types
+        left_alone = [CACHES, *full]
         begun = anyio.current_time()
 
         def work(tx: Transaction) -> _Claimed:
             now = tx.now()
             until = now + timedelta(seconds=self.policy.lease_seconds)
-            claimed = tx.outbox.claim(now, until, limit, but_not=self._held - wanted)
-            for message in claimed:
-                if message.topic not in wanted:
-                    tx.outbox.sent(message.id, now)
-            leases = [
-                MessageLease(self._store, self.policy, message, until=until, begun=begun)
-                for message in claimed
-                if message.topic in wanted
-            ]
-            return _Claimed(leases, len(claimed) - len(leases))
+            leases: list[MessageLease] = []
+            shared = 0
+            for _ in range(_PASSES):
+                room = limit - len(leases)
+                claimed = tx.outbox.claim(now, until, room, but_not=left_alone) if room else ()
+                to_share = [message for message in claimed if not message.receiver]
+                for message in to_share:
+                    self._share(tx, message, now)
+                leases += (
+                    MessageLease(self._store, self.policy, message, until=until, begun=begun)
+                    for message in claimed
+                    if message.receiver
+                )
+                shared += len(to_share)
+                if not to_share:
+                    break
+            return _Claimed(leases, shared)
 
         return await self._store.write(work)
+
+    def _share(self, tx: Transaction, message: OutboxMessage, now: datetime) -> None:
+        """Make a message one for each of its receivers; of its own it keeps the record."""
+        tx.outbox.add(
+            replace(
+                message,
+                id=f"{message.id}{BETWEEN}{receiver.name}",
+                receiver=receiver.name,
+                attempts=0,
+            )
+            for receiver in self._registry.handlers_of(message.topic)
+        )
+        tx.outbox.sent(message.id, now)
 
     async def _deliver(self, lease: MessageLease) -> None:
         """Deliver one message. What can't even be noted is left to its lease."""
         message = lease.message
         try:
-            failures = await self._hand_over(lease)
-            if failures:
-                await self._note_failures(lease, failures)
+            failure = await self._hand_over(lease)
+            if failure is not None:
+                await self._note_failure(lease, failure)
             else:
                 await lease.sent()
         except LeaseLostError as error:
@@ -178,48 +207,50 @@ class Deliverer:
             logger.exception("message %s is tried again when its lease is over", message.id)
         except anyio.get_cancelled_exc_class():
             with anyio.move_on_after(_RETURN_SECONDS, shield=True):
-                await lease.failed("the process was stopped", timedelta(0), counted=False)
+                await self._give_back(lease)
             raise
 
-    async def _hand_over(self, lease: MessageLease) -> list[Exception]:
-        """Call the receivers that have not had the message, each whatever the others do."""
+    async def _give_back(self, lease: MessageLease) -> None:
+        """Let another process have a message at once, if it was not settled yet."""
+        try:
+            await lease.failed("the process was stopped", timedelta(0), counted=False)
+        except LeaseLostError:
+            logger.debug("message %s had been settled", lease.message.id)
+        except Exception:
+            logger.exception("message %s is tried again when its lease is over", lease.message.id)
+
+    async def _hand_over(self, lease: MessageLease) -> Exception | None:
+        """Call the receiver of a message; what went wrong, if anything did."""
         message = lease.message
-        done = await self._store.read(lambda tx: tx.outbox.completed(message.id))
+        receiver = self._registry.named(message.receiver, message.topic)
+        if receiver is None:
+            # It may be registered in a newer release, or in another process.
+            return LookupError(f"there is no receiver {message.receiver!r} of this topic here")
         try:
             signal = signal_of(message)
         except msgspec.MsgspecError as error:
-            return [UndeliverableError(f"Its body can't be read: {error}")]
-        failures: list[Exception] = []
-        for receiver in self._registry.handlers_of(message.topic):
-            if receiver.name in done:
-                continue
-            await lease.ensure()
-            try:
-                await self._call(receiver, signal)
-            except Exception as error:  # noqa: BLE001 -- whatever it is, it is noted and tried again
-                failures.append(error)
-        return failures
+            return UndeliverableError(f"Its body can't be read: {error}")
+        await lease.ensure()
+        try:
+            await bounded(receiver.handler(signal), self.policy.receiver_timeout_seconds)
+        except Exception as error:  # noqa: BLE001 -- whatever it is, it is noted and tried again
+            return error
+        return None
 
-    async def _call(self, receiver: Registered[Signal], signal: Signal) -> None:
-        await bounded(receiver.handler(signal), self.policy.receiver_timeout_seconds)
-        name = receiver.name
-        await self._store.write(lambda tx: tx.outbox.complete(signal.id, name, tx.now()))
-
-    async def _note_failures(self, lease: MessageLease, failures: Sequence[Exception]) -> None:
+    async def _note_failure(self, lease: MessageLease, failure: Exception) -> None:
         """Put the message back with a delay, or give it up; nothing is given up for an outage."""
         message = lease.message
-        reason = "; ".join(f"{type(error).__name__}: {error}" for error in failures)
-        reason = reason[:MAX_ERROR_CHARS]
-        hopeless = all(isinstance(error, UndeliverableError) for error in failures)
-        outage = all(isinstance(error, UnavailableError) for error in failures)
-        if hopeless or (message.attempts >= self.policy.max_attempts and not outage):
+        reason = f"{type(failure).__name__}: {failure}"[:MAX_ERROR_CHARS]
+        outage = isinstance(failure, UnavailableError)
+        spent = message.attempts >= self.policy.max_attempts and not outage
+        if spent or isinstance(failure, UndeliverableError):
             logger.error(
                 "message %s (%s) is a dead letter after %d attempts: %s",
                 message.id,
                 message.topic,
                 message.attempts,
                 reason,
-                exc_info=failures[0],
+                exc_info=failure,
             )
             await lease.failed(reason, None)
             return
@@ -234,6 +265,21 @@ class Deliverer:
             message.attempts,
             delay.total_seconds(),
             reason,
-            exc_info=failures[0],
+            exc_info=failure,
         )
         await lease.failed(reason, delay, counted=not outage)
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Be nudged by each commit in this process that writes a message, on whatever thread."""
+        loop = asyncio.get_running_loop()
+
+        def nudge() -> None:
+            with suppress(RuntimeError):  # the loop is closed: there is nobody left to nudge
+                loop.call_soon_threadsafe(self.nudge)
+
+        self._store.on_messages.add(nudge)
+        try:
+            yield
+        finally:
+            self._store.on_messages.discard(nudge)

@@ -12,14 +12,14 @@ class DeliveryPolicy:
 
     Attributes:
         max_attempts: after so many a message is a dead letter. With the waits below that is after
-            some three hours, in which the later messages of the same customer wait.
+            some three hours, in which the same customer's later ones to the same receiver wait.
         backoff_seconds: the wait after the first failure; it doubles with each further one.
         max_backoff_seconds: the longest wait.
         receiver_timeout_seconds: for one call of one receiver.
         lease_seconds: after a crash the messages at hand are taken up again when this is over. It
             is renewed where it would end within a receiver's time, and must be longer than that.
         poll_seconds: how often to look for what another process wrote, or what is due again.
-        concurrency: how many customers' messages are claimed, and delivered, at once.
+        concurrency: how many messages each receiver is handed at once.
     """
 
     max_attempts: int = 15

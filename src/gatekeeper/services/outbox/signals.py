@@ -9,7 +9,7 @@ import msgspec
 from uuid_utils.compat import uuid7
 
 from gatekeeper.errors import RegistrationError
-from gatekeeper.services.registry import Registry
+from gatekeeper.services.registry import Registered, Registry
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import OutboxMessage
 
@@ -33,7 +33,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         id: the same at each delivery: what to know a repetition by.
         topic: for example "credits.low".
-        at: when it was written.
+        at: when what it tells of was written.
         body: what there is to say of it; docs/guides/signals.md lists the keys of each topic.
         attempt: 1 for the first try.
     """
@@ -46,12 +46,14 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 1
 
 
+BETWEEN: Final = "/"
+"""Between a signal's id and its receiver, in the id of a message to one receiver."""
+
 Receiver = Callable[[Signal], Awaitable[None]]
 
 
 class SignalRegistry(Registry[Signal]):
-    """Receivers by topic. They are called in the order of registration, each whatever the others
-    do, and have a completion each: one that fails is called again, alone."""
+    """Receivers by topic. Each has its own messages: one that fails is called again, alone."""
 
     what: ClassVar[str] = "topic"
     late: ClassVar[str] = "signals are being delivered"
@@ -59,6 +61,10 @@ class SignalRegistry(Registry[Signal]):
     def __init__(self, topics: frozenset[str] = TOPICS) -> None:
         super().__init__()
         self.topics = topics
+
+    def named(self, name: str, topic: str) -> Registered[Signal] | None:
+        """The receiver of a topic by its name."""
+        return next((one for one in self.handlers_of(topic) if one.name == name), None)
 
     def _check_type(self, type_: object) -> None:
         super()._check_type(type_)
@@ -75,7 +81,7 @@ def signal_of(message: OutboxMessage) -> Signal:
         msgspec.DecodeError: the body is no JSON object, which we never write.
     """
     return Signal(
-        id=message.id,
+        id=message.id.partition(BETWEEN)[0],
         topic=message.topic,
         customer=message.customer,
         at=message.created_at,

@@ -17,10 +17,11 @@ class MemoryOutbox(Outbox):
         self._messages: Table[str, OutboxMessage] = Table(journal)
         self._unsent: Table[str, None] = Table(journal)
         self._leases: Table[str, datetime] = Table(journal)
-        self._completed: Table[str, frozenset[str]] = Table(journal)
+        self.has_added = False
 
     def add(self, messages: Iterable[OutboxMessage]) -> None:
         for message in messages:
+            self.has_added = True
             if self._messages.insert(message.id, message):
                 self._unsent.put(message.id, None)
 
@@ -32,10 +33,10 @@ class MemoryOutbox(Outbox):
         *,
         but_not: Collection[str] = (),
     ) -> Sequence[OutboxMessage]:
-        first: dict[str, OutboxMessage] = {}
+        first: dict[tuple[str, str], OutboxMessage] = {}
         for message in self._waiting():
-            if message.topic not in but_not:
-                first.setdefault(message.customer, message)
+            if message.receiver not in but_not:
+                first.setdefault((message.customer, message.receiver), message)
         claimed = [
             replace(message, attempts=message.attempts + 1)
             for message in first.values()
@@ -82,15 +83,11 @@ class MemoryOutbox(Outbox):
             self._messages.put(message_id, replace(noted, due_at=due_at))
         return True
 
-    def completed(self, message_id: str) -> frozenset[str]:
-        return self._completed.get(message_id) or frozenset()
+    def waiting_for(self, receiver: str, limit: int) -> Sequence[OutboxMessage]:
+        return [one for one in self._waiting() if one.receiver == receiver][:limit]
 
-    def complete(self, message_id: str, receiver: str, at: datetime) -> bool:
-        done = self.completed(message_id)
-        if receiver in done:
-            return False
-        self._completed.put(message_id, done | {receiver})
-        return True
+    def drop(self, messages: Iterable[OutboxMessage]) -> None:
+        self._drop(messages)
 
     def retry(self, at: datetime, *, message_id: str | None = None) -> int:
         dead = [one for one in self._messages.values() if one.dead and message_id in (None, one.id)]
@@ -143,7 +140,6 @@ class MemoryOutbox(Outbox):
             self._messages.delete(message.id)
             self._unsent.delete(message.id)
             self._leases.delete(message.id)
-            self._completed.delete(message.id)
         return len(dropped)
 
     def _end_lease(self, message_id: str, lease: datetime | None) -> OutboxMessage | None:

@@ -43,7 +43,8 @@ class MemoryTransaction(Transaction):
         self.payments = payments = MemoryPayments(journal)
         self.freezes = freezes = MemoryFreezes(journal)
         self.inbox = MemoryInbox(journal)
-        self.outbox = outbox = MemoryOutbox(journal)
+        outbox = MemoryOutbox(journal)
+        self.outbox: MemoryOutbox = outbox
         self.mirror = mirror = MemoryMirror(journal)
         self.progress = MemoryProgress(journal)
         self.requests = requests = MemoryRequests(journal)
@@ -84,6 +85,11 @@ class MemoryTransaction(Transaction):
         callbacks, self._callbacks = self._callbacks, []
         return callbacks
 
+    def take_written(self) -> bool:
+        """Whether messages were added to the outbox; the next transaction starts afresh."""
+        written, self.outbox.has_added = self.outbox.has_added, False
+        return written
+
 
 class MemoryStore(Store):
     """Keeps everything in this process: for tests and prototypes, never for production.
@@ -113,7 +119,8 @@ class MemoryStore(Store):
                     result = work(self._transaction)
             finally:
                 callbacks = self._transaction.take_callbacks()
-        for callback in callbacks:
+                written = self._transaction.take_written()
+        for callback in [*callbacks, *(self.on_messages if written else ())]:
             _call(callback)
         return result
 

@@ -41,7 +41,6 @@ from gatekeeper.storage.sql.tables import (
     items,
     objects,
     outbox,
-    outbox_completions,
     overrides,
     paid_lines,
     payments,
@@ -119,11 +118,6 @@ _RUNNING: Final = (
     )
     .order_by(subscriptions.c.id)
 )
-_DROP_COMPLETIONS: Final = delete(outbox_completions).where(
-    outbox_completions.c.message_id.in_(
-        select(outbox.c.id).where(outbox.c.customer == bindparam("of_customer"))
-    )
-)
 _IS_ERASED: Final = select(exists().where(erased.c.id_hash == bindparam("id_hash")))
 _DROP_UNUSED: Final = delete(accounts).where(
     accounts.c.customer == bindparam("of_customer"),
@@ -151,7 +145,6 @@ class SqlErasure(Aggregate):
         for table, wiped in _WIPED.items():
             change = update(table).values(customer=bindparam("new_customer"), **wiped)
             self._in_parts(table, change, customer, {"new_customer": pseudonym})
-        self._connection.execute(_DROP_COMPLETIONS, {"of_customer": customer})
         for table in _DELETED:
             self._in_parts(table, delete(table), customer, {})
         self._connection.execute(

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, scoped_session
 
 from gatekeeper.errors import HostTransactionError
 from gatekeeper.storage.joined import HostTransaction, remember
-from gatekeeper.storage.port import Joined, JoinedSync, Transaction
+from gatekeeper.storage.port import Joined, JoinedSync, Store, Transaction
 from gatekeeper.storage.sql.dialects import SQLITE, SqlDialect
 from gatekeeper.storage.sql.errors import raise_named
 from gatekeeper.storage.sql.host import HostWatch, watch_of
@@ -25,7 +25,7 @@ class Joiner:
     """What a store hands to its joined transactions: who it is, and what it insists on."""
 
     def __init__(
-        self, store: object, dialect: SqlDialect, clock: Clock | None, identity: tuple[Any, ...]
+        self, store: Store, dialect: SqlDialect, clock: Clock | None, identity: tuple[Any, ...]
     ) -> None:
         self._store = store
         self._dialect = dialect
@@ -72,6 +72,8 @@ class Joiner:
             savepoint.commit()
         except Exception as error:  # noqa: BLE001 - raised on, by its name where it has one
             raise_named(error, self._dialect)
+        if transaction.outbox.has_added:
+            transaction.callbacks.extend(self._store.on_messages)
         watch.add(watch.last_released, transaction.callbacks)
         for customer in noted:
             joined.note(customer, watch.last_released)

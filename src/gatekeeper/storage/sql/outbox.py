@@ -22,7 +22,7 @@ from gatekeeper.storage.records import OutboxCounts, OutboxMessage, OutboxState
 from gatekeeper.storage.sql.aggregate import Aggregate, columns_of, select_of
 from gatekeeper.storage.sql.among import Among
 from gatekeeper.storage.sql.inbox import MAX_ERROR_CHARS
-from gatekeeper.storage.sql.tables import UNSENT, outbox, outbox_completions
+from gatekeeper.storage.sql.tables import UNSENT, outbox
 from gatekeeper.storage.sql.types import storable
 
 _EARLIER: Final = outbox.alias("earlier")
@@ -35,11 +35,11 @@ _LOCK: Final = (
     .where(
         text(UNSENT),
         outbox.c.due_at <= bindparam("now"),
-        outbox.c.topic.not_in(_LEFT_ALONE),
+        outbox.c.receiver.not_in(_LEFT_ALONE),
         or_(outbox.c.leased_until.is_(None), outbox.c.leased_until <= bindparam("now")),
         ~exists().where(
             _EARLIER.c.customer == outbox.c.customer,
-            _EARLIER.c.topic.not_in(_LEFT_ALONE),
+            _EARLIER.c.receiver == outbox.c.receiver,
             or_(
                 _EARLIER.c.created_at < outbox.c.created_at,
                 and_(_EARLIER.c.created_at == outbox.c.created_at, _EARLIER.c.id < outbox.c.id),
@@ -81,8 +81,11 @@ _STATES: Final = {
 }
 _COUNT_WAITING: Final = select(func.count(), func.min(outbox.c.created_at)).where(text(UNSENT))
 _COUNT_DEAD: Final = select(func.count()).select_from(outbox).where(text("dead"))
-_COMPLETED: Final = select(outbox_completions.c.handler).where(
-    outbox_completions.c.message_id == bindparam("message_id")
+_WAITING_FOR: Final = (
+    select_of(outbox, OutboxMessage)
+    .where(text(UNSENT), outbox.c.receiver == bindparam("of_receiver"))
+    .order_by(outbox.c.created_at, outbox.c.id)
+    .limit(bindparam("at_most"))
 )
 _TO_DISCARD: Final = select(outbox.c.id).where(text("dead"))
 _TO_DISCARD_ONE: Final = select(outbox.c.id).where(_ONE, text("sent_at IS NULL"))
@@ -93,19 +96,20 @@ _OLD: Final = (
     .limit(bindparam("at_most"))
 )
 _IDS: Final = bindparam("ids", type_=String(), expanding=True)
-_DROP_COMPLETIONS: Final = delete(outbox_completions).where(
-    outbox_completions.c.message_id.in_(_IDS)
-)
 _DROP: Final = delete(outbox).where(outbox.c.id.in_(_IDS))
 _AT_ONCE: Final = 1_000
 """How many rows one DELETE names."""
 
 
 class SqlOutbox(Aggregate, Outbox):
-    """`Outbox` over the tables `outbox` and `outbox_completions`."""
+    """`Outbox` over the table `outbox`."""
+
+    has_added = False
+    """Whether messages were added in this transaction."""
 
     def add(self, messages: Iterable[OutboxMessage]) -> None:
         for message in messages:
+            self.has_added = True
             self._connection.execute(self._dialect.insert_new(outbox), columns_of(message))
 
     def claim(
@@ -152,13 +156,13 @@ class SqlOutbox(Aggregate, Outbox):
             statement, which["due"] = _RETRY, due_at
         return self._settle(statement if counted else statement.values(_UNCOUNTED), which, lease)
 
-    def completed(self, message_id: str) -> frozenset[str]:
-        rows = self._connection.execute(_COMPLETED, {"message_id": message_id})
-        return frozenset(rows.scalars())
+    def waiting_for(self, receiver: str, limit: int) -> Sequence[OutboxMessage]:
+        asked = {"of_receiver": receiver, "at_most": limit}
+        rows = self._connection.execute(_WAITING_FOR, asked)
+        return [OutboxMessage(**row) for row in rows.mappings()]
 
-    def complete(self, message_id: str, receiver: str, at: datetime) -> bool:
-        row = {"message_id": message_id, "handler": receiver, "completed_at": at}
-        return self._changed(self._dialect.insert_new(outbox_completions), row) == 1
+    def drop(self, messages: Iterable[OutboxMessage]) -> None:
+        self._drop([message.id for message in messages])
 
     def retry(self, at: datetime, *, message_id: str | None = None) -> int:
         if message_id is None:
@@ -193,7 +197,5 @@ class SqlOutbox(Aggregate, Outbox):
 
     def _drop(self, ids: Sequence[str]) -> int:
         for start in range(0, len(ids), _AT_ONCE):
-            of_these = {"ids": ids[start : start + _AT_ONCE]}
-            self._connection.execute(_DROP_COMPLETIONS, of_these)
-            self._connection.execute(_DROP, of_these)
+            self._connection.execute(_DROP, {"ids": ids[start : start + _AT_ONCE]})
         return len(ids)

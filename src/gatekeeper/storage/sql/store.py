@@ -97,6 +97,8 @@ class SqlStore(Store):
 
         result, transaction = await self._rerun(lambda: self._runner.write(in_transaction))
         run_callbacks(transaction.callbacks)
+        if transaction.outbox.has_added:
+            run_callbacks(tuple(self.on_messages))
         return result
 
     async def _read(self, work: Callable[[Transaction], T], begun: Begun) -> T:

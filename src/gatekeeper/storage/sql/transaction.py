@@ -55,7 +55,7 @@ class SqlTransaction(Transaction):
         self.payments = SqlPayments(connection, dialect, noted)
         self.freezes = SqlFreezes(connection, dialect, noted)
         self.inbox = SqlInbox(connection, dialect, noted)
-        self.outbox = SqlOutbox(connection, dialect, noted)
+        self.outbox: SqlOutbox = SqlOutbox(connection, dialect, noted)
         self.progress = SqlProgress(connection, dialect, noted)
         self.requests = SqlRequests(connection, dialect, noted)
         self.metering = SqlMetering(connection, dialect, noted)

@@ -29,7 +29,7 @@ def upgrade() -> None:
     _create_usage()
     _create_freezes()
     _create_payments()
-    _create_outbox_completions()
+    _give_the_outbox_receivers()
     _index_purchases()
     op.add_column(
         "gatekeeper_invoices",
@@ -214,20 +214,20 @@ def _create_payments() -> None:
     )
 
 
-def _create_outbox_completions() -> None:
-    completions = "gatekeeper_outbox_completions"
-    op.create_table(
-        completions,
-        _text("message_id"),
-        _text("handler"),
-        _instant("completed_at"),
-        sa.PrimaryKeyConstraint("message_id", "handler", name=op.f(f"pk_{completions}")),
-        comment="Which receivers have had which messages.",
-        sqlite_with_rowid=False,
-    )
+def _give_the_outbox_receivers() -> None:
     outbox = "gatekeeper_outbox"
+    op.add_column(
+        outbox,
+        sa.Column(
+            "receiver",
+            sa.Text(),
+            nullable=False,
+            server_default=sa.text("''"),
+            comment="Whom it is for; empty: for all who receive its topic.",
+        ),
+    )
     op.drop_index("ix_gatekeeper_outbox_order", table_name=outbox)  # was by topic too
-    order = ["customer", "created_at", "id"]
+    order = ["customer", "receiver", "created_at", "id"]
     _partial_index("ix_gatekeeper_outbox_order", outbox, order, "sent_at IS NULL AND NOT dead")
     _partial_index("ix_gatekeeper_outbox_dead", outbox, ["created_at"], "dead")
     _partial_index("ix_gatekeeper_outbox_sent", outbox, ["sent_at"], "sent_at IS NOT NULL")

@@ -27,7 +27,6 @@ from gatekeeper.storage.sql.tables.messages import (
     inbox,
     inbox_objects,
     outbox,
-    outbox_completions,
 )
 from gatekeeper.storage.sql.tables.metering import usage, usage_windows
 from gatekeeper.storage.sql.tables.mirror import objects, subscription_changes
@@ -53,7 +52,6 @@ __all__ = [
     "metadata",
     "objects",
     "outbox",
-    "outbox_completions",
     "overrides",
     "paid_lines",
     "payments",

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, Text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, Text, text
 
 from gatekeeper.storage.records import EventStatus
 from gatekeeper.storage.sql.tables.base import partial_index, required, table
@@ -74,20 +74,19 @@ outbox: Final = table(
     required("dead", Boolean),
     Column("leased_until", UtcDateTime),
     Column("last_error", Text),
+    Column(
+        "receiver",
+        Text,
+        nullable=False,
+        server_default=text("''"),
+        comment="Whom it is for; empty: for all who receive its topic.",
+    ),
     Index(None, "id"),
     partial_index("ix_gatekeeper_outbox_due", "due_at", where=UNSENT),
-    partial_index("ix_gatekeeper_outbox_order", "customer", "created_at", "id", where=UNSENT),
+    partial_index(
+        "ix_gatekeeper_outbox_order", "customer", "receiver", "created_at", "id", where=UNSENT
+    ),
     partial_index("ix_gatekeeper_outbox_dead", "created_at", where="dead"),
     partial_index("ix_gatekeeper_outbox_sent", "sent_at", where="sent_at IS NOT NULL"),
     key=("customer", "id"),
-)
-
-outbox_completions: Final = table(
-    "outbox_completions",
-    required("message_id"),
-    required("handler"),
-    required("completed_at", UtcDateTime),
-    key=("message_id", "handler"),
-    append_only=True,
-    comment="Which receivers have had which messages.",
 )

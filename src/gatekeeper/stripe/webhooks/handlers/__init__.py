@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from gatekeeper.services.customers import Invalidate
+from gatekeeper.services.outbox.caches import Invalidate
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.port import Store
 from gatekeeper.stripe.client import StripeGateway

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from gatekeeper.errors import ProjectionError
 from gatekeeper.projection import InvoiceFacts
-from gatekeeper.services.customers import Invalidate
+from gatekeeper.services.outbox.caches import Invalidate
 from gatekeeper.services.rules import Rules
 from gatekeeper.services.subscriptions import ShownPrice, owner_of
 from gatekeeper.storage.port import Store, Transaction

@@ -4,6 +4,7 @@ from gatekeeper.projection import InvoiceFacts, project_invoice
 from gatekeeper.projection.mirrored import project_mirrored
 from gatekeeper.services import subscriptions, told
 from gatekeeper.services.mirror import bury_object, save_object
+from gatekeeper.services.outbox.caches import outdate
 from gatekeeper.storage.port import Transaction
 from gatekeeper.stripe.webhooks.handlers.context import Context, Ticketed, Touched, nothing
 from gatekeeper.stripe.webhooks.projecting import Complete
@@ -55,7 +56,7 @@ async def commit_invoice(
         )
         if failed:  # told although somebody else may have written the invoice since the fetch
             told.of_failure(tx, facts, owner.id, now)
-        return Touched(owner.id, tx.customers.touch(owner.id)) if changed else None
+        return Touched(owner.id, outdate(tx, owner.id)) if changed else None
 
     await context.commit(work)
 

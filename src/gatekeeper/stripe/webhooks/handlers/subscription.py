@@ -15,6 +15,7 @@ from gatekeeper.projection.mirrored import Mirrored, project_mirrored
 from gatekeeper.services import subscriptions
 from gatekeeper.services.history import Because, note_change
 from gatekeeper.services.mirror import bury_object, save_object, save_objects
+from gatekeeper.services.outbox.caches import outdate
 from gatekeeper.services.subscriptions import ShownPrice
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import InboxEvent
@@ -121,7 +122,7 @@ class SubscriptionProjector(Projector):
         if paid is not None:
             bought = subscriptions.save_invoice(tx, context.rules, paid, owner.id, seen.shown, now)
             changed = changed or bought
-        return Touched(owner.id, tx.customers.touch(owner.id)) if changed else None
+        return Touched(owner.id, outdate(tx, owner.id)) if changed else None
 
     async def _bury(
         self, subscription_id: str, fetched: Ticketed, complete: Complete, because: Because
@@ -142,7 +143,7 @@ class SubscriptionProjector(Projector):
                 return None
             note_change(tx, subscription_id, because, tx.now())
             logger.warning("subscription %s is gone from Stripe: it has ended", subscription_id)
-            return Touched(known.customer, tx.customers.touch(known.customer))
+            return Touched(known.customer, outdate(tx, known.customer))
 
         await self._context.commit(work)
 

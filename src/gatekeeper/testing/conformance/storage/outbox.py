@@ -67,12 +67,75 @@ class OutboxConformance:
         )
         assert await _claim(store) == ["msg_1", "msg_4"]
 
-    async def test_topics_that_are_left_alone_hold_up_no_others(self, store: Store) -> None:
+    async def test_receivers_do_not_wait_for_one_another(self, store: Store) -> None:
         await _add(
             store,
             samples.message("msg_1", age=9),
-            samples.message("msg_2", age=8, topic="mail"),
-            samples.message("msg_3", age=7, topic="other"),
+            samples.message("msg_2", age=8, receiver="mail"),
+            samples.message("msg_3", age=7, receiver="mail"),
+            samples.message("msg_4", age=6, receiver="crm"),
+            samples.message("msg_5", age=5),
+        )
+        claimed = await store.write(lambda tx: tx.outbox.claim(NOW, NOW + HOUR, 10))
+        assert [(one.id, one.receiver) for one in claimed] == [
+            ("msg_1", ""),
+            ("msg_2", "mail"),
+            ("msg_4", "crm"),
+        ]
+        await store.write(partial(_sent, message_id="msg_2"))
+        assert await _claim(store) == ["msg_3"]
+
+    async def test_what_waits_for_a_receiver_is_read_and_dropped_without_a_lease(
+        self, store: Store
+    ) -> None:
+        await _add(
+            store,
+            samples.message("msg_1", age=9, receiver="caches"),
+            samples.message("msg_2", "bob", age=8, receiver="caches"),
+            samples.message("msg_3", age=7),
+            samples.message("msg_4", age=6, receiver="caches"),
+        )
+        await store.write(partial(_sent, message_id="msg_4"))
+
+        def waiting(tx: Transaction, limit: int = 9) -> list[OutboxMessage]:
+            return list(tx.outbox.waiting_for("caches", limit))
+
+        found = await store.read(waiting)
+        assert [one.id for one in found] == ["msg_1", "msg_2"]
+        assert [one.id for one in await store.read(partial(waiting, limit=1))] == ["msg_1"]
+        await store.write(lambda tx: tx.outbox.drop(found))
+        assert await store.read(waiting) == []
+        assert await _claim(store) == ["msg_3"]
+
+    async def test_who_listens_is_told_of_each_commit_that_wrote_a_message(
+        self, store: Store
+    ) -> None:
+        told: list[str] = []
+        listener = partial(told.append, "told")
+        store.on_messages.add(listener)
+        await store.write(lambda tx: tx.now())
+        await _add(store)
+
+        def fail(tx: Transaction) -> None:
+            tx.outbox.add([samples.message()])
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await store.write(fail)
+        await store.write(lambda tx: tx.now())
+        assert told == []
+        await _add(store, samples.message("msg_1"), samples.message("msg_2"))
+        assert told == ["told"]
+        store.on_messages.discard(listener)
+        await _add(store, samples.message("msg_3"))
+        assert told == ["told"]
+
+    async def test_receivers_that_are_left_alone_hold_up_no_others(self, store: Store) -> None:
+        await _add(
+            store,
+            samples.message("msg_1", age=9, receiver="meter"),
+            samples.message("msg_2", age=8, receiver="mail"),
+            samples.message("msg_3", age=7, receiver="other"),
         )
 
         def claim(tx: Transaction, *but_not: str) -> list[str]:
@@ -82,6 +145,7 @@ class OutboxConformance:
         assert await store.write(lambda tx: claim(tx, "meter", "mail")) == ["msg_3"]
         assert await store.write(lambda tx: claim(tx, "meter")) == ["msg_2"]
         assert await store.write(claim) == ["msg_1"]
+        assert await store.write(claim) == []
 
     async def test_a_claim_is_limited_to_the_oldest(self, store: Store) -> None:
         await _add(
@@ -156,16 +220,6 @@ class OutboxConformance:
         claimed = await store.write(lambda tx: tx.outbox.claim(NOW, NOW + HOUR, 1))
         assert [one.attempts for one in claimed] == [1]
 
-    async def test_each_receiver_completes_a_message_once(self, store: Store) -> None:
-        await _add(store, samples.message())
-
-        def complete(tx: Transaction) -> list[bool]:
-            return [tx.outbox.complete("msg_1", name, NOW) for name in ("a", "b", "a")]
-
-        assert await store.write(complete) == [True, True, False]
-        assert await store.read(lambda tx: tx.outbox.completed("msg_1")) == {"a", "b"}
-        assert await store.read(lambda tx: tx.outbox.completed("msg_2")) == frozenset()
-
     async def test_case_45_dead_letters_are_tried_again_all_or_one(self, store: Store) -> None:
         await self._three_dead_one_waiting(store)
         assert await store.write(lambda tx: tx.outbox.retry(NOW, message_id="msg_4")) == 0
@@ -180,7 +234,6 @@ class OutboxConformance:
 
     async def test_what_is_discarded_is_gone(self, store: Store) -> None:
         await self._three_dead_one_waiting(store)
-        await store.write(lambda tx: tx.outbox.complete("msg_4", "a", NOW))
         assert await store.write(lambda tx: tx.outbox.discard(message_id="msg_1")) == 1
         assert await store.write(lambda tx: tx.outbox.discard(message_id="msg_1")) == 0
         assert await store.write(lambda tx: tx.outbox.discard()) == 2
@@ -188,10 +241,8 @@ class OutboxConformance:
         await store.write(lambda tx: tx.outbox.sent("msg_4", NOW))
         assert await store.write(lambda tx: tx.outbox.discard(message_id="msg_4")) == 0
         await _add(store, samples.message("msg_5"))
-        await store.write(lambda tx: tx.outbox.complete("msg_5", "a", NOW))
         assert await store.write(lambda tx: tx.outbox.discard(message_id="msg_5")) == 1
         assert await _claim(store) == []
-        assert await store.read(lambda tx: tx.outbox.completed("msg_5")) == frozenset()
 
     async def test_messages_are_counted_and_listed_by_state(self, store: Store) -> None:
         assert await store.read(lambda tx: tx.outbox.counts()) == OutboxCounts(waiting=0, dead=0)
@@ -212,23 +263,16 @@ class OutboxConformance:
             assert await store.read(partial(listed, state=state)) == ids
             assert await store.read(partial(listed, state=state, limit=1)) == ids[:1]
 
-    async def test_what_was_sent_long_ago_is_pruned_with_its_completions(
-        self, store: Store
-    ) -> None:
+    async def test_what_was_sent_long_ago_is_pruned(self, store: Store) -> None:
         await _add(store, *(samples.message(f"msg_{n}", f"customer {n}") for n in range(4)))
         for number in range(3):
             at = NOW + number * HOUR
             await store.write(partial(_sent, message_id=f"msg_{number}", at=at))
-            await store.write(
-                lambda tx, of=f"msg_{number}": tx.outbox.complete(of, "a", NOW)  # type: ignore[misc]
-            )
         assert await store.write(lambda tx: tx.outbox.prune(NOW + 2 * HOUR, 1)) == 1
         assert await store.write(lambda tx: tx.outbox.prune(NOW + 2 * HOUR, 9)) == 1
         assert await store.write(lambda tx: tx.outbox.prune(NOW + 2 * HOUR, 9)) == 0
-        for number, kept in enumerate([set(), set(), {"a"}]):
-            of = f"msg_{number}"
-            found = await store.read(lambda tx, of=of: tx.outbox.completed(of))  # type: ignore[misc]
-            assert found == kept
+        sent = await store.read(lambda tx: tx.outbox.listing(OutboxState.SENT, 9))
+        assert [one.id for one in sent] == ["msg_2"]
         assert await _claim(store) == ["msg_3"]
 
     async def _three_dead_one_waiting(self, store: Store) -> None:
