@@ -47,6 +47,7 @@ def test_defaults_need_no_environment() -> None:
     assert Settings.load().model_dump() == {
         "freeze_on_fraud_warning": True,
         "freeze_on_dispute": False,
+        "partial_refunds": "take_back",
         "database_url": None,
         "schema_auto_upgrade": False,
         "redis_url": None,

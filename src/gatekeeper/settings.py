@@ -25,6 +25,7 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, Sett
 from gatekeeper import settings_values as values
 from gatekeeper.errors import SettingsError
 from gatekeeper.services.metering import WindowLength
+from gatekeeper.services.rules import PartialRefunds
 
 ENV_PREFIX: Final = "GATEKEEPER_"
 RESERVED_ENV_PREFIX: Final = "GATEKEEPER_TEST_"
@@ -153,6 +154,10 @@ class Settings(BaseSettings):
 
     freeze_on_dispute: bool = False
     """Freeze a customer's credits while a dispute takes their money back; won, it ends."""
+
+    partial_refunds: PartialRefunds = "take_back"
+    """Whether the refund of a part of a subscription's invoice takes back its part of the credits;
+    one in full always does, and so does any refund of a pack."""
 
     hold_ttl_seconds: int = Field(300, ge=1, le=86_400)
     """A hold that is neither settled nor renewed expires after this."""

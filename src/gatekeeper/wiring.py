@@ -143,6 +143,7 @@ def assemble(
             on_fraud_warning=settings.freeze_on_fraud_warning,
             on_dispute=settings.freeze_on_dispute,
         ),
+        partial_refunds=settings.partial_refunds,
     )
     store = store or _store(settings, clock)
     cache = cache or _cache(settings, clock or utc_now)

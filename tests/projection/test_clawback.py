@@ -83,6 +83,30 @@ def test_a_charge_is_known_by_its_intent_and_counts_what_was_captured() -> None:
     assert (alone.payment_id, alone.amount_minor) == ("ch_1", 1_000)
 
 
+def test_what_was_never_captured_can_not_go_back() -> None:
+    held = money(amount_captured=0, captured=False, refunds=[(1_000, "succeeded")])
+    assert (held.amount_minor, held.returned_minor) == (0, 0)
+    for old in ({"captured": False}, {"paid": False}):
+        assert money(amount_captured=None, **old).amount_minor == 0
+
+
+def test_what_was_let_go_of_a_hold_is_no_refund() -> None:
+    released = {"id": "re_1", "object": "refund", "amount": 400, "currency": "eur"}
+    real = {**released, "id": "re_2", "amount": 200, "balance_transaction": "txn_1"}
+    charge = {
+        "id": "ch_1",
+        "object": "charge",
+        "amount": 1_000,
+        "amount_captured": 600,
+        "currency": "eur",
+    }
+    gone = {**released, "status": "succeeded", "balance_transaction": None}
+    found = project_charge_money(charge, [gone, {**real, "status": "succeeded"}], [])
+    assert (found.amount_minor, found.returned_minor) == (600, 200)
+    waiting = {**released, "status": "pending", "balance_transaction": None}
+    assert project_charge_money(charge, [waiting], []).returned_minor == 400
+
+
 def test_the_broken_part_stays_with_the_customer() -> None:
     assert to_take_back(2, 500, 249) == 0
     assert to_take_back(100, 0, 10) == 0

@@ -134,6 +134,37 @@ async def test_case_39_a_refund_and_a_lost_dispute_never_take_more_than_there_wa
     assert (owed.available, owed.debt) == (FREE, 0)
 
 
+async def test_a_charge_that_failed_says_nothing_of_its_payment(world: World) -> None:
+    """A payment intent may have several charges: its attempts, of which the last was paid."""
+    await buy(world)
+    await refunded(world, refund("re_1", 250))
+    failed = {**charge("ch_0"), "amount_captured": 0, "paid": False, "status": "failed"}
+    world.stripe.put(failed)
+    await world.deliver(make_event("charge.failed", failed))
+    assert await world.available() == FREE + 50
+
+
+async def test_a_hold_that_is_canceled_takes_nothing(world: World) -> None:
+    await buy(world)
+    made = {**refund("re_1", 500, of="ch_0"), "balance_transaction": None}
+    held = {**charge("ch_0"), "amount_captured": 0, "captured": False, "refunded": True}
+    world.stripe.put(held, made)
+    await world.deliver(make_event("charge.refunded", held))
+    assert await world.available() == BOUGHT
+
+
+async def test_credits_that_expired_unused_are_not_taken_from_others(world: World) -> None:
+    await buy(world)
+    await world.spend(30)
+    world.clock.advance(days=366)
+    await refunded(world, refund("re_1", 500))
+    owed = await balance(world)
+    assert (owed.available, owed.debt) == (0, 25)  # 30 were used, of which 5 are taken elsewhere
+    await refunded(world, refund("re_1", 500, "failed"))
+    again = await balance(world)
+    assert (again.available, again.debt) == (FREE, 0)
+
+
 async def test_the_return_of_a_payment_and_its_grant_may_happen_at_once(world: World) -> None:
     await begin(world)
     made = refund("re_1", 500)

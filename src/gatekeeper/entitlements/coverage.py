@@ -8,6 +8,8 @@ Nothing here looks at a status. A line counts by what it is:
 - A positive proration raises what is covered and covers nothing by itself. Only where an item
   begins with one (it was added, or swapped in, in the middle of a period) is there no other line
   for its first part: then it covers it.
+- A line whose money has gone back covers nothing any more; one of whose money a part has gone back
+  covers as before, and grants less (`returns.py`).
 - A line and a window belong together only if they lie on the same side of the item's anchor. When
   Stripe moves the anchor into a period that was paid for, it credits the rest of that period and
   bills a new one (https://docs.stripe.com/billing/subscriptions/billing-cycle#prorations). Without
@@ -15,6 +17,7 @@ Nothing here looks at a status. A line counts by what it is:
   paid.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from gatekeeper.entitlements.state import Item, PaidLine
@@ -37,11 +40,16 @@ class Coverage:
             line for line in self.lines if not line.proration or first is None or line.start < first
         ]
 
+    @property
+    def base(self) -> Sequence[PaidLine]:
+        """The lines that cover, and do not just raise what others cover."""
+        return self._base
+
     def paid_until(self, now: datetime) -> datetime | None:
         """Up to when the item is paid for without a gap from `now` on; None: not even now."""
         end = None
         for line in self._base:
-            if line.start <= (end or now) < line.end:
+            if line.start <= (end or now) < line.end and not line.is_returned:
                 end = line.end
         return end
 

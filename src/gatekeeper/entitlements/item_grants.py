@@ -1,11 +1,12 @@
 """What the grants of one subscription item have due: from its paid lines, or from its trial."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from gatekeeper.catalog import TermGrant, Terms
 from gatekeeper.entitlements.amounts import size
 from gatekeeper.entitlements.coverage import Coverage
+from gatekeeper.entitlements.kept import Bought, kept, kept_of
 from gatekeeper.entitlements.state import PaidLine
 from gatekeeper.entitlements.windows import TICK, Due, Span
 from gatekeeper.periods import Window, window_at
@@ -82,9 +83,29 @@ class ItemSeries:
                 key=lambda offer: (size(offer[1]), offer[2].start, offer[2].id),
                 default=None,
             )
-            if best is not None and best[1] != 0:
-                return Span(start, Due(window.start, start, window.end, best[0], best[1]))
+            if best is None:
+                continue
+            amount = min(best[1], self._kept(start, window), key=size)
+            if amount != 0:
+                return Span(start, Due(window.start, start, window.end, best[0], amount))
         return Span(window.start, None)
+
+    def _kept(self, start: datetime, window: Window) -> Amount:
+        """What the lines come to whose money has not gone back."""
+        covering = self._coverage.covering(start)
+        raising = self._coverage.raising(start, min(window.end, self._now + TICK))
+        return kept_of(
+            self._bought_by(covering),
+            self._bought_by(line for line in raising if line not in covering),
+        )
+
+    def _bought_by(self, lines: Iterable[PaidLine]) -> list[Bought]:
+        return [
+            Bought(grant.amount_for(line.quantity), line)
+            for line in lines
+            if (grant := find_grant(line.terms, self._unit, self._series)) is not None
+            and grant.cadence == self._every
+        ]
 
     def _offers(
         self, start: datetime, window: Window
@@ -147,9 +168,10 @@ def once_due(coverage: Coverage, unit: str, series: str, now: datetime) -> list[
         if line.start <= now and (grant := find_grant(line.terms, unit, series)) is not None
     ]
     if bought:
-        grant, amount, _ = max(bought, key=lambda b: (size(b[1]), b[2].start, b[2].id))
+        grant, _, _ = max(bought, key=lambda b: (size(b[1]), b[2].start, b[2].id))
+        amount = max((kept(amount, line) for _, amount, line in bought), key=size)
         start = min(line.start for _, _, line in bought)
-        return [Due(start, start, start, grant, amount)]
+        return [Due(start, start, start, grant, amount)] if amount != 0 else []
     own, start = find_grant(item.terms, unit, series), item.started_at
     if own is None or item.trial_end is None or not start <= now < item.trial_end:
         return []

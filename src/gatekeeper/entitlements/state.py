@@ -17,7 +17,9 @@ class PaidLine(msgspec.Struct, frozen=True, kw_only=True):
     """One paid invoice line: the interval it bought, and the terms that were bought with it.
 
     The union of an item's non-proration lines is its coverage. A positive proration raises the
-    terms for the rest of its interval and extends nothing.
+    terms for the rest of its interval and extends nothing. `paid_minor` is what was paid for the
+    whole invoice (0: nothing was to be paid, or it is not known), and `returned_minor` what of that
+    has gone back.
     """
 
     id: str
@@ -30,6 +32,13 @@ class PaidLine(msgspec.Struct, frozen=True, kw_only=True):
     proration: bool = False
     amount_minor: int = 0
     currency: str = ""
+    paid_minor: int = 0
+    returned_minor: int = 0
+
+    @property
+    def is_returned(self) -> bool:
+        """Whether all that was paid for it has gone back: it covers nothing any more."""
+        return 0 < self.paid_minor <= self.returned_minor
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,9 @@ look, and however often (DESIGN invariant 11).
 - A dispute counts while its money is withdrawn: `needs_response`, `under_review`, `lost`. An
   inquiry (`warning_...`), a dispute that was `prevented` and one that was `won` take nothing
   (https://docs.stripe.com/disputes/how-disputes-work).
-- Both together are never more than the charge.
+- Both together are never more than what was captured. What of an authorisation is let go, because
+  it is canceled or captured in part, comes as a refund that has moved no money (it has no balance
+  transaction): it was never paid (https://docs.stripe.com/payments/place-a-hold-on-a-payment-method).
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,12 +28,14 @@ DISPUTE_TAKES: Final = frozenset({"needs_response", "under_review", "lost"})
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
-    """A refund or a dispute. Amounts are in the currency's smallest part."""
+    """A refund or a dispute. Amounts are in the currency's smallest part. `moved` is whether any
+    money has been moved by it, as far as can be seen."""
 
     id: str
     status: str | None
     amount_minor: int
     currency: str
+    moved: bool = True
 
 
 class ChargeMoney(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +43,8 @@ class ChargeMoney(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         payment_id: of its payment intent; its own, if it has none.
+        amount_minor: what of it was captured: 0 of a hold that nobody has captured.
+        uncaptured_minor: the rest.
     """
 
     id: str
@@ -47,13 +53,16 @@ class ChargeMoney(msgspec.Struct, frozen=True, kw_only=True):
     livemode: bool
     amount_minor: int
     currency: str
+    uncaptured_minor: int = 0
     refunds: tuple[Taken, ...] = ()
     disputes: tuple[Taken, ...] = ()
 
     @property
     def returned_minor(self) -> int:
         """What of the charge the customer has back, or is about to have."""
-        total = sum(one.amount_minor for one in self.refunds if one.status not in REFUND_GONE)
+        made = [one for one in self.refunds if one.status not in REFUND_GONE]
+        released = sum(one.amount_minor for one in made if not one.moved)
+        total = sum(one.amount_minor for one in made) - min(released, self.uncaptured_minor)
         for one in self.disputes:
             if one.status in DISPUTE_TAKES:
                 # What is disputed in another currency can't be compared: it is all of the charge.
@@ -94,14 +103,19 @@ def project_charge_money(
         ProjectionError: naming the place that is not as it must be.
     """
     root = Node.root(charge, "charge")
+    amount = root.whole("amount", minimum=0)
     captured = root.maybe_whole("amount_captured", minimum=0)
+    if captured is None:  # before 2020-08-27 there was no such field
+        unpaid = False in (root.maybe_flag("captured"), root.maybe_flag("paid"))
+        captured = 0 if unpaid else amount
     own = root.word("id")
     return ChargeMoney(
         id=own,
         payment_id=root.maybe_reference("payment_intent") or own,
         customer=root.maybe_reference("customer"),
         livemode=root.flag("livemode"),
-        amount_minor=captured or root.whole("amount", minimum=0),
+        amount_minor=captured,
+        uncaptured_minor=max(0, amount - captured),
         currency=root.word("currency"),
         refunds=tuple(_taken(one, "refund") for one in refunds),
         disputes=tuple(_taken(one, "dispute") for one in disputes),
@@ -110,9 +124,11 @@ def project_charge_money(
 
 def _taken(value: Mapping[str, object], kind: str) -> Taken:
     node = Node.root(value, kind)
+    status = node.maybe_word("status")
     return Taken(
         id=node.word("id"),
-        status=node.maybe_word("status"),
+        status=status,
         amount_minor=node.whole("amount", minimum=0),
         currency=node.word("currency"),
+        moved=status != "succeeded" or value.get("balance_transaction", "") is not None,
     )

@@ -86,9 +86,10 @@ class InvoiceFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def paid_lines(self) -> tuple[LineFacts, ...]:
-        """What has been bought of subscription items: none before it is paid, none if all of it
-        was credited. Lines of $0 count; a proration counts if it is positive."""
-        if not self.is_paid or self.is_credited_in_full:
+        """What has been bought of subscription items: none before it is paid. What was given back
+        since is another matter (`credited_minor`, and refunds, which an invoice does not show).
+        Lines of $0 count; a proration counts if it is positive."""
+        if not self.is_paid:
             return ()
         return tuple(
             line

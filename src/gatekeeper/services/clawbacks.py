@@ -8,14 +8,15 @@ the lock that granting and taking back meet on.
 """
 
 import logging
+from collections.abc import Collection
 
 from msgspec.structs import replace
 
 from gatekeeper.errors import CustomerNotFoundError
-from gatekeeper.ledger import Clawback, GrantCredits, GrantKind
+from gatekeeper.ledger import Clawback, EntryKind, GrantCredits, GrantKind
 from gatekeeper.projection.clawback import ChargeMoney, to_take_back
 from gatekeeper.services.ledger.batch import carry_out
-from gatekeeper.services.ledger.commands import AccountChange, GrantCommand
+from gatekeeper.services.ledger.commands import AccountChange, GrantCommand, NoticeCommand
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.payments import Payment, Share
 from gatekeeper.storage.port import Transaction
@@ -59,7 +60,11 @@ def _settle(tx: Transaction, rules: Rules, payment: Payment) -> Payment:
     for share in sorted(payment.shares, key=lambda share: (share.unit, share.key)):
         target = to_take_back(share.amount, payment.amount_minor, payment.returned_minor)
         if target != share.taken and payment.customer is not None:
-            moved[share.key] = _move(tx, rules, payment, payment.customer, share, target)
+            # Locked and brought up to date first, so that what is over has lapsed.
+            carry_out(tx, rules, NoticeCommand((payment.customer, share.unit)))
+            own = grant_ids(share)
+            gone = sum(tx.ledger.lapsed(payment.customer, share.unit, own).values())
+            moved[share.key] = move(tx, rules, payment, share, target, own=own, gone=gone)
     settled = replace(
         payment,
         shares=tuple(moved.get(share.key, share) for share in payment.shares),
@@ -69,32 +74,88 @@ def _settle(tx: Transaction, rules: Rules, payment: Payment) -> Payment:
     return settled
 
 
-def _move(
-    tx: Transaction, rules: Rules, payment: Payment, customer: str, share: Share, target: int
+def grant_ids(share: Share) -> list[str]:
+    """The grant of a share, and those by which a part of it was given back."""
+    return [share.grant_id, *(_back(share, turn) for turn in range(1, share.turns + 1))]
+
+
+def move(
+    tx: Transaction,
+    rules: Rules,
+    payment: Payment,
+    share: Share,
+    target: int,
+    *,
+    own: Collection[str],
+    gone: int,
 ) -> Share:
-    """Take the difference, or give it back; the share as it is then."""
-    key, turns = (customer, share.unit), share.turns + 1
-    if target > share.taken:
-        taking = Clawback(
-            amount=target - share.taken,
-            grant_id=share.grant_id,
-            actor=ACTOR,
-            reference=payment.id,
+    """Take the difference to a target, or give it back; the share as it is then.
+
+    What of the grant had lapsed unused counts as taken: nobody loses other credits for it. So it
+    makes no difference whether the money went back before the grant expired, or is only heard of
+    after it.
+
+    Args:
+        own: the grants that are the payment's.
+        gone: how much of them has expired or was revoked.
+    """
+    moved = replace(share, taken=target, turns=share.turns + 1)
+    if target < share.taken:
+        return _give(tx, rules, payment, share, moved)
+    lapsed = min(target - share.taken, max(0, gone - share.lapsed))
+    taking = target - share.taken - lapsed
+    elsewhere = share.elsewhere
+    if taking:
+        command = Clawback(
+            amount=taking, grant_id=share.grant_id, actor=ACTOR, reference=payment.id
         )
-        carry_out(tx, rules, AccountChange(key, taking))
-        logger.info("took back %d %s of payment %s", taking.amount, share.unit, payment.id)
-        return replace(share, taken=target, turns=turns)
-    giving = GrantCredits(
-        grant_id=f"{share.grant_id}/back/{turns}",
-        amount=share.taken - target,
-        kind=GrantKind(share.kind),
-        source_key=f"{share.key}/back/{turns}",
-        expires_at=share.expires_at,
-        actor=ACTOR,
-        reason="the money was not returned after all",
+        change = carry_out(tx, rules, AccountChange(_key(payment, share), command))
+        found = sum(
+            -entry.posted_delta
+            for entry in change.entries
+            if entry.kind is EntryKind.CLAWBACK and entry.grant_id in own
+        )
+        elsewhere += taking - found
+        logger.info("took back %d %s of payment %s", taking, share.unit, payment.id)
+    return replace(moved, lapsed=share.lapsed + lapsed, elsewhere=elsewhere)
+
+
+def _give(tx: Transaction, rules: Rules, payment: Payment, share: Share, moved: Share) -> Share:
+    """Give back what is taken no more: first what was found elsewhere, for as long as anybody
+    likes to spend it, then what was the grant's own, until that would have expired."""
+    left = share.taken - moved.taken
+    elsewhere = min(left, share.elsewhere)
+    own = min(left - elsewhere, share.taken - share.lapsed - share.elsewhere)
+    lapsed = left - elsewhere - own
+    parts = (
+        (f"{_back(share, moved.turns)}-elsewhere", elsewhere, None),
+        (_back(share, moved.turns), own, share.expires_at),
     )
-    try:
-        carry_out(tx, rules, GrantCommand(rules, key, giving))
-    except CustomerNotFoundError:
-        logger.warning("payment %s is right again, but its customer is gone", payment.id)
-    return replace(share, taken=target, turns=turns)
+    for grant_id, amount, expires_at in parts:
+        if not amount:
+            continue
+        grant = GrantCredits(
+            grant_id=grant_id,
+            amount=amount,
+            kind=GrantKind(share.kind),
+            source_key=f"{payment.id}/{grant_id}",
+            expires_at=expires_at,
+            actor=ACTOR,
+            reason="the money was not returned after all",
+        )
+        try:
+            carry_out(tx, rules, GrantCommand(rules, _key(payment, share), grant))
+        except CustomerNotFoundError:
+            logger.warning("payment %s is right again, but its customer is gone", payment.id)
+    return replace(moved, lapsed=share.lapsed - lapsed, elsewhere=share.elsewhere - elsewhere)
+
+
+def _key(payment: Payment, share: Share) -> tuple[str, str]:
+    assert payment.customer is not None  # what has granted has a customer
+    return payment.customer, share.unit
+
+
+def _back(share: Share, turn: int) -> str:
+    """The id of the grant by which a part was given back. It is no step of a window: those end in
+    a number."""
+    return f"{share.grant_id}/back-{turn}"

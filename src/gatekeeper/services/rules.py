@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
 from gatekeeper.catalog import Catalog, Terms, Unit, encode_terms
 from gatekeeper.entitlements import AccessPolicy
@@ -30,11 +30,16 @@ class FreezePolicy:
     lift_when_won: bool = True
 
 
+PartialRefunds = Literal["take_back", "keep"]
+"""Whether a refund of a part of a subscription's invoice takes back its part of the credits."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """The declared rules of one gate; immutable.
 
     Attributes:
+        partial_refunds: of subscriptions' invoices; a refund in full always takes back.
         terms_of: what each plan of the catalogue entitles to today.
         default_terms: what a customer has who bought nothing.
         key: a fingerprint of all that decides what an account has due: an account that was brought
@@ -45,6 +50,7 @@ class Rules:
     policy: AccessPolicy = field(default_factory=AccessPolicy)
     hold_ttl: timedelta = timedelta(minutes=5)
     freezes: FreezePolicy = field(default_factory=FreezePolicy)
+    partial_refunds: PartialRefunds = "take_back"
     terms_of: Mapping[str, Terms] = field(init=False, repr=False)
     default_terms: Terms = field(init=False, repr=False)
     key: str = field(init=False, repr=False)

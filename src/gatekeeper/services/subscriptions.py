@@ -127,7 +127,7 @@ def save_invoice(
     access depends on.
 
     The lines may come before their items: they are kept by the item's id and count once it is
-    there.
+    there. What of the money has gone back is noted by `plan_returns.note_invoice`, afterwards.
     """
     before = tx.subscriptions.invoice(facts.id)
     told.of_invoice(tx, before, facts, customer, now)
@@ -145,6 +145,7 @@ def save_invoice(
             due_at=facts.due_at,
             paid_at=facts.paid_at,
             failures_told=0 if before is None else before.failures_told,
+            credited_minor=facts.credited_minor,
         )
     )
     changed = False
@@ -248,6 +249,7 @@ def _paid_line(
         proration=line.proration,
         amount_minor=line.amount_minor,
         currency=line.currency,
+        paid_minor=invoice.amount_paid_minor,
     )
 
 

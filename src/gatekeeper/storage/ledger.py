@@ -1,10 +1,10 @@
 """The port of the ledger: accounts with their grants, holds, caps and entries."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from gatekeeper.ledger import Account, Cap, Change, Entry, Grant, Hold, Receipt
+from gatekeeper.ledger import Account, Cap, Change, Entry, Grant, GrantKind, Hold, Receipt
 from gatekeeper.storage.postings import AccountKey, Posting, posting_of
 
 
@@ -93,6 +93,15 @@ class Ledger(ABC):
     @abstractmethod
     def grant_by_source(self, source_key: str) -> Grant | None:
         """The grant that a purchase has given, by its business key."""
+
+    @abstractmethod
+    def grants(self, customer: str, unit: str, kinds: Collection[GrantKind]) -> Sequence[Grant]:
+        """The grants of these kinds that an account was ever given, by id."""
+
+    @abstractmethod
+    def lapsed(self, customer: str, unit: str, grant_ids: Collection[str]) -> Mapping[str, int]:
+        """How much of each of these grants has expired or was revoked; those of which nothing was
+        are left out."""
 
     @abstractmethod
     def entries(self, customer: str, unit: str, after: int, limit: int) -> Sequence[Entry]:

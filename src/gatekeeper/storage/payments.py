@@ -8,7 +8,13 @@ import msgspec
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):
-    """One grant that a payment has made. `turns` counts how often the part taken back changed."""
+    """One grant that a payment has made.
+
+    `taken` is how much of it was taken back, as a target that was reached; of that, `lapsed` had
+    expired or was revoked before, so that there was nothing to take, and `elsewhere` came out of
+    other grants of the account, or is owed. `turns` counts how often the
+    part taken back changed.
+    """
 
     unit: str
     grant_id: str
@@ -18,6 +24,8 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime | None = None
     taken: int = 0
     turns: int = 0
+    lapsed: int = 0
+    elsewhere: int = 0
 
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True):

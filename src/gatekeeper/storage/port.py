@@ -106,6 +106,13 @@ class Subscriptions(ABC):
         """Add paid lines; lines whose id is there already are left alone. Returns how many came."""
 
     @abstractmethod
+    def note_returned(
+        self, customer: str, invoice_id: str, *, paid_minor: int, returned_minor: int
+    ) -> bool:
+        """Note on an invoice's paid lines what was paid for it, and what of that has gone back.
+        Returns whether any of them was of another mind."""
+
+    @abstractmethod
     def invoice(self, invoice_id: str) -> Invoice | None:
         """One invoice."""
 

@@ -48,6 +48,7 @@ class Invoice(msgspec.Struct, frozen=True, kw_only=True):
     """The projection of one Stripe invoice, as far as access depends on it.
 
     `failures_told` is the number of the last attempt to collect it of whose failure was told.
+    `credited_minor` is what credit notes gave back after the payment.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Invoice(msgspec.Struct, frozen=True, kw_only=True):
     due_at: datetime | None = None
     paid_at: datetime | None = None
     failures_told: int = 0
+    credited_minor: int = 0
 
 
 class PurchaseStatus(StrEnum):

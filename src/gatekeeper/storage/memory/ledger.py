@@ -1,6 +1,8 @@
 """Accounts, grants, holds, entries and receipts, in memory."""
 
-from collections.abc import Collection, Sequence
+import sys
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -11,10 +13,22 @@ from gatekeeper.errors import (
     LedgerInvariantError,
     TransactionConflictError,
 )
-from gatekeeper.ledger import Account, Cap, Entry, Grant, Hold, HoldStatus, Receipt
+from gatekeeper.ledger import (
+    Account,
+    Cap,
+    Entry,
+    EntryKind,
+    Grant,
+    GrantKind,
+    Hold,
+    HoldStatus,
+    Receipt,
+)
 from gatekeeper.storage.ledger import Ledger
 from gatekeeper.storage.memory.tables import Journal, Table
 from gatekeeper.storage.postings import AccountKey, Posting
+
+_LAPSES = (EntryKind.GRANT_EXPIRED, EntryKind.GRANT_REVOKED)
 
 
 class LedgerTables(NamedTuple):
@@ -181,6 +195,17 @@ class MemoryLedger(Ledger):
 
     def grant_by_source(self, source_key: str) -> Grant | None:
         return self._by_source.get(source_key)
+
+    def grants(self, customer: str, unit: str, kinds: Collection[GrantKind]) -> Sequence[Grant]:
+        own = (g for g in self._grants.values() if (g.customer, g.unit) == (customer, unit))
+        return sorted((one for one in own if one.kind in kinds), key=lambda one: one.id)
+
+    def lapsed(self, customer: str, unit: str, grant_ids: Collection[str]) -> Mapping[str, int]:
+        found: Counter[str] = Counter()
+        for entry in self.entries(customer, unit, 0, sys.maxsize):
+            if entry.grant_id in grant_ids and entry.posted_delta and entry.kind in _LAPSES:
+                found[str(entry.grant_id)] -= entry.posted_delta
+        return dict(found)
 
     def entries(self, customer: str, unit: str, after: int, limit: int) -> Sequence[Entry]:
         found: list[Entry] = []  # entries are numbered without gaps

@@ -91,6 +91,22 @@ class MemorySubscriptions(Subscriptions):
                 added += 1
         return added
 
+    def note_returned(
+        self, customer: str, invoice_id: str, *, paid_minor: int, returned_minor: int
+    ) -> bool:
+        changed = False
+        for (owner, item_id), lines in self._lines.items():
+            noted = tuple(
+                replace(line, paid_minor=paid_minor, returned_minor=returned_minor)
+                if line.invoice_id == invoice_id
+                else line
+                for line in lines
+            )
+            if owner == customer and noted != lines:
+                self._lines.put((owner, item_id), noted)
+                changed = True
+        return changed
+
     def invoice(self, invoice_id: str) -> Invoice | None:
         return self._invoices.get(invoice_id)
 

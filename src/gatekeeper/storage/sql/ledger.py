@@ -5,14 +5,14 @@ waiter gets the row as the other transaction left it. (A joined read beside the 
 new account with the old rows of the other table.)
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Row, Table, bindparam, delete, select, tuple_
+from sqlalchemy import Row, Table, bindparam, delete, func, select, tuple_
 
 from gatekeeper.errors import DuplicateGrantError
-from gatekeeper.ledger import Account, Cap, Entry, Grant, Receipt
+from gatekeeper.ledger import Account, Cap, Entry, EntryKind, Grant, GrantKind, Receipt
 from gatekeeper.storage.ledger import Ledger
 from gatekeeper.storage.postings import AccountKey, Posting
 from gatekeeper.storage.sql.aggregate import columns_of, select_of, struct_of
@@ -61,6 +61,21 @@ _ENTRIES: Final = (
 )
 _GRANT_BY_SOURCE: Final = select_of(grants, Grant).where(
     grants.c.source_key == bindparam("of_source")
+)
+_GRANTS_OF_KINDS: Final = select_of(grants, Grant).where(
+    grants.c.customer == bindparam("of_customer"),
+    grants.c.unit == bindparam("of_unit"),
+    grants.c.kind.in_(bindparam("kinds", expanding=True)),
+)
+_LAPSED: Final = (
+    select(entries.c.grant_id, func.sum(-entries.c.posted_delta))
+    .where(
+        entries.c.customer == bindparam("of_customer"),
+        entries.c.unit == bindparam("of_unit"),
+        entries.c.kind.in_([EntryKind.GRANT_EXPIRED, EntryKind.GRANT_REVOKED]),
+        entries.c.grant_id.in_(bindparam("grant_ids", expanding=True)),
+    )
+    .group_by(entries.c.grant_id)
 )
 _CAPS: Final = (
     select(caps)
@@ -150,6 +165,22 @@ class SqlLedger(HoldRows, Ledger):
     def grant_by_source(self, source_key: str) -> Grant | None:
         rows = self._connection.execute(_GRANT_BY_SOURCE, {"of_source": source_key})
         return struct_of(rows.mappings().one_or_none(), Grant)
+
+    def grants(self, customer: str, unit: str, kinds: Collection[GrantKind]) -> Sequence[Grant]:
+        which = {"of_customer": customer, "of_unit": unit, "kinds": padded(sorted(kinds))}
+        rows = self._connection.execute(_GRANTS_OF_KINDS, which).mappings()
+        return sorted((Grant(**row) for row in rows), key=lambda one: one.id)
+
+    def lapsed(self, customer: str, unit: str, grant_ids: Collection[str]) -> Mapping[str, int]:
+        if not grant_ids:
+            return {}
+        which = {
+            "of_customer": customer,
+            "of_unit": unit,
+            "grant_ids": padded(sorted(set(grant_ids))),
+        }
+        rows = self._connection.execute(_LAPSED, which)
+        return {grant_id: int(total) for grant_id, total in rows if total}
 
     def caps(
         self, customer: str, unit: str, scopes: Collection[str] | None = None

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, func, or_, select, update
 
 from gatekeeper.entitlements import TERMINAL
 from gatekeeper.entitlements.state import Item, PaidLine
@@ -51,6 +51,18 @@ _OLDEST_UNPAID: Final = (
     )
     .order_by(func.coalesce(invoices.c.finalized_at, invoices.c.created_at), invoices.c.id)
     .limit(1)
+)
+_NOTE_RETURNED: Final = (
+    update(paid_lines)
+    .where(
+        paid_lines.c.customer == bindparam("of_customer"),
+        paid_lines.c.invoice_id == bindparam("of_invoice"),
+        or_(
+            paid_lines.c.paid_minor != bindparam("paid"),
+            paid_lines.c.returned_minor != bindparam("returned"),
+        ),
+    )
+    .values(paid_minor=bindparam("paid"), returned_minor=bindparam("returned"))
 )
 _PRICE: Final = select_of(prices, PriceRecord).where(prices.c.price_id == bindparam("price_id"))
 
@@ -99,6 +111,17 @@ class SqlSubscriptions(Aggregate, Subscriptions):
         return sum(
             self._changed(statement, {"customer": customer, **columns_of(line)}) for line in lines
         )
+
+    def note_returned(
+        self, customer: str, invoice_id: str, *, paid_minor: int, returned_minor: int
+    ) -> bool:
+        values = {
+            "of_customer": customer,
+            "of_invoice": invoice_id,
+            "paid": paid_minor,
+            "returned": returned_minor,
+        }
+        return self._changed(_NOTE_RETURNED, values) > 0
 
     def invoice(self, invoice_id: str) -> Invoice | None:
         rows = self._connection.execute(_INVOICE, {"invoice_id": invoice_id})

@@ -41,6 +41,7 @@ def upgrade() -> None:
             comment="The last attempt of whose failure was told.",
         ),
     )
+    _note_what_is_returned()
     op.execute(sa.text("UPDATE gatekeeper_schema SET version = 3, readable_from = 2"))
 
 
@@ -49,6 +50,24 @@ def downgrade() -> None:
     raise NotImplementedError(
         "Gatekeeper's third schema can't be taken back: what was written since would be lost."
     )
+
+
+def _note_what_is_returned() -> None:
+    for table, name, comment in (
+        ("paid_lines", "paid_minor", "What was paid for the whole invoice."),
+        ("paid_lines", "returned_minor", "What of that has gone back."),
+        ("invoices", "credited_minor", "What credit notes gave back."),
+    ):
+        op.add_column(
+            f"gatekeeper_{table}",
+            sa.Column(
+                name,
+                sa.BigInteger(),
+                nullable=False,
+                server_default=sa.text("0"),
+                comment=comment,
+            ),
+        )
 
 
 def _create_objects() -> None:

@@ -93,6 +93,8 @@ paid_lines: Final = table(
     required("proration", Boolean),
     required("amount_minor", BigInteger),
     required("currency"),
+    since_2("paid_minor", BigInteger, "0", "What was paid for the whole invoice."),
+    since_2("returned_minor", BigInteger, "0", "What of that has gone back."),
     Index(None, "customer", "item_id"),
     key=("customer", "id"),
 )
@@ -111,6 +113,7 @@ invoices: Final = table(
     Column("due_at", UtcDateTime),
     Column("paid_at", UtcDateTime),
     since_2("failures_told", Integer, "0", "The last attempt of whose failure was told."),
+    since_2("credited_minor", BigInteger, "0", "What credit notes gave back."),
     Index(None, "customer"),
     partial_index("ix_gatekeeper_invoices_open", "subscription_id", where="status = 'open'"),
     key=("id",),

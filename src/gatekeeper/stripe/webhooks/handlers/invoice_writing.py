@@ -2,7 +2,7 @@
 
 from gatekeeper.projection import InvoiceFacts, project_invoice
 from gatekeeper.projection.mirrored import project_mirrored
-from gatekeeper.services import subscriptions, told
+from gatekeeper.services import plan_returns, subscriptions, told
 from gatekeeper.services.mirror import bury_object, save_object
 from gatekeeper.services.outbox.caches import outdate
 from gatekeeper.storage.port import Transaction
@@ -54,8 +54,11 @@ async def commit_invoice(
         changed = may_write and subscriptions.save_invoice(
             tx, context.rules, facts, owner.id, shown, now
         )
+        returned = plan_returns.note_invoice(tx, context.rules, facts.id) if may_write else None
         if failed:  # told although somebody else may have written the invoice since the fetch
             told.of_failure(tx, facts, owner.id, now)
+        if returned is not None:
+            return Touched(*returned)
         return Touched(owner.id, outdate(tx, owner.id)) if changed else None
 
     await context.commit(work)

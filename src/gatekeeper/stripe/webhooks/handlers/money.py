@@ -5,7 +5,8 @@ from typing import ClassVar, Final
 
 from gatekeeper.projection.clawback import ChargeMoney, project_charge_money
 from gatekeeper.projection.mirrored import Mirrored, project_copies, project_mirrored
-from gatekeeper.services import clawbacks, freezes
+from gatekeeper.projection.reading import Node
+from gatekeeper.services import clawbacks, freezes, plan_returns
 from gatekeeper.services.mirror import bury_object, save_object, save_objects
 from gatekeeper.services.subscriptions import owner_of
 from gatekeeper.storage.port import Transaction
@@ -89,21 +90,29 @@ class MoneyProjector(Projector):
                 for copy in project_copies(one, one["object"])
             ]
 
+        invoice_id = None if money is None else await self._invoice_of(money)
+
         def work(tx: Transaction) -> Touched | None:
             complete(tx)
+            is_latest = fetched.may_write(tx, terminal=False)
             if money is None:
-                if fetched.may_write(tx, terminal=False):
+                if is_latest:
                     bury_object(tx, "charge", charge_id, tx.now())
                 return None
+            concerned = self._lock(tx, money, invoice_id)
             # That there is a warning is true whatever was fetched when.
-            is_latest = fetched.may_write(tx, terminal=False)
             name = None if warning is None else warning.id
             touched = self._freeze(tx, money, name, is_latest=is_latest)
-            if is_latest:
-                save_objects(tx, copies, tx.now())
-                if warning is not None:
-                    save_object(tx, warning, tx.now())
-                clawbacks.note_charge(tx, context.rules, money)
+            if not is_latest:
+                return touched
+            save_objects(tx, copies, tx.now())
+            if warning is not None:
+                save_object(tx, warning, tx.now())
+            if concerned:
+                clawbacks.note_charge(tx, context.rules, money, invoice_id)
+            if invoice_id is not None:
+                returned = plan_returns.note_invoice(tx, context.rules, invoice_id)
+                touched = touched if returned is None else Touched(*returned)
             return touched
 
         await context.commit(work)
@@ -122,6 +131,40 @@ class MoneyProjector(Projector):
                 bury_object(tx, kind, object_id, tx.now())
 
         await self._context.store.write(work)
+
+    def _lock(self, tx: Transaction, money: ChargeMoney, invoice_id: str | None) -> bool:
+        """Take the locks that are needed, in the order in which everybody takes them: tickets,
+        payments, customer, accounts. Returns whether there is anything of the payment to note: a
+        charge of which nothing was captured, as one that failed, says nothing of its payment."""
+        if invoice_id is not None:
+            tx.inbox.take_ticket(self._context.key("invoice", invoice_id))
+        known = tx.payments.get(money.payment_id)
+        if not money.amount_minor or (known is None and not money.returned_minor):
+            return False
+        tx.payments.lock(money.payment_id)
+        bill = None if invoice_id is None else tx.subscriptions.invoice(invoice_id)
+        if bill is not None:
+            plan_returns.lock(tx, bill.customer)
+        return True
+
+    async def _invoice_of(self, money: ChargeMoney) -> str | None:
+        """The invoice that a charge has paid, if anything was ever taken off the charge.
+
+        Since 2025-03-31 (basil) neither a charge nor a payment intent names its invoice: an invoice
+        payment does (https://docs.stripe.com/changelog/basil/2025-03-31/add-support-for-multiple-partial-payments-on-invoices).
+        """
+        known = await self._context.store.read(lambda tx: tx.payments.get(money.payment_id))
+        if known is not None and (known.invoice_id is not None or known.shares):
+            return known.invoice_id
+        if not money.returned_minor or money.payment_id == money.id:
+            return None
+        found = await self._context.gateway.listed(
+            "/v1/invoice_payments",
+            {"payment": {"type": "payment_intent", "payment_intent": money.payment_id}},
+            what=f"payment {money.payment_id}",
+        )
+        named = sorted(Node.root(one, "invoice_payment").reference("invoice") for one in found)
+        return named[0] if named else None
 
     def _freeze(
         self, tx: Transaction, money: ChargeMoney, warning: str | None, *, is_latest: bool

@@ -12,7 +12,7 @@ from gatekeeper.projection import (
     project_subscription,
 )
 from gatekeeper.projection.mirrored import Mirrored, project_mirrored
-from gatekeeper.services import subscriptions
+from gatekeeper.services import plan_returns, subscriptions
 from gatekeeper.services.history import Because, note_change
 from gatekeeper.services.mirror import bury_object, save_object, save_objects
 from gatekeeper.services.outbox.caches import outdate
@@ -122,6 +122,9 @@ class SubscriptionProjector(Projector):
         if paid is not None:
             bought = subscriptions.save_invoice(tx, context.rules, paid, owner.id, seen.shown, now)
             changed = changed or bought
+            returned = plan_returns.note_invoice(tx, context.rules, paid.id)
+            if returned is not None:
+                return Touched(*returned)
         return Touched(owner.id, outdate(tx, owner.id)) if changed else None
 
     async def _bury(

@@ -26,6 +26,7 @@ from gatekeeper.ledger import (
     HoldStatus,
     Release,
     Reserve,
+    Revoke,
     apply,
     settle,
 )
@@ -233,6 +234,31 @@ class LedgerConformance:
         with pytest.raises((ConflictError, TransactionConflictError)):
             await store.write(spend_and_repeat)
         assert (await _account(store)).posted == 100
+
+    async def test_grants_are_found_by_their_kind_and_what_has_lapsed_of_them(
+        self, store: Store
+    ) -> None:
+        def give(tx: Transaction) -> None:
+            samples.fund(tx, 100)
+            samples.fund(tx, 40, grant_id="grant_2")
+            samples.fund(tx, 7, unit="exports", grant_id="grant_3")
+            account = tx.ledger.account("ada", "credits", lock=True)
+            tx.ledger.save(account, apply(account, Clawback(30, "grant_1"), NOW))
+            account = tx.ledger.account("ada", "credits", lock=True)
+            tx.ledger.save(account, apply(account, Revoke("grant_1"), NOW))
+
+        await store.write(give)
+
+        def found(tx: Transaction) -> list[object]:
+            kinds = (GrantKind.TOP_UP, GrantKind.PLAN)
+            return [
+                [one.id for one in tx.ledger.grants("ada", "credits", kinds)],
+                list(tx.ledger.grants("ada", "credits", [GrantKind.PLAN])),
+                dict(tx.ledger.lapsed("ada", "credits", ["grant_1", "grant_2", "grant_3"])),
+                dict(tx.ledger.lapsed("ada", "credits", [])),
+            ]
+
+        assert await store.read(found) == [["grant_1", "grant_2"], [], {"grant_1": 70}, {}]
 
 
 async def _account(store: Store, customer: str = "ada") -> Account:

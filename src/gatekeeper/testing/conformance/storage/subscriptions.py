@@ -102,6 +102,28 @@ class SubscriptionConformance:
     async def test_adding_no_paid_lines_is_nothing(self, store: Store) -> None:
         assert await store.write(lambda tx: tx.subscriptions.add_paid_lines("ada", [])) == 0
 
+    async def test_what_went_back_of_an_invoice_is_noted_on_its_lines(self, store: Store) -> None:
+        lines = [samples.paid_line(), samples.paid_line("il_2", invoice_id="in_2")]
+
+        def save(tx: Transaction) -> None:
+            tx.subscriptions.save(samples.subscription(), [samples.item()])
+            tx.subscriptions.add_paid_lines("ada", lines)
+            tx.subscriptions.add_paid_lines("bob", [samples.paid_line("il_3")])
+
+        def note(tx: Transaction) -> bool:
+            return tx.subscriptions.note_returned(
+                "ada", lines[0].invoice_id, paid_minor=999, returned_minor=400
+            )
+
+        await store.write(save)
+        assert await store.write(note)
+        assert not await store.write(note)
+        (item,) = await store.read(lambda tx: tx.subscriptions.items("sub_1"))
+        assert [(one.id, one.paid_minor, one.returned_minor) for one in item.paid_lines] == [
+            ("il_1", 999, 400),
+            ("il_2", 0, 0),
+        ]
+
     async def test_racing_duplicates_of_a_paid_line_add_it_once(self, store: Store) -> None:
         await store.write(
             lambda tx: tx.subscriptions.save(samples.subscription(), [samples.item()])
