@@ -86,8 +86,8 @@ def test_a_charge_is_known_by_its_intent_and_counts_what_was_captured() -> None:
 def test_what_was_never_captured_can_not_go_back() -> None:
     held = money(amount_captured=0, captured=False, refunds=[(1_000, "succeeded")])
     assert (held.amount_minor, held.returned_minor) == (0, 0)
-    for old in ({"captured": False}, {"paid": False}):
-        assert money(amount_captured=None, **old).amount_minor == 0
+    assert money(amount_captured=None, captured=False).amount_minor == 0
+    assert money(amount_captured=None, paid=False).amount_minor == 0
 
 
 def test_what_was_let_go_of_a_hold_is_no_refund() -> None:
