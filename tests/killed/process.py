@@ -1,6 +1,7 @@
 """A process that receives a story's events, carries them out, and is killed where it is told to.
 
-    python -m tests.killed.process '{"url": ..., "story": ..., "journal": ..., "point": ...}'
+`python -m tests.killed.process` reads jobs from standard input, one a line, forks a process for
+each, and answers with how it ended: what is imported is imported once.
 
 Every transaction of ours is a function that `Store.write` runs, so that a point is named by the
 function and by whether the process dies before the commit or after it. Nothing in the library knows
@@ -12,10 +13,11 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from uuid_utils.compat import uuid7
@@ -23,6 +25,7 @@ from uuid_utils.compat import uuid7
 from gatekeeper import Gatekeeper
 from gatekeeper.ledger import GrantCredits, GrantKind
 from gatekeeper.services import accounts
+from gatekeeper.services.outbox import Signal
 from gatekeeper.services.rules import Rules
 from gatekeeper.settings import Settings
 from gatekeeper.storage.port import Transaction
@@ -30,9 +33,12 @@ from gatekeeper.storage.sql.store import SqlStore
 from gatekeeper.stripe.webhooks import WebhookEvent
 from gatekeeper.testing.events import signed
 from gatekeeper.types import utc_now
-from tests.killed.shop import CATALOG, SECRET
+from tests.killed.shop import CATALOG, SECRET, SPENT, TOPICS
 
 T = TypeVar("T")
+
+PATIENCE_SECONDS: Final = 60
+"""After that a process is ended by its alarm, which is no SIGKILL."""
 
 
 class Job(msgspec.Struct):
@@ -41,7 +47,8 @@ class Job(msgspec.Struct):
     Attributes:
         story: a file with the events, one a line.
         journal: a file that it writes what it has come to into, a line each.
-        point: where it dies: "before NAME" or "after NAME"; None to live.
+        errors: a file for what it says otherwise.
+        point: where it dies: "before NAME" or "after NAME"; "?" to tell the names; None to live.
         later_seconds: how far its clock is ahead, so that the leases of a dead one are over.
     """
 
@@ -50,6 +57,7 @@ class Job(msgspec.Struct):
     api_key: str
     story: str
     journal: str
+    errors: str
     point: str | None = None
     later_seconds: float = 0.0
 
@@ -111,6 +119,7 @@ class Process:
         )
         self.gate = Gatekeeper(CATALOG, settings, clock=clock)
         self.gate.webhooks.on("checkout.session.completed", "invoice.paid")(self.thank)
+        self.gate.on(*TOPICS)(self.hear)
 
     async def thank(self, event: WebhookEvent) -> None:
         """The host's handler: something that may happen twice, and something that may not."""
@@ -124,6 +133,10 @@ class Process:
 
         event.write(once)
 
+    async def hear(self, signal: Signal) -> None:
+        """The host's receiver."""
+        self.note(f"heard {signal.topic} {signal.id}")
+
     def note(self, line: str) -> None:
         """Write a line that outlives the process."""
         with self._journal.open("a") as file:
@@ -136,25 +149,49 @@ class Process:
         return [event for event in events if f"answered {event['id']}\n" not in answered]
 
     async def run(self) -> None:
-        """Receive what was not acknowledged before, then carry out all that is due."""
-        async with self.gate.connected():
+        """Receive what was not acknowledged before, carry out all that is due, tell what there is
+        to tell, and spend, under a key, what was bought."""
+        async with self.gate.connected() as gate:
             for event in self.unanswered():
-                await self.gate.receiver.receive(*signed(event, SECRET))
+                await gate.receiver.receive(*signed(event, SECRET))
                 self.note(f"answered {event['id']}")
-            await self.gate.receiver.drain()
+            await gate.receiver.drain()
+            hold = await gate.reserve("org_1", "credits", SPENT, idempotency_key="spend")
+            await gate.capture(hold.id, customer="org_1", idempotency_key="spent")
+            await gate.outbox.drain()
+            await gate._parts.teller.tell_due()
         self.note("done")
 
 
-def main(argument: str) -> None:
-    """Be the process."""
-    job = msgspec.json.decode(argument, type=Job)
-    process = Process(job)
-    if job.point == "?":
-        note_all(lambda name: process.note(f"write {name}"))
-    elif job.point is not None:
-        die_at(job.point)
-    asyncio.run(process.run())
+def be(job: Job) -> int:
+    """Be the process; how it ends, if it does."""
+    signal.alarm(PATIENCE_SECONDS)
+    errors = os.open(job.errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(errors, 1)
+    os.dup2(errors, 2)
+    try:
+        process = Process(job)
+        if job.point == "?":
+            note_all(lambda name: process.note(f"write {name}"))
+        elif job.point is not None:
+            die_at(job.point)
+        asyncio.run(process.run())
+    except BaseException:  # noqa: BLE001 -- the file and the status tell of it
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def main() -> None:
+    """Fork a process for each job, and tell how it ended: a signal is below zero."""
+    for line in sys.stdin:
+        job = msgspec.json.decode(line, type=Job)
+        child = os.fork()
+        if child == 0:
+            os._exit(be(job))
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

@@ -6,6 +6,11 @@ from gatekeeper import Catalog, Feature, Pack, Plan, Price, Unit
 
 SECRET: Final = "whsec_killed"
 
+SPENT: Final = 7
+"""The credits that are spent in the end."""
+
+TOPICS: Final = ("payment.succeeded", "subscription.changed")
+
 credits, thanks = Unit("credits"), Unit("thanks")
 
 CATALOG: Final = Catalog(

@@ -347,7 +347,7 @@ async def test_in_the_background_it_delivers_what_comes_and_outlives_an_outage(
     assert "delivery was interrupted" in caplog.text
 
 
-async def test_a_failure_to_note_leaves_the_message_to_its_lease(
+async def test_a_failure_to_note_has_the_message_put_back_with_the_next_claim(
     desk: Desk, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk.receiver("a", LOW)
@@ -361,8 +361,12 @@ async def test_a_failure_to_note_leaves_the_message_to_its_lease(
     with monkeypatch.context() as patched:
         patched.setattr(desk.store, "write", refuse)
         await deliverer._deliver(claimed.leases[0])
-    assert "tried again when its lease is over" in caplog.text
+    assert "will be put back, and tried again" in caplog.text
     assert (await deliverer.counts()).waiting == 1
+    assert await deliverer._claim(1) == ([], 0)
+    desk.clock.advance(seconds=desk.policy.backoff_seconds)  # and not until the lease is over
+    (lease,) = (await deliverer._claim(1)).leases
+    assert lease.message.attempts == 1  # an outage is no attempt
 
 
 def test_a_topic_that_there_is_not_is_refused_with_a_hint() -> None:

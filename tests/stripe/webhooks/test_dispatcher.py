@@ -462,21 +462,54 @@ async def test_retry_brings_back_the_dead_or_one_event_with_its_projection(world
     assert len(world.stripe.fetches) > fetches
 
 
-async def test_what_cannot_even_be_noted_is_left_to_its_lease(
+async def test_what_cannot_even_be_noted_is_put_back_when_the_database_is_there_again(
     memory_world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Not when its lease is over, which takes minutes."""
+    projected = []
+
     class Closing(Slow):
         async def project(self, events: Sequence[InboxEvent], complete: Complete) -> None:
-            await memory_world.store.close()  # the database goes away in the middle of it
-            raise StoreUnavailableError()
+            projected.append(events)
+            if len(projected) == 1:
+                await memory_world.store.close()  # the database goes away in the middle of it
+                raise StoreUnavailableError()
+            await memory_world.store.write(complete)
 
     receiver = memory_world.new_receiver(projectors={"invoice": Closing()})
     event = make_event("invoice.paid", invoice())
     await memory_world.send(event)
     assert await receiver.run_once() == 1
-    assert "left to be tried again when their lease is over" in caplog.text
+    assert "will be put back, and tried again" in caplog.text
+    with pytest.raises(StoreUnavailableError):
+        await receiver.run_once()
     await memory_world.store.open()
-    assert (await memory_world.stored(event)).leased_until is not None
+    assert await receiver.run_once() == 0
+    stored = await memory_world.stored(event)
+    assert (stored.leased_until, stored.attempts) == (None, 0)
+    memory_world.clock.advance(seconds=memory_world.policy.backoff_seconds)
+    assert await receiver.run_once() == 1
+    assert await memory_world.status_of(event) is EventStatus.DONE
+
+
+async def test_what_somebody_else_has_by_now_is_not_put_back(memory_world: World) -> None:
+    class Closing(Slow):
+        async def project(self, events: Sequence[InboxEvent], complete: Complete) -> None:
+            await memory_world.store.close()
+            raise StoreUnavailableError()
+
+    receiver = memory_world.new_receiver(projectors={"invoice": Closing()})
+    other = memory_world.new_receiver(projectors={"invoice": Slow()})
+    event = make_event("invoice.paid", invoice())
+    await memory_world.send(event)
+    await receiver.run_once()
+    await memory_world.store.open()
+    memory_world.clock.advance(hours=1)
+    (lease,) = await other.dispatcher._claim(1)
+    assert await receiver.run_once() == 0
+    stored = await memory_world.stored(event)
+    assert stored.leased_until == lease.events[0].leased_until
+    assert stored.attempts == 2
 
 
 async def test_a_projection_that_fails_does_not_hold_up_handlers_that_wait(world: World) -> None:

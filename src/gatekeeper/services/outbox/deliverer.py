@@ -61,6 +61,7 @@ class Deliverer:
         self._registry = registry
         self.policy = policy or DeliveryPolicy()
         self._wake = anyio.Event()
+        self._left: list[MessageLease] = []  # whose end could not be noted
 
     def nudge(self) -> None:
         """Say that something has been written; must be called on the event loop."""
@@ -155,9 +156,12 @@ class Deliverer:
         self._registry.freeze()
         left_alone = [CACHES, *full]
         begun = anyio.current_time()
+        left = tuple(self._left)
 
         def work(tx: Transaction) -> _Claimed:
             now = tx.now()
+            for lease in left:
+                lease.put_back(tx)
             until = now + timedelta(seconds=self.policy.lease_seconds)
             leases: list[MessageLease] = []
             shared = 0
@@ -177,7 +181,9 @@ class Deliverer:
                     break
             return _Claimed(leases, shared)
 
-        return await self._store.write(work)
+        found = await self._store.write(work)
+        del self._left[: len(left)]
+        return found
 
     def _share(self, tx: Transaction, message: OutboxMessage, now: datetime) -> None:
         """Make a message one for each of its receivers; of its own it keeps the record."""
@@ -193,7 +199,8 @@ class Deliverer:
         tx.outbox.sent(message.id, now)
 
     async def _deliver(self, lease: MessageLease) -> None:
-        """Deliver one message. What can't even be noted is left to its lease."""
+        """Deliver one message. What can't even be noted is put back with the next claim; if that
+        never comes, its lease runs out."""
         message = lease.message
         try:
             failure = await self._hand_over(lease)
@@ -204,7 +211,8 @@ class Deliverer:
         except LeaseLostError as error:
             logger.warning("%s: it is left to whoever has it now", error)
         except Exception:
-            logger.exception("message %s is tried again when its lease is over", message.id)
+            logger.exception("message %s will be put back, and tried again", message.id)
+            self._left.append(lease)
         except anyio.get_cancelled_exc_class():
             with anyio.move_on_after(_RETURN_SECONDS, shield=True):
                 await self._give_back(lease)

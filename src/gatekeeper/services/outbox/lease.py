@@ -82,6 +82,18 @@ class MessageLease:
 
         await self._settle(work)
 
+    def put_back(self, tx: Transaction) -> None:
+        """Put back what could not be settled when it was time, as after any outage. What was
+        settled after all, or is somebody else's by now, is left alone."""
+        now = tx.now()
+        tx.outbox.failed(
+            self.message.id,
+            "What came of it could not be written.",
+            due_at=now + self._policy.outage_delay(now - self.message.created_at),
+            lease=self._until,
+            counted=False,
+        )
+
     async def _settle(self, work: Callable[[Transaction], bool]) -> None:
         if not await self._store.write(work):
             raise LeaseLostError(f"the lease of message {self.message.id} is over")

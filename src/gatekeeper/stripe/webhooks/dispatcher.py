@@ -49,6 +49,7 @@ class Dispatcher:
         self._projectors = dict(projectors or {})
         self.policy = policy or DispatchPolicy()
         self._wake = anyio.Event()
+        self._left: list[Lease] = []  # whose end could not be noted, for want of the database
 
     def nudge(self) -> None:
         """Say that something new has been stored; must be called on the event loop."""
@@ -110,19 +111,24 @@ class Dispatcher:
         if limit <= 0:
             return ()
         begun = anyio.current_time()
+        left = tuple(self._left)
 
         def work(tx: Transaction) -> Sequence[InboxEvent]:
             now = tx.now()
+            for lease in left:
+                lease.put_back(tx)
             return tx.inbox.claim(now, now + timedelta(seconds=self.policy.lease_seconds), limit)
 
         events = sorted(await self._store.write(work), key=lambda one: one.object_key)  # stable
+        del self._left[: len(left)]
         return [
             Lease(self._store, self.policy, tuple(of_object), begun)
             for _, of_object in groupby(events, key=lambda one: one.object_key)
         ]
 
     async def _dispatch_object(self, lease: Lease) -> None:
-        """Carry out the events of one object. What can't even be noted is left to its lease."""
+        """Carry out the events of one object. What can't even be noted is put back with the next
+        claim; if that never comes, its lease runs out."""
         try:
             done = await self._store.read(lambda tx: _completed(tx, lease.events))
             for event in await self._project(lease, done):
@@ -130,10 +136,8 @@ class Dispatcher:
         except LeaseLostError as error:
             logger.warning("%s: its events are left to whoever has it now", error)
         except Exception:
-            logger.exception(
-                "events of %s are left to be tried again when their lease is over",
-                lease.object_key,
-            )
+            logger.exception("events of %s will be put back, and tried again", lease.object_key)
+            self._left.append(lease)
         except anyio.get_cancelled_exc_class():
             with anyio.move_on_after(_RETURN_SECONDS, shield=True):
                 await lease.give_back()

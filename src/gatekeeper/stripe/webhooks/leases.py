@@ -81,6 +81,20 @@ class Lease:
         if not await self._store.write(work):
             raise LeaseLostError(f"the lease of {self.object_key} is over")
 
+    def put_back(self, tx: Transaction) -> None:
+        """Put back what could not be settled when it was time, as after any outage. What was
+        settled after all, or is somebody else's by now, is left alone."""
+        now = tx.now()
+        for event in self.events:
+            tx.inbox.settle(
+                event.key,
+                EventStatus.PENDING,
+                due_at=now + self._policy.outage_delay(now - event.received_at),
+                error="What came of it could not be written.",
+                lease=self._until,
+                counted=False,
+            )
+
     async def give_back(self) -> None:
         """End the lease of what was not finished, so that the next process need not wait."""
 
