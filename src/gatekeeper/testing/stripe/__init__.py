@@ -33,7 +33,7 @@ What it holds: customers, products, prices, payment methods and Stripe's test ca
 sessions with hosted pages, subscriptions with trials, renewals, retries and proration, invoices,
 payment intents, charges, refunds, disputes, fraud warnings, reviews and the balance, meters and
 their events, events, webhook endpoints with signed and retried deliveries, portal sessions,
-idempotency keys, `expand[]`, connected accounts with objects of their own, transfers and reversals.
+idempotency keys, `expand[]`, connected accounts with objects of their own, transfers and fees.
 It speaks the API version of `settings.API_VERSION` and refuses every parameter that it does not
 know. What it gets wrong about Stripe's shapes, `openapi` finds out: in the tests every request and
 every object is validated against Stripe's published OpenAPI document.

@@ -1,12 +1,23 @@
-"""What banks, networks and Stripe's own staff do: for tests, with no call of the API."""
+"""What customers, banks, networks and sellers do: for tests, with no call of the API."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from gatekeeper.testing.stripe.billing import disputes, refunds, reviews, warnings
+from gatekeeper.testing.stripe.api.payment_methods import instrument_of
+from gatekeeper.testing.stripe.billing import (
+    accounts,
+    checkout,
+    disputes,
+    refunds,
+    reviews,
+    warnings,
+)
 from gatekeeper.testing.stripe.core.errors import invalid, missing
 from gatekeeper.testing.stripe.core.store import Obj
 from gatekeeper.testing.stripe.state import State
+
+GOOD_CARD = "4242424242424242"
 
 
 class Actions:
@@ -20,6 +31,39 @@ class Actions:
         with self.state.lock:
             self.state.catch_up()
             yield self.state.of(account)
+
+    # What customers do
+
+    async def complete_checkout(self, session_id: str, **payment: Any) -> Obj:
+        """Fill in the hosted page and pay; the session. See `pay_checkout`."""
+        return self.pay_checkout(session_id, **payment)
+
+    def pay_checkout(
+        self,
+        session_id: str,
+        *,
+        card: str = GOOD_CARD,
+        iban: str | None = None,
+        email: str | None = None,
+        name: str | None = "Test Customer",
+        country: str | None = "IE",
+        authenticate: bool = True,
+    ) -> Obj:
+        """Pay a session with a test card (or a test IBAN); the session.
+
+        `authenticate` is the customer's answer to 3-D Secure. Raises ApiError for a decline: the
+        session stays open.
+        """
+        state = self.state
+        with state.lock:
+            state.catch_up()
+            session = state.store.need("checkout.session", session_id)
+            instrument = instrument_of(None, iban) if iban else instrument_of(card, None)
+            email = email or (None if session["customer_email"] else "customer@example.com")
+            payer = checkout.Payer(instrument, email=email, name=name, country=country)
+            if checkout.submit(state, session, payer) == "requires_action":
+                checkout.authenticate(state, session, authenticate)
+            return dict(session)
 
     # Refunds
 
@@ -110,6 +154,28 @@ class Actions:
             if closed is None:
                 raise missing("review", charge["review"] or "")
             return dict(closed)
+
+    # Connected accounts
+
+    def onboard(self, account_id: str) -> Obj:
+        """Do what a connected account's owner does on Stripe's pages; the account."""
+        with self._acting(None) as state:
+            return dict(accounts.onboard(state, account_id))
+
+    def set_capability(
+        self, account_id: str, name: str, status: str, reason: str | None = None
+    ) -> Obj:
+        """Let a capability ("transfers", "card_payments") be "active", "pending" or "inactive";
+        `reason` is Stripe's `disabled_reason`. The account."""
+        with self._acting(None) as state:
+            account = state.store.need("account", account_id)
+            accounts.set_status(state, account, name, status, reason)
+            return dict(account)
+
+    def deauthorize(self, account_id: str) -> None:
+        """A connected account's owner takes leave of the platform."""
+        with self._acting(None) as state:
+            accounts.deauthorize(state, account_id)
 
 
 def _charge(state: State, payment: str) -> Obj:

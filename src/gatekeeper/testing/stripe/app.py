@@ -25,6 +25,7 @@ from gatekeeper.testing.stripe.api import (
     radar,
     refunds,
     subscriptions,
+    transfers,
 )
 from gatekeeper.testing.stripe.billing import checkout, renewals
 from gatekeeper.testing.stripe.billing import invoices as invoicing
@@ -54,6 +55,7 @@ _RESOURCES = (
     radar,
     refunds,
     subscriptions,
+    transfers,
 )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gatekeeper.testing.stripe.core.errors import ApiError, invalid
+from gatekeeper.testing.stripe.core.errors import ApiError, invalid, no_access
 from gatekeeper.testing.stripe.core.forms import Raw, parse
 from gatekeeper.testing.stripe.core.params import Many, Text
 from gatekeeper.testing.stripe.core.store import Obj
@@ -147,12 +147,7 @@ class Endpoint:
         if account in (None, self._state.settings.account_id):
             return self._state
         if self._state.store.find("account", account) is None:
-            raise ApiError(
-                403,
-                f"The provided key does not have access to account '{account}' (or that account"
-                " does not exist).",
-                code="account_invalid",
-            )
+            raise no_access(account or "")
         return self._state.of(account)
 
     def _find(self, method: str, path: str) -> tuple[Operation, tuple[str, ...]]:

@@ -45,8 +45,13 @@ _NEVER = {
     ("subscription_item", "subscription"),
 }
 
-# What the published document lists as expandable and objects may leave out: nothing to expand then.
-_OPTIONAL = {("refund", "failure_balance_transaction")}
+# What is left out where there is none: to expand it then is no error.
+_SOMETIMES = {
+    ("charge", "transfer"),
+    ("radar.early_fraud_warning", "payment_intent"),
+    ("refund", "failure_balance_transaction"),
+    ("review", "payment_intent"),
+}
 
 Include = Callable[[State, Obj], Any]
 
@@ -89,12 +94,12 @@ class Expander:
             return
         name = here.get("object", name)
         step, rest = steps[0], steps[1:]
-        if step not in here and (name, step) in _OPTIONAL:
-            return
         if step not in here:
             make = self._includes.get((name, step))
             if make is not None:
                 here[step] = copy.deepcopy(make(state, here))
+            elif (name, step) in _SOMETIMES:
+                return
             elif step not in _KIND_OF_FIELD or "object" in here:
                 raise self._refusal(path)
         value = here.get(step)

@@ -17,12 +17,20 @@ from starlette.responses import Response
 from gatekeeper.testing.stripe.core.errors import ApiError
 
 FaultKind = Literal[
-    "slow", "rate_limited", "server_error", "unavailable", "dropped", "lost", "lost_with_500"
+    "slow",
+    "rate_limited",
+    "server_error",
+    "unavailable",
+    "refused",
+    "dropped",
+    "lost",
+    "lost_with_500",
 ]
-"""What happens to a request. The first five, before it is carried out:
+"""What happens to a request. The first six, before it is carried out:
 
 slow: it waits for `seconds`, then goes on. rate_limited: 429 with `Retry-After`. server_error: 500.
-unavailable: 503. dropped: the connection breaks, and nothing has been done.
+unavailable: 503. refused: 400 with `code` (a transfer's `balance_insufficient`, say). dropped: the
+connection breaks, and nothing has been done.
 
 The last two, after: it has been carried out and its answer is kept under its idempotency key, but
 the connection breaks (lost), or a 500 is sent instead (lost_with_500). A retry with the same key
@@ -46,6 +54,7 @@ class Fault:
         after: how many requests that fit go well first.
         seconds: how long `slow` waits (real time).
         retry_after: the header's seconds of `rate_limited`; None sends none.
+        code: Stripe's error code that `refused` answers.
         met: how many requests it has struck.
     """
 
@@ -56,6 +65,7 @@ class Fault:
     after: int = 0
     seconds: float = 0.0
     retry_after: int | None = 1
+    code: str | None = None
     met: int = 0
 
     def fits(self, method: str, path: str) -> bool:
@@ -143,8 +153,8 @@ async def suffer(fault: Fault, request: Request, answer: Answering) -> Response:
     """Answer a request as the fault has it.
 
     Raises:
-        ApiError: 429, 500 or 503. ConnectionResetError: the connection is to break, and the server
-            gives no way to (an ASGI app called in process).
+        ApiError: 400, 429, 500 or 503. ConnectionResetError: the connection is to break, and the
+            server gives no way to (an ASGI app called in process).
     """
     if fault.kind == "slow":
         await anyio.sleep(fault.seconds)
@@ -163,6 +173,8 @@ def _refusal(fault: Fault) -> ApiError:
         return ApiError(
             429, "Request rate limit exceeded.", type="invalid_request_error", code="rate_limit"
         )
+    if fault.kind == "refused":
+        return ApiError(400, "The request was refused.", code=fault.code)
     if fault.kind == "unavailable":
         return ApiError(503, "Stripe is temporarily unavailable.", type="api_error")
     return ApiError(500, "An error occurred on our end.", type="api_error")

@@ -25,6 +25,8 @@ class Settings:
     api_key: str = DEFAULT_API_KEY
     account_id: str = "acct_1SimulatorSimulat"
     account_name: str = "Simulated business"
+    application_id: str = "ca_1SimulatorSimulatorSimulator"
+    """Of the platform, as connected accounts and application fees name it."""
     country: str = "IE"
     currency: str = "eur"
     seed: int | None = None
@@ -56,6 +58,8 @@ class Settings:
     """What Stripe keeps of each payment besides, in minor units."""
     settlement_days: int = 7
     """How long a payment's money is pending before it is available."""
+    balance_checked: bool = False
+    """Whether a transfer out of the balance is refused when there is too little, as at Stripe."""
     refund_seconds: int = 60
     """How long a refund of the cards `pm_card_pendingRefund` and `pm_card_refundFail` takes."""
     dispute_review_seconds: int = 5

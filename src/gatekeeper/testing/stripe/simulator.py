@@ -12,10 +12,7 @@ from starlette.types import ASGIApp
 
 from gatekeeper.testing.stripe.actions import Actions
 from gatekeeper.testing.stripe.api.account import new_destination, new_endpoint
-from gatekeeper.testing.stripe.api.connect import onboard
-from gatekeeper.testing.stripe.api.payment_methods import instrument_of
 from gatekeeper.testing.stripe.app import build_api, build_app, wire
-from gatekeeper.testing.stripe.billing import checkout
 from gatekeeper.testing.stripe.control import control_routes
 from gatekeeper.testing.stripe.core.errors import missing
 from gatekeeper.testing.stripe.core.store import Obj
@@ -34,8 +31,6 @@ from gatekeeper.testing.stripe.state import State
 if TYPE_CHECKING:
     import stripe
     from stripe._base_address import BaseAddresses  # stripe names it nowhere in public
-
-GOOD_CARD = "4242424242424242"
 
 
 class Simulator(Actions):
@@ -275,44 +270,6 @@ class Simulator(Actions):
         fault = WebhookFault(kind, **rule)
         self.faults.add(fault)
         return fault
-
-    # What customers do
-
-    async def complete_checkout(self, session_id: str, **payment: Any) -> Obj:
-        """Fill in the hosted page and pay; the session. See `pay_checkout`."""
-        return self.pay_checkout(session_id, **payment)
-
-    def pay_checkout(
-        self,
-        session_id: str,
-        *,
-        card: str = GOOD_CARD,
-        iban: str | None = None,
-        email: str | None = None,
-        name: str | None = "Test Customer",
-        country: str | None = "IE",
-        authenticate: bool = True,
-    ) -> Obj:
-        """Pay a session with a test card (or a test IBAN); the session.
-
-        `authenticate` is the customer's answer to 3-D Secure. Raises ApiError for a decline: the
-        session stays open.
-        """
-        state = self.state
-        with state.lock:
-            state.catch_up()
-            session = state.store.need("checkout.session", session_id)
-            instrument = instrument_of(None, iban) if iban else instrument_of(card, None)
-            email = email or (None if session["customer_email"] else "customer@example.com")
-            payer = checkout.Payer(instrument, email=email, name=name, country=country)
-            if checkout.submit(state, session, payer) == "requires_action":
-                checkout.authenticate(state, session, authenticate)
-            return dict(session)
-
-    def onboard(self, account_id: str) -> Obj:
-        """Do what a connected account's owner does on Stripe's pages; the account."""
-        with self.state.lock:
-            return dict(onboard(self.state, account_id))
 
     # Honesty
 

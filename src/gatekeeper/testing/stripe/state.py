@@ -49,6 +49,7 @@ class State:
         self.event_watchers: list[Callable[[Obj], None]] = []
         self.request: Obj = NO_REQUEST
         self.account: str | None = None
+        self.platform = self
         self.stalled_refunds: list[str] = []
         """In which status the next refunds begin, and stay: a test's choice."""
         self._connected: dict[str, State] = {}
@@ -61,7 +62,9 @@ class State:
     def of(self, account: str | None) -> "State":
         """The same Stripe as a connected account sees it: its own objects, and events that carry
         its id. Time, ids, webhooks and faults are shared."""
-        if account in (None, self.account, self.settings.account_id):
+        if account in (None, self.settings.account_id):
+            return self.platform
+        if account == self.account:
             return self
         if account not in self._connected:
             seen = copy.copy(self)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from gatekeeper.testing.stripe.api.prices import PRICE_DATA, new_price
-from gatekeeper.testing.stripe.billing import checkout
+from gatekeeper.testing.stripe.billing import checkout, takings
 from gatekeeper.testing.stripe.billing.lines import cost
 from gatekeeper.testing.stripe.core.clock import DAY_SECONDS, MINUTE_SECONDS
 from gatekeeper.testing.stripe.core.errors import invalid, missing_parameter
@@ -38,6 +38,7 @@ _END_BEHAVIOR = Fields({"missing_payment_method": Choice(("cancel", "create_invo
 
 _SUBSCRIPTION_DATA = Fields(
     {
+        **takings.SUBSCRIPTION,
         "description": Text(500),
         "metadata": Metadata(),
         "trial_end": Moment(),
@@ -48,6 +49,7 @@ _SUBSCRIPTION_DATA = Fields(
 
 _INTENT_DATA = Fields(
     {
+        **takings.PARAMS,
         "description": Text(1_000),
         "metadata": Metadata(),
         "receipt_email": Text(),
@@ -96,6 +98,8 @@ def create(state: State, params: dict[str, Any]) -> Obj:
     if params.get("currency") not in (None, currency):
         raise invalid(f"The prices are in {currency}.", "currency")
     total = sum(row["amount_total"] for row in rows)
+    takings.terms(state, _data(params, "payment_intent_data"), total)
+    takings.subscription_terms(state, _data(params, "subscription_data"))
     session = _session(state, params, mode, currency, total)
     state.store.add(
         "checkout.session",

@@ -1,39 +1,46 @@
-"""`/v1/accounts` and `/v1/transfers`: Connect.
+"""`/v1/accounts` and their capabilities.
 
 A request with a `Stripe-Account` header sees that account's own objects and no others (see
-`State.of`). Simplified: accounts have every capability once they are onboarded
-(`Simulator.onboard`), transfers need no balance, and leave no payment at their destination.
+`State.of`). Simplified: nothing is required of an account, and it has what it asked for once it is
+onboarded (`Simulator.onboard`), until a test says otherwise (`Simulator.set_capability`).
 """
 
 from typing import Any
 
 from gatekeeper.testing.stripe.api.account import account as own_account
-from gatekeeper.testing.stripe.core.errors import invalid
+from gatekeeper.testing.stripe.billing import accounts
+from gatekeeper.testing.stripe.core.errors import no_access
 from gatekeeper.testing.stripe.core.params import (
     Choice,
-    Currency,
     Fields,
-    Integer,
+    Flag,
     Kind,
     Metadata,
     Text,
     merge_metadata,
 )
 from gatekeeper.testing.stripe.core.store import Obj
-from gatekeeper.testing.stripe.listing import list_params, page, plain_list_params, whole
+from gatekeeper.testing.stripe.listing import list_params, page, whole
 from gatekeeper.testing.stripe.routing import Api
 from gatekeeper.testing.stripe.state import State
 
 PATH = "/v1/accounts"
-TRANSFERS = "/v1/transfers"
+
+_REQUESTED = Fields({"requested": Flag()})
 
 
 def create(state: State, params: dict[str, Any]) -> Obj:
-    """`POST /v1/accounts`: one that has still to be onboarded."""
+    """`POST /v1/accounts`: one that has still to be onboarded; without `capabilities` it asks for
+    card payments and transfers."""
+    wanted = {
+        name: bool((asked or {}).get("requested"))
+        for name, asked in (params.get("capabilities") or {}).items()
+    }
+    names = [name for name, asked in wanted.items() if asked] or list(accounts.CAPABILITIES)
     made = {
         **own_account(state, {}),
         "id": state.ids.new("acct"),
-        "capabilities": {"card_payments": "inactive", "transfers": "inactive"},
+        "capabilities": dict.fromkeys(names, "inactive"),
         "charges_enabled": False,
         "country": params.get("country") or state.settings.country,
         "created": state.now(),
@@ -43,19 +50,28 @@ def create(state: State, params: dict[str, Any]) -> Obj:
         "payouts_enabled": False,
         "type": params.get("type") or "standard",
     }
-    return state.store.add("account", made)
+    return state.store.add("account", made, requested=dict.fromkeys(names, state.now()))
+
+
+def _need(state: State, identifier: str) -> Obj:
+    found = state.platform.store.find("account", identifier)
+    if found is None or found.get("deleted"):
+        raise no_access(identifier)
+    return found
 
 
 def retrieve(state: State, params: dict[str, Any], identifier: str) -> Obj:
-    """`GET /v1/accounts/{account}`."""
+    """`GET /v1/accounts/{account}`; one that left the platform is a 403."""
     if identifier == state.settings.account_id:
         return own_account(state, params)
-    return state.store.need("account", identifier)
+    return _need(state, identifier)
 
 
 def update(state: State, params: dict[str, Any], identifier: str) -> Obj:
     """`POST /v1/accounts/{account}`: its `account.updated` is the connected account's event."""
-    found = state.store.need("account", identifier)
+    found = _need(state, identifier)
+    for name, asked in (params.get("capabilities") or {}).items():
+        accounts.request(state, found, name, bool((asked or {}).get("requested")))
     with state.of(identifier).changing(found, "account.updated"):
         if "email" in params:
             found["email"] = params["email"]
@@ -64,13 +80,9 @@ def update(state: State, params: dict[str, Any], identifier: str) -> Obj:
     return found
 
 
-def onboard(state: State, identifier: str) -> Obj:
-    """What the account's owner does on Stripe's pages: everything is enabled."""
-    found = state.store.need("account", identifier)
-    with state.of(identifier).changing(found, "account.updated"):
-        found.update(charges_enabled=True, details_submitted=True, payouts_enabled=True)
-        found["capabilities"] = {"card_payments": "active", "transfers": "active"}
-    return found
+def delete(state: State, params: dict[str, Any], identifier: str) -> Obj:
+    """`DELETE /v1/accounts/{account}`."""
+    return state.platform.store.bury("account", _need(state, identifier))
 
 
 def list_accounts(state: State, params: dict[str, Any]) -> Obj:
@@ -78,110 +90,37 @@ def list_accounts(state: State, params: dict[str, Any]) -> Obj:
     return page(PATH, state.store.all("account"), params)
 
 
-def transfer(state: State, params: dict[str, Any]) -> Obj:
-    """`POST /v1/transfers`: money of the platform to a connected account."""
-    destination = state.store.need("account", params["destination"], "destination")
-    if destination["capabilities"]["transfers"] != "active":
-        raise invalid(
-            "Your destination account needs to have at least one of the following capabilities"
-            " enabled: transfers, crypto_transfers, legacy_payments",
-            "destination",
-            "insufficient_capabilities_for_transfer",
-        )
-    source = params.get("source_transaction")
-    if source is not None:
-        state.store.need("charge", source, "source_transaction")
-    identifier = state.ids.new("tr")
-    made: Obj = {
-        "id": identifier,
-        "object": "transfer",
-        "amount": params["amount"],
-        "amount_reversed": 0,
-        "balance_transaction": None,
-        "created": state.now(),
-        "currency": params["currency"],
-        "description": params.get("description"),
-        "destination": destination["id"],
-        "livemode": state.settings.livemode,
-        "metadata": merge_metadata({}, params.get("metadata")),
-        "reversals": whole(f"{TRANSFERS}/{identifier}/reversals", []),
-        "reversed": False,
-        "source_transaction": source,
-        "source_type": "card",
-        "transfer_group": params.get("transfer_group"),
-    }
-    state.store.add("transfer", made)
-    state.emit("transfer.created", made)
-    return made
+def capabilities(state: State, params: dict[str, Any], identifier: str) -> Obj:
+    """`GET /v1/accounts/{account}/capabilities`."""
+    found = _need(state, identifier)
+    rows = [accounts.capability(state, found, name) for name in accounts.named(state, found)]
+    return whole(f"{PATH}/{identifier}/capabilities", rows)
 
 
-def reverse(state: State, params: dict[str, Any], identifier: str) -> Obj:
-    """`POST /v1/transfers/{id}/reversals`: all that is left of it, or `amount`."""
-    found = state.store.need("transfer", identifier)
-    left = found["amount"] - found["amount_reversed"]
-    amount = params.get("amount") or left
-    if left == 0 or amount > left:
-        raise invalid(
-            f"Reversal amount ({amount}) is greater than unreversed amount ({left}).", "amount"
-        )
-    made: Obj = {
-        "id": state.ids.new("trr"),
-        "object": "transfer_reversal",
-        "amount": amount,
-        "balance_transaction": None,
-        "created": state.now(),
-        "currency": found["currency"],
-        "destination_payment_refund": None,
-        "metadata": merge_metadata({}, params.get("metadata")),
-        "source_refund": None,
-        "transfer": identifier,
-    }
-    state.store.add("transfer_reversal", made)
-    with state.changing(found, "transfer.reversed"):
-        found["amount_reversed"] += amount
-        found["reversed"] = found["amount_reversed"] == found["amount"]
-        found["reversals"]["data"].insert(0, made)
-    return made
+def capability(state: State, params: dict[str, Any], identifier: str, name: str) -> Obj:
+    """`GET /v1/accounts/{account}/capabilities/{capability}`."""
+    return accounts.capability(state, _need(state, identifier), name)
 
 
-def list_transfers(state: State, params: dict[str, Any]) -> Obj:
-    """`GET /v1/transfers`."""
-    names = ("destination", "transfer_group")
-    exact = {name: params[name] for name in names if params.get(name) is not None}
-    return page(TRANSFERS, state.store.where("transfer", **exact), params)
-
-
-def list_reversals(state: State, params: dict[str, Any], identifier: str) -> Obj:
-    """`GET /v1/transfers/{id}/reversals`."""
-    found = state.store.need("transfer", identifier)
-    return page(f"{TRANSFERS}/{identifier}/reversals", found["reversals"]["data"], params)
+def request_capability(state: State, params: dict[str, Any], identifier: str, name: str) -> Obj:
+    """`POST /v1/accounts/{account}/capabilities/{capability}`."""
+    found = _need(state, identifier)
+    if params.get("requested") is not None:
+        accounts.request(state, found, name, params["requested"])
+    return accounts.capability(state, found, name)
 
 
 def register(api: Api) -> None:
     """Declare the operations."""
-
-    def one(state: State, params: dict[str, Any], identifier: str) -> Obj:
-        return state.store.need("transfer", identifier)
-
-    change: dict[str, Kind] = {"email": Text(), "metadata": Metadata()}
+    asking = Fields(dict.fromkeys(accounts.CAPABILITIES, _REQUESTED))
+    change: dict[str, Kind] = {"capabilities": asking, "email": Text(), "metadata": Metadata()}
     kinds = Choice(("custom", "express", "standard"))
+    own = f"{PATH}/{{account}}"
     api.add("POST", PATH, create, Fields({**change, "country": Text(2), "type": kinds}))
     api.add("GET", PATH, list_accounts, list_params())
-    api.add("GET", f"{PATH}/{{account}}", retrieve)
-    api.add("POST", f"{PATH}/{{account}}", update, Fields(change))
-    sending: dict[str, Kind] = {
-        "amount": Integer(1),
-        "currency": Currency(),
-        "description": Text(),
-        "destination": Text(),
-        "metadata": Metadata(),
-        "source_transaction": Text(),
-        "transfer_group": Text(),
-    }
-    api.add("POST", TRANSFERS, transfer, Fields(sending, ("amount", "currency", "destination")))
-    filters = list_params(destination=Text(), transfer_group=Text())
-    api.add("GET", TRANSFERS, list_transfers, filters)
-    api.add("GET", f"{TRANSFERS}/{{transfer}}", one)
-    back = Fields({"amount": Integer(1), "metadata": Metadata()})
-    api.add("POST", f"{TRANSFERS}/{{id}}/reversals", reverse, back)
-    api.add("GET", f"{TRANSFERS}/{{id}}/reversals", list_reversals, plain_list_params())
+    api.add("GET", own, retrieve)
+    api.add("POST", own, update, Fields(change))
+    api.add("DELETE", own, delete)
+    api.add("GET", f"{own}/capabilities", capabilities)
+    api.add("GET", f"{own}/capabilities/{{capability}}", capability)
+    api.add("POST", f"{own}/capabilities/{{capability}}", request_capability, _REQUESTED)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gatekeeper.testing.stripe.billing import payments
+from gatekeeper.testing.stripe.billing import payments, takings
 from gatekeeper.testing.stripe.billing.methods import concrete
 from gatekeeper.testing.stripe.core.errors import ApiError, invalid
 from gatekeeper.testing.stripe.core.params import (
@@ -43,6 +43,7 @@ _CHANGE: dict[str, Kind] = {
 _CREATE: dict[str, Kind] = {
     **_CHANGE,
     **_CONFIRM,
+    **takings.PARAMS,
     "automatic_payment_methods": Fields(
         {"allow_redirects": Choice(("always", "never")), "enabled": Flag()}, ("enabled",)
     ),
@@ -78,6 +79,7 @@ def create(state: State, params: dict[str, Any]) -> Obj:
         payment_method=found["id"] if found else None,
         status="requires_confirmation" if found else "requires_payment_method",
         **fields,
+        **takings.terms(state, params, params["amount"]),
     )
     if params.get("confirm"):
         _confirm(state, intent, found, params)

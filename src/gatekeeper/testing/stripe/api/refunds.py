@@ -7,6 +7,7 @@ from gatekeeper.testing.stripe.core.errors import invalid
 from gatekeeper.testing.stripe.core.params import (
     Choice,
     Fields,
+    Flag,
     Integer,
     Kind,
     Metadata,
@@ -26,6 +27,8 @@ _CREATE: dict[str, Kind] = {
     "charge": Text(),
     "metadata": Metadata(),
     "payment_intent": Text(),
+    "refund_application_fee": Flag(),
+    "reverse_transfer": Flag(),
     "reason": Choice(("duplicate", "fraudulent", "requested_by_customer")),
 }
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from gatekeeper.testing.stripe.api.prices import PRICE_DATA, new_price
-from gatekeeper.testing.stripe.billing import changes, renewals, subscriptions
+from gatekeeper.testing.stripe.billing import changes, renewals, subscriptions, takings
 from gatekeeper.testing.stripe.billing.methods import concrete
 from gatekeeper.testing.stripe.core.clock import DAY_SECONDS
 from gatekeeper.testing.stripe.core.errors import invalid, missing_parameter
@@ -56,6 +56,7 @@ _COMMON: dict[str, Kind] = {
 
 _CREATE: dict[str, Kind] = {
     **_COMMON,
+    **takings.SUBSCRIPTION,
     "collection_method": Choice(("charge_automatically", "send_invoice")),
     "currency": Text(3),
     "customer": Text(),
@@ -109,6 +110,7 @@ def create(state: State, params: dict[str, Any]) -> Obj:
         days_until_due=params.get("days_until_due"),
         behavior=params.get("payment_behavior") or "allow_incomplete",
         off_session=bool(params.get("off_session")),
+        sharing=takings.subscription_terms(state, params),
     )
     return subscriptions.start(state, plan)
 

@@ -6,7 +6,7 @@ Simplified: one capture, cards alone, no extensions; what a partial capture rele
 a refund.
 """
 
-from gatekeeper.testing.stripe.billing import ledger, refunds
+from gatekeeper.testing.stripe.billing import refunds, takings
 from gatekeeper.testing.stripe.core.clock import DAY_SECONDS
 from gatekeeper.testing.stripe.core.store import Obj
 from gatekeeper.testing.stripe.state import State
@@ -30,7 +30,7 @@ def capture(state: State, intent: Obj, amount: int) -> Obj:
     charge = state.store.get("charge", intent["latest_charge"])
     with state.changing(charge, "charge.captured"):
         charge.update(captured=True, amount_captured=amount)
-        ledger.charged(state, charge)
+        takings.taken(state, charge)
     intent["amount_capturable"] = 0
     return charge
 

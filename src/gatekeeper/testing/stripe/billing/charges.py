@@ -14,6 +14,7 @@ def new_charge(
     """The record of one attempt: "succeeded", "pending" or "failed"."""
     identifier = state.ids.new("ch" if method["type"] == "card" else "py")
     paid = status == "succeeded"
+    share: Obj | None = intent["transfer_data"]
     charge: Obj = {
         "id": identifier,
         "object": "charge",
@@ -22,7 +23,7 @@ def new_charge(
         "amount_refunded": 0,
         "application": None,
         "application_fee": None,
-        "application_fee_amount": None,
+        "application_fee_amount": intent["application_fee_amount"],
         "balance_transaction": None,
         "billing_details": method["billing_details"],
         "calculated_statement_descriptor": state.settings.account_name.upper()[:22],
@@ -38,7 +39,7 @@ def new_charge(
         "fraud_details": {},
         "livemode": state.settings.livemode,
         "metadata": dict(intent["metadata"]),
-        "on_behalf_of": None,
+        "on_behalf_of": intent["on_behalf_of"],
         "outcome": _outcome(status, decline),
         "paid": paid,
         "payment_intent": intent["id"],
@@ -54,8 +55,8 @@ def new_charge(
         "statement_descriptor": None,
         "statement_descriptor_suffix": None,
         "status": status,
-        "transfer_data": None,
-        "transfer_group": None,
+        "transfer_data": share and {"amount": None, **share},
+        "transfer_group": intent["transfer_group"],
     }
     return state.store.add("charge", charge)
 

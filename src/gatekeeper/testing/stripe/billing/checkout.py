@@ -7,7 +7,7 @@ since the API version 2025-03-31.basil).
 from dataclasses import dataclass
 from typing import Any
 
-from gatekeeper.testing.stripe.billing import invoices, payments, subscriptions
+from gatekeeper.testing.stripe.billing import invoices, payments, subscriptions, takings
 from gatekeeper.testing.stripe.billing.cards import BankAccount, Card
 from gatekeeper.testing.stripe.billing.customers import new_customer
 from gatekeeper.testing.stripe.billing.methods import attach, declined, new_method
@@ -120,6 +120,11 @@ def _intent_for(state: State, session: Obj, customer: Obj | None, amount: int) -
         return found
     data: dict[str, Any] = hidden["payment_intent_data"]
     subscribing = session["mode"] == "subscription"
+    sharing = (
+        takings.invoice_terms(_shared(state, hidden["subscription_data"]), amount)
+        if subscribing
+        else takings.terms(state, data, amount)
+    )
     intent = payments.new_intent(
         state,
         amount,
@@ -130,11 +135,18 @@ def _intent_for(state: State, session: Obj, customer: Obj | None, amount: int) -
         metadata=data.get("metadata") or {},
         receipt_email=data.get("receipt_email"),
         setup_future_usage="off_session" if subscribing else data.get("setup_future_usage"),
+        **sharing,
     )
     hidden["intent"] = intent["id"]
     if not subscribing:
         session["payment_intent"] = intent["id"]
     return intent
+
+
+def _shared(state: State, data: dict[str, Any]) -> Obj:
+    """What a subscription of this data will say of sharing its money."""
+    blank = dict.fromkeys(("application_fee_percent", "on_behalf_of", "transfer_data"))
+    return {**blank, **takings.subscription_terms(state, data)}
 
 
 def intent_moved(state: State, intent: Obj, word: str) -> None:
@@ -215,6 +227,7 @@ def _subscribe(state: State, session: Obj, customer: Obj, intent: Obj | None) ->
             trial_end=_trial_end(state, session),
             missing_payment_method=_missing_method(data),
             paid_by=intent,
+            sharing=takings.subscription_terms(state, data),
         ),
     )
     session.update(subscription=subscription["id"], invoice=subscription["latest_invoice"])

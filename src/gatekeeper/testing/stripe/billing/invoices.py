@@ -7,7 +7,7 @@ Source: Stripe's page "Status transitions and finalization" of invoices.
 
 from typing import Any
 
-from gatekeeper.testing.stripe.billing import payments
+from gatekeeper.testing.stripe.billing import payments, takings
 from gatekeeper.testing.stripe.core.errors import ApiError, invalid
 from gatekeeper.testing.stripe.core.store import Obj
 from gatekeeper.testing.stripe.state import State
@@ -60,6 +60,7 @@ def _attach_intent(state: State, invoice: Obj, customer: Obj, intent: Obj | None
             owner=owner,
             customer=customer["id"],
             description=invoice["description"],
+            **takings.invoice_terms(subscription_of(state, invoice), invoice["amount_due"]),
         )
     else:
         payments.own(state, intent, owner)

@@ -8,7 +8,7 @@ Source of the states: Stripe's page "How PaymentIntents and SetupIntents work".
 import copy
 from typing import Any
 
-from gatekeeper.testing.stripe.billing import aftermath, captures, ledger
+from gatekeeper.testing.stripe.billing import aftermath, captures, takings
 from gatekeeper.testing.stripe.billing.cards import BankAccount, Card
 from gatekeeper.testing.stripe.billing.charges import new_charge
 from gatekeeper.testing.stripe.billing.methods import attach
@@ -185,7 +185,7 @@ def _charge_card(state: State, intent: Obj, method: Obj, card: Card) -> None:
     if intent["capture_method"] == "manual":
         captures.authorise(state, intent, charge)
         return
-    ledger.charged(state, charge)
+    takings.taken(state, charge)
     state.emit("charge.succeeded", charge)
     _succeed(state, intent, charge)
 
@@ -256,7 +256,7 @@ def _settle_debit(
     if account.succeeds:
         charge.update(status="succeeded", paid=True, captured=True)
         charge["amount_captured"] = charge["amount"]
-        ledger.charged(state, charge)
+        takings.taken(state, charge)
         state.emit("charge.succeeded", charge)
         _succeed(state, intent, charge)
         return

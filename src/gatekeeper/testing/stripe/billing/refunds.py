@@ -7,7 +7,7 @@ reference, "Refunds" (who may cancel which).
 
 from typing import Any
 
-from gatekeeper.testing.stripe.billing import disputes, ledger, reviews, warnings
+from gatekeeper.testing.stripe.billing import disputes, ledger, reviews, takings, warnings
 from gatekeeper.testing.stripe.billing.cards import Card
 from gatekeeper.testing.stripe.core.clock import DAY_SECONDS
 from gatekeeper.testing.stripe.core.errors import invalid
@@ -22,7 +22,13 @@ ACTION_SECONDS = 45 * DAY_SECONDS
 
 
 def refund(state: State, charge: Obj, params: dict[str, Any]) -> Obj:
-    """Give money back: all that is left of the charge, or `amount` of it."""
+    """Give money back: all that is left of the charge, or `amount` of it; with
+    `reverse_transfer` and `refund_application_fee` others give their share."""
+    shares = {
+        "reverse": bool(params.get("reverse_transfer")),
+        "fee": bool(params.get("refund_application_fee")),
+    }
+    takings.check_return(charge, **shares)
     amount = _amount(state, charge, params.get("amount"))
     status, ends = _course(state, charge)
     made = _blank(state, charge, amount, status)
@@ -30,6 +36,7 @@ def refund(state: State, charge: Obj, params: dict[str, Any]) -> Obj:
     state.store.add("refund", made)
     _take(state, made, charge)
     previous = _count(charge, amount)
+    takings.returned(state, charge, made, **shares)
     state.emit("refund.created", made)
     state.emit("charge.refunded", charge, previous)
     if charge["refunded"]:
@@ -158,7 +165,7 @@ def _blank(state: State, charge: Obj, amount: int, status: str) -> Obj:
         "status": status,
         "transfer_reversal": None,
     }
-    if charge["payment_method_details"]["type"] == "card":
+    if (charge["payment_method_details"] or {}).get("type") == "card":
         made["destination_details"] = {
             "type": "card",
             "card": {

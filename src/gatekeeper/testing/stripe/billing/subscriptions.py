@@ -41,6 +41,8 @@ class Start:
     behavior: str = "allow_incomplete"
     off_session: bool = False
     paid_by: Obj | None = None
+    sharing: Obj = field(default_factory=dict)
+    """`application_fee_percent`, `on_behalf_of` and `transfer_data`, as the API takes them."""
 
 
 def start(state: State, plan: Start) -> Obj:
@@ -162,6 +164,7 @@ def _blank(state: State, plan: Start, trialing: bool) -> Obj:
         "trial_end": plan.trial_end,
         "trial_settings": {"end_behavior": {"missing_payment_method": plan.missing_payment_method}},
         "trial_start": now if trialing else None,
+        **plan.sharing,
     }
 
 

@@ -72,3 +72,13 @@ def unknown_parameter(path: str) -> ApiError:
 def missing_parameter(path: str) -> ApiError:
     """`parameter_missing`."""
     return invalid(f"Missing required param: {path}.", path, "parameter_missing")
+
+
+def no_access(account: str) -> ApiError:
+    """`account_invalid`: a 403 for an account that is not there, or has left the platform."""
+    return ApiError(
+        403,
+        f"The provided key does not have access to account '{account}' (or that account does not"
+        " exist). Application access may have been revoked.",
+        code="account_invalid",
+    )
