@@ -20,6 +20,7 @@ from gatekeeper.entitlements import Entitlements, Explanation
 from gatekeeper.errors import ConfigurationError, NoGateError
 from gatekeeper.gate import Gatekeeper
 from gatekeeper.ledger import Balance, Grant, Hold
+from gatekeeper.services.copies import StripeCopy
 from gatekeeper.services.credit_options import (
     CapOptions,
     CaptureOptions,
@@ -32,7 +33,10 @@ from gatekeeper.services.credit_options import (
     reserve_request,
     revocation,
 )
+from gatekeeper.services.history import HistoryEntry
 from gatekeeper.services.reservation import Reservation
+from gatekeeper.services.upcoming import SubscriptionView
+from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import Customer
 from gatekeeper.types import Every
 
@@ -104,6 +108,57 @@ class SyncGatekeeper:
     def explain(self, customer: str) -> Explanation:
         """As `gate.explain`."""
         return self._wait(partial(self.gate.explain, customer))
+
+    # -- what is kept of Stripe's objects ---------------------------------------------------------
+
+    def stripe_object(
+        self, kind: str, id: str, *, account: str | None = None, session: object = None
+    ) -> StripeCopy | None:
+        """As `gate.stripe_object`."""
+        return self._copies(self.gate.copies.one(kind, id, account), session)
+
+    def stripe_objects(
+        self,
+        customer: str,
+        kind: str,
+        *,
+        limit: int = 100,
+        after: StripeCopy | None = None,
+        session: object = None,
+    ) -> Sequence[StripeCopy]:
+        """As `gate.stripe_objects`."""
+        return self._copies(self.gate.copies.of_customer(customer, kind, limit, after), session)
+
+    def stripe_objects_of(
+        self,
+        parent: StripeCopy | str,
+        kind: str,
+        *,
+        account: str | None = None,
+        session: object = None,
+    ) -> Sequence[StripeCopy]:
+        """As `gate.stripe_objects_of`."""
+        return self._copies(self.gate.copies.of_parent(kind, parent, account), session)
+
+    def subscriptions(self, customer: str, *, session: object = None) -> Sequence[SubscriptionView]:
+        """As `gate.subscriptions`."""
+        return self._copies(self.gate.copies.subscriptions(customer), session)
+
+    def subscription_history(
+        self,
+        customer: str,
+        *,
+        limit: int = 100,
+        after: HistoryEntry | None = None,
+        session: object = None,
+    ) -> Sequence[HistoryEntry]:
+        """As `gate.subscription_history`."""
+        return self._copies(self.gate.copies.history(customer, limit, after), session)
+
+    def _copies(self, work: Callable[[Transaction], T], session: object) -> T:
+        if session is not None:
+            return self.gate.copies.read_in(session, work)
+        return self._wait(partial(self.gate.copies.read, work))
 
     # -- credits ----------------------------------------------------------------------------------
 

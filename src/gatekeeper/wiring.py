@@ -11,6 +11,7 @@ from gatekeeper.catalog import Catalog
 from gatekeeper.entitlements import AccessPolicy, Entitlements, EntitlementsCodec
 from gatekeeper.errors import ConfigurationError, SettingsError
 from gatekeeper.services.audit import Auditor
+from gatekeeper.services.copies import Copies
 from gatekeeper.services.credits import Credits
 from gatekeeper.services.customers import CustomerDirectory
 from gatekeeper.services.freezes import FreezeDesk
@@ -54,6 +55,7 @@ class Parts:
     resolver: Resolver
     credits: Credits
     auditor: Auditor
+    copies: Copies
     freezes: FreezeDesk
     upkeep: Upkeep
     usage: UsageRecorder
@@ -196,6 +198,7 @@ def assemble(
         resolver=resolver,
         credits=credits_,
         auditor=Auditor(store, rules, resolver.invalidate),
+        copies=Copies(store, rules),
         freezes=FreezeDesk(store, rules, resolver.invalidate),
         upkeep=Upkeep(store, credits_, payload_retention=retention),
         usage=UsageRecorder(store, rules, clock or utc_now),

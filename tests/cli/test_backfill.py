@@ -19,6 +19,12 @@ def test_customers_of_an_existing_account_are_taken_over(
     shown = stripe_host.run(*command, "--metadata-key", "org")
     assert "1 subscription(s) and 1 paid invoice(s) projected." in shown
     assert "credits: 1005 available" in stripe_host.run("explain", "billing:gate", "org_1")
+    shown = stripe_host.run("subscriptions", "list", "billing:gate", "org_1")
+    assert " active: 1 x pro, period until " in shown
+    shown = stripe_host.run("subscriptions", "history", "billing:gate", "org_1")
+    assert " #1 by backfill" in shown
+    assert "  status: active" in shown
+    assert "  items: 1 x pro paid until " in shown
 
     listed = stripe_host.folder / "customers.csv"
     listed.write_text(f"{first},org_2\n\n{second},org_3\n")

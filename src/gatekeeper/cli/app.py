@@ -17,6 +17,7 @@ from gatekeeper.cli import (
     outbox,
     reconcile,
     stripe,
+    subscriptions,
     worker,
 )
 from gatekeeper.cli.loading import GateArgument, load_gate
@@ -36,6 +37,7 @@ app.add_typer(events.app, name="events")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(stripe.app, name="stripe")
+app.add_typer(subscriptions.app, name="subscriptions")
 app.command(name="stripe-sim")(stripe.simulate)
 app.command(name="backfill")(backfill.take_over)
 app.command(name="reconcile")(reconcile.reconcile)

@@ -9,6 +9,7 @@ from typing import NamedTuple, Self
 from gatekeeper.errors import ConfigurationError
 from gatekeeper.gate.access import AccessMethods
 from gatekeeper.gate.buying import BuyingMethods
+from gatekeeper.gate.copies import CopyMethods
 from gatekeeper.gate.credits import CreditMethods
 from gatekeeper.gate.freezing import FreezeMethods
 from gatekeeper.gate.guarding import GuardMethods
@@ -37,6 +38,7 @@ class Gatekeeper(
     TellingMethods,
     BuyingMethods,
     GuardMethods,
+    CopyMethods,
     SyncMethods,
 ):
     """Decides what customers may use, and accounts for every credit.

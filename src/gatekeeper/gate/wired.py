@@ -53,6 +53,7 @@ class Wired:
         self.customers = self._parts.customers
         self.credits = self._parts.credits
         self.auditor = self._parts.auditor
+        self.copies = self._parts.copies
         self.receiver = self._parts.receiver
         self.outbox = self._parts.deliverer
         self.usage = self._parts.usage

@@ -5,7 +5,7 @@ or nothing (`entitlements/kept.py`). What windows were granted before is taken b
 absolute target (`entitlements/returns.py`). What was taken is kept in one row of each customer's
 among the payments: it is the lock that two returns meet on.
 
-Locks are taken in the order: invoice's ticket, payments, customer, accounts.
+Locks are taken in the order: invoice's ticket, subscription, payments, customer, accounts.
 """
 
 import hashlib

@@ -3,14 +3,15 @@ subscriptions."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, Literal
 
 import msgspec
 
-Cause = Literal["event", "checkout", "invoice", "reconciliation"]
+Cause = Literal["event", "checkout", "invoice", "payment", "reconciliation", "backfill"]
 """What led to a subscription being looked at: its own event, a checkout that was finished, one of
-its invoices, or a sweep of all there is."""
+its invoices, the money of one that went back or returned, a sweep of all there is, or the first
+import."""
 
 MirrorPlace = tuple[datetime, str]
 """Where an object stands among those of its kind: when Stripe made it, and its id."""
@@ -18,6 +19,9 @@ MirrorPlace = tuple[datetime, str]
 HistoryPlace = tuple[datetime, str, int]
 """Where a change stands in a customer's history: its instant, subscription and sequence."""
 
+
+NO_DATE: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""When objects without a date are held to be made."""
 
 PERSONAL: Final = frozenset({"customer", "payment_method"})
 """The kinds of copies that say who somebody is, and that an erasure deletes."""
@@ -57,6 +61,11 @@ class MirrorObject(msgspec.Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """What others name it by as their `parent`."""
         return f"{self.kind}/{self.id}"
+
+    @property
+    def place(self) -> MirrorPlace:
+        """Where it stands among the objects of its kind."""
+        return self.created_at or NO_DATE, self.id
 
 
 class SubscriptionChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,11 +121,19 @@ class Mirror(ABC):
         """
 
     @abstractmethod
+    def lock(self, subscription_id: str) -> None:
+        """Lock a subscription's row, and with it its history, until the transaction has ended."""
+
+    @abstractmethod
     def add_change(self, change: SubscriptionChange) -> SubscriptionChange:
         """Append to a subscription's history; returns it with its sequence.
 
         The subscription's row has been written, and is locked, so that there are no gaps or twins.
         """
+
+    @abstractmethod
+    def last_change(self, subscription_id: str) -> SubscriptionChange | None:
+        """The last of a subscription's history, which is locked first."""
 
     @abstractmethod
     def changes(

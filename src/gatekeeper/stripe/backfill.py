@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from gatekeeper.errors import CustomerNotFoundError, InvalidIdError
 from gatekeeper.services import customers
+from gatekeeper.services.history import Because
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.stripe.client import Obj, StripeGateway
 from gatekeeper.stripe.long_work import Held, held
@@ -21,6 +22,7 @@ from gatekeeper.stripe.stamp import DatabaseStamp
 from gatekeeper.stripe.webhooks import Projections
 
 NAME: Final = "backfill"
+IMPORTED: Final = Because("backfill")
 
 WhoIs = Callable[[Obj], str | None]
 """The host's id of a Stripe customer; None for nobody's."""
@@ -114,13 +116,13 @@ class Backfill:
             "/v1/subscriptions", query, what="listing subscriptions"
         ):
             for one in page:
-                await self._projections.subscriptions.refresh(one["id"])
+                await self._projections.subscriptions.refresh(one["id"], because=IMPORTED)
                 subscriptions += 1
                 await work.save()
         query = {"customer": theirs, "status": "paid"}
         async for page in self._gateway.pages("/v1/invoices", query, what="listing invoices"):
             for one in page:
-                await self._projections.invoices.refresh(one["id"])
+                await self._projections.invoices.refresh(one["id"], because=IMPORTED)
                 invoices += 1
                 await work.save()
         return replace(

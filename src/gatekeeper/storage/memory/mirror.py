@@ -1,7 +1,6 @@
 """Copies of Stripe's objects, and the history of subscriptions, in memory."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
@@ -14,8 +13,6 @@ from gatekeeper.storage.mirror import (
     MirrorPlace,
     SubscriptionChange,
 )
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class MemoryMirror(Mirror):
@@ -36,7 +33,7 @@ class MemoryMirror(Mirror):
         found = (
             one for one in self._objects.values() if (one.kind, one.parent, one.account) == wanted
         )
-        return sorted(found, key=_place)
+        return sorted(found, key=lambda one: one.place)
 
     def of_customer(
         self, customer: str, kind: str, limit: int, before: MirrorPlace | None = None
@@ -45,15 +42,22 @@ class MemoryMirror(Mirror):
             one
             for one in self._objects.values()
             if (one.customer, one.kind) == (customer, kind)
-            and (before is None or _place(one) < before)
+            and (before is None or one.place < before)
         ]
-        return sorted(found, key=_place, reverse=True)[:limit]
+        return sorted(found, key=lambda one: one.place, reverse=True)[:limit]
+
+    def lock(self, subscription_id: str) -> None:
+        """There is one writer at a time."""
 
     def add_change(self, change: SubscriptionChange) -> SubscriptionChange:
         stored = self._changes.get(change.subscription_id) or ()
         numbered = replace(change, sequence=len(stored) + 1)
         self._changes.put(change.subscription_id, (*stored, numbered))
         return numbered
+
+    def last_change(self, subscription_id: str) -> SubscriptionChange | None:
+        stored = self._changes.get(subscription_id)
+        return stored[-1] if stored else None
 
     def changes(
         self, subscription_id: str, after: int = 0, limit: int = 100
@@ -85,7 +89,3 @@ class MemoryMirror(Mirror):
                     for one in changes
                 )
                 self._changes.put(subscription_id, renamed)
-
-
-def _place(obj: MirrorObject) -> MirrorPlace:
-    return obj.created_at or _EPOCH, obj.id

@@ -1,13 +1,13 @@
 """Copies of Stripe's objects, and the history of subscriptions."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from msgspec.structs import replace
 from sqlalchemy import bindparam, func, insert, literal, select, tuple_
 
 from gatekeeper.storage.mirror import (
+    NO_DATE,
     HistoryPlace,
     Mirror,
     MirrorObject,
@@ -21,9 +21,7 @@ from gatekeeper.storage.sql.types import UtcDateTime
 _c: Final = objects.c
 _h: Final = subscription_changes.c
 
-_MADE: Final = func.coalesce(
-    _c.created_at, literal(datetime(1970, 1, 1, tzinfo=UTC), UtcDateTime())
-)
+_MADE: Final = func.coalesce(_c.created_at, literal(NO_DATE, UtcDateTime()))
 _GET: Final = select_of(objects, MirrorObject).where(
     _c.kind == bindparam("of_kind"),
     _c.id == bindparam("object_id"),
@@ -54,6 +52,12 @@ _LOCK: Final = (
 )
 _LAST: Final = select(func.coalesce(func.max(_h.sequence), 0)).where(
     _h.subscription_id == bindparam("of_subscription")
+)
+_LAST_CHANGE: Final = (
+    select_of(subscription_changes, SubscriptionChange)
+    .where(_h.subscription_id == bindparam("of_subscription"))
+    .order_by(_h.sequence.desc())
+    .limit(1)
 )
 _ADD: Final = insert(subscription_changes)
 _CHANGES: Final = (
@@ -103,13 +107,22 @@ class SqlMirror(Aggregate, Mirror):
             return self._objects(_OF_CUSTOMER, which)
         return self._objects(_OLDER, {**which, "at": before[0], "before_id": before[1]})
 
+    def lock(self, subscription_id: str) -> None:
+        self._connection.execute(_LOCK, {"of_subscription": subscription_id})
+
     def add_change(self, change: SubscriptionChange) -> SubscriptionChange:
         which = {"of_subscription": change.subscription_id}
-        self._connection.execute(_LOCK, which)  # and then read in a second statement
+        self.lock(change.subscription_id)  # and then read in a second statement
         last = self._connection.execute(_LAST, which).scalar_one()
         numbered = replace(change, sequence=int(last) + 1)
         self._connection.execute(_ADD, columns_of(numbered))
         return numbered
+
+    def last_change(self, subscription_id: str) -> SubscriptionChange | None:
+        which = {"of_subscription": subscription_id}
+        self.lock(subscription_id)  # and then read in a second statement
+        rows = self._connection.execute(_LAST_CHANGE, which)
+        return struct_of(rows.mappings().one_or_none(), SubscriptionChange)
 
     def changes(
         self, subscription_id: str, after: int = 0, limit: int = 100

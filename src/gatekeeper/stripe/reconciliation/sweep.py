@@ -15,6 +15,7 @@ from gatekeeper.projection import (
     project_subscription,
 )
 from gatekeeper.services.drift import GIVING_ACCESS, Difference, differences
+from gatekeeper.services.history import Because
 from gatekeeper.services.subscriptions import owner_of
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import Purchase, Subscription
@@ -31,6 +32,8 @@ MIN_REVOKED: Final = 5
 
 INVOICES_SINCE: Final = timedelta(days=62)
 """How old the invoices are that are looked at: those of this monthly period and of the last."""
+
+SWEPT: Final = Because("reconciliation")
 
 _PAGE: Final = 200
 _GONE: Final = "gone"
@@ -125,11 +128,11 @@ class ObjectSweep:
         for kind, object_id in dict.fromkeys((one.kind, one.id) for one in drift):
             try:
                 if kind == "subscription":
-                    await self._projections.subscriptions.refresh(object_id)
+                    await self._projections.subscriptions.refresh(object_id, because=SWEPT)
                 elif kind == "invoice":
-                    await self._projections.invoices.refresh(object_id)
+                    await self._projections.invoices.refresh(object_id, because=SWEPT)
                 else:
-                    await self._projections.checkouts.refresh(object_id)
+                    await self._projections.checkouts.refresh(object_id, because=SWEPT)
             except UnavailableError:
                 raise
             except GatekeeperError:

@@ -35,10 +35,16 @@ class CheckoutProjector(Projector):
 
     async def project(self, events: Sequence[InboxEvent], complete: Complete) -> None:
         failed = any(event.type == FAILED for event in events)
-        await self.refresh(str(events[0].object_id), complete, failed=failed)
+        because = Because("checkout", events[-1].key)
+        await self.refresh(str(events[0].object_id), complete, failed=failed, because=because)
 
     async def refresh(
-        self, session_id: str, complete: Complete = nothing, *, failed: bool = False
+        self,
+        session_id: str,
+        complete: Complete = nothing,
+        *,
+        failed: bool = False,
+        because: Because = Because("checkout"),  # noqa: B008 - immutable
     ) -> None:
         """Fetch a session and carry out what follows from it: a pack's credits, a subscription's
         access. `failed`: Stripe has said that the delayed payment of it failed."""
@@ -49,9 +55,7 @@ class CheckoutProjector(Projector):
             session = read_session(fetched.found)
             copy = project_mirrored(fetched.found, "checkout.session")
         if session is not None and session.facts.subscription_id is not None:
-            await self._subscriptions.refresh(
-                session.facts.subscription_id, because=Because("checkout")
-            )
+            await self._subscriptions.refresh(session.facts.subscription_id, because=because)
         stamp = await context.stamp.confirm()
 
         def work(tx: Transaction) -> Touched | None:

@@ -60,7 +60,9 @@ class InvoiceProjector(Projector):
         if fetched.found is not None:
             for subscription_id in await self._in_doubt(project_invoice(fetched.found)):
                 await self._subscriptions.refresh(subscription_id, because=because)
-        await commit_invoice(self._context, invoice_id, fetched, complete, failed=failed)
+        await commit_invoice(
+            self._context, invoice_id, fetched, complete, failed=failed, because=because
+        )
 
     async def _in_doubt(self, facts: InvoiceFacts) -> list[str]:
         """The subscriptions of the invoice that its payment may have brought into order."""

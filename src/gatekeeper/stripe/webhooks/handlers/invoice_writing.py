@@ -3,6 +3,7 @@
 from gatekeeper.projection import InvoiceFacts, project_invoice
 from gatekeeper.projection.mirrored import project_mirrored
 from gatekeeper.services import plan_returns, subscriptions, told
+from gatekeeper.services.history import Because, note_change
 from gatekeeper.services.mirror import bury_object, save_object
 from gatekeeper.services.outbox.caches import outdate
 from gatekeeper.storage.port import Transaction
@@ -14,10 +15,10 @@ FINAL = frozenset({"paid", "void"})
 (https://docs.stripe.com/invoicing/integration/workflow-transitions)."""
 
 
-async def write_invoice(context: Context, invoice_id: str, complete: Complete = nothing) -> None:
+async def write_invoice(context: Context, invoice_id: str, because: Because) -> None:
     """Bring one invoice up to date, without a look at its subscription."""
     fetched = await context.fetch("invoice", invoice_id)
-    await commit_invoice(context, invoice_id, fetched, complete)
+    await commit_invoice(context, invoice_id, fetched, nothing, because=because)
 
 
 async def commit_invoice(
@@ -26,6 +27,7 @@ async def commit_invoice(
     fetched: Ticketed,
     complete: Complete,
     *,
+    because: Because,
     failed: bool = False,
 ) -> None:
     """Write an invoice that has been fetched. One that is gone was a draft, which says nothing.
@@ -50,11 +52,17 @@ async def commit_invoice(
             if may_write:
                 context.note_stranger(facts.customer, f"invoice {facts.id}")
             return None
+        if may_write:
+            for subscription_id in subscriptions_of(facts):
+                tx.mirror.lock(subscription_id)  # before its payments, as everywhere
         now = tx.now()
         changed = may_write and subscriptions.save_invoice(
             tx, context.rules, facts, owner.id, shown, now
         )
         returned = plan_returns.note_invoice(tx, context.rules, facts.id) if may_write else None
+        if changed or returned is not None:
+            for subscription_id in subscriptions_of(facts):
+                note_change(tx, subscription_id, because, now)
         if failed:  # told although somebody else may have written the invoice since the fetch
             told.of_failure(tx, facts, owner.id, now)
         if returned is not None:

@@ -7,6 +7,7 @@ from gatekeeper.projection.clawback import ChargeMoney, project_charge_money
 from gatekeeper.projection.mirrored import Mirrored, project_copies, project_mirrored
 from gatekeeper.projection.reading import Node
 from gatekeeper.services import clawbacks, freezes, plan_returns
+from gatekeeper.services.history import Because, note_change
 from gatekeeper.services.mirror import bury_object, save_object, save_objects
 from gatekeeper.services.subscriptions import owner_of
 from gatekeeper.storage.port import Transaction
@@ -60,10 +61,16 @@ class MoneyProjector(Projector):
             return
         if kind == WARNING and found is not None:
             shown = project_mirrored(found, WARNING)
-        await self.refresh(charge_id, complete, warning=shown)
+        because = Because("payment", events[-1].key)
+        await self.refresh(charge_id, complete, warning=shown, because=because)
 
     async def refresh(
-        self, charge_id: str, complete: Complete, *, warning: Mirrored | None = None
+        self,
+        charge_id: str,
+        complete: Complete,
+        *,
+        warning: Mirrored | None = None,
+        because: Because = Because("payment"),  # noqa: B008 - immutable
     ) -> None:
         """Bring to its target what was taken back of a charge. `warning` is an early fraud warning
         of it."""
@@ -112,7 +119,9 @@ class MoneyProjector(Projector):
                 clawbacks.note_charge(tx, context.rules, money, invoice_id)
             if invoice_id is not None:
                 returned = plan_returns.note_invoice(tx, context.rules, invoice_id)
-                touched = touched if returned is None else Touched(*returned)
+                if returned is not None:
+                    touched = Touched(*returned)
+                    _note(tx, invoice_id, because)
             return touched
 
         await context.commit(work)
@@ -134,15 +143,17 @@ class MoneyProjector(Projector):
 
     def _lock(self, tx: Transaction, money: ChargeMoney, invoice_id: str | None) -> bool:
         """Take the locks that are needed, in the order in which everybody takes them: tickets,
-        payments, customer, accounts. Returns whether there is anything of the payment to note: a
+        subscription, payments, customer, accounts. Returns whether there is anything of the payment to note: a
         charge of which nothing was captured, as one that failed, says nothing of its payment."""
         if invoice_id is not None:
             tx.inbox.take_ticket(self._context.key("invoice", invoice_id))
+        bill = None if invoice_id is None else tx.subscriptions.invoice(invoice_id)
+        if bill is not None and bill.subscription_id is not None:
+            tx.mirror.lock(bill.subscription_id)
         known = tx.payments.get(money.payment_id)
         if not money.amount_minor or (known is None and not money.returned_minor):
             return False
         tx.payments.lock(money.payment_id)
-        bill = None if invoice_id is None else tx.subscriptions.invoice(invoice_id)
         if bill is not None:
             plan_returns.lock(tx, bill.customer)
         return True
@@ -192,3 +203,10 @@ class MoneyProjector(Projector):
                 key = f"dispute/{dispute}"
                 version = freezes.unfreeze(tx, rules, customer, "stripe", key=key) or version
         return None if version is None else Touched(customer, version)
+
+
+def _note(tx: Transaction, invoice_id: str, because: Because) -> None:
+    """Note in its subscription's history that an invoice buys less, or more again."""
+    bill = tx.subscriptions.invoice(invoice_id)
+    if bill is not None and bill.subscription_id is not None:
+        note_change(tx, bill.subscription_id, because, tx.now())

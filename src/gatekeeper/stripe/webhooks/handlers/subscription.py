@@ -26,9 +26,6 @@ from gatekeeper.stripe.webhooks.projecting import Complete, Projector
 
 logger = logging.getLogger("gatekeeper.webhooks")
 
-RECONCILED = Because("reconciliation")
-"""Nobody has said why: a sweep, then."""
-
 
 class _Seen(NamedTuple):
     """What a fetch has shown: the subscription, its latest invoice if that is paid, copies of
@@ -69,7 +66,7 @@ class SubscriptionProjector(Projector):
         subscription_id: str,
         complete: Complete = nothing,
         *,
-        because: Because = RECONCILED,
+        because: Because = Because("reconciliation"),  # noqa: B008 - immutable
     ) -> None:
         """Bring one subscription up to date."""
         context = self._context
@@ -87,7 +84,7 @@ class SubscriptionProjector(Projector):
         elif invoice is not None and facts.status == "past_due":
             # Its finalisation begins the grace. It is fetched under a ticket of its own, since an
             # invoice that is still open may have been paid by now.
-            await write_invoice(context, invoice.id)
+            await write_invoice(context, invoice.id, because)
 
         paid = invoice if invoice is not None and invoice.is_paid else None
         seen = _Seen(facts, paid, _copies(fetched.found, is_paid=paid is not None), shown)
@@ -114,17 +111,17 @@ class SubscriptionProjector(Projector):
             # before any row is written, as everywhere, so that no two transactions wait crosswise.
             key = context.key("invoice", paid.id)
             tx.inbox.use_ticket(key, tx.inbox.take_ticket(key), terminal=True)
-        now = tx.now()
+        now, returned = tx.now(), None
         save_objects(tx, seen.copies, now)
         changed = subscriptions.save_subscription(tx, context.rules, facts, owner.id, now)
-        if changed:
-            note_change(tx, facts.id, because, now)
         if paid is not None:
             bought = subscriptions.save_invoice(tx, context.rules, paid, owner.id, seen.shown, now)
             changed = changed or bought
             returned = plan_returns.note_invoice(tx, context.rules, paid.id)
-            if returned is not None:
-                return Touched(*returned)
+        if changed or returned is not None:
+            note_change(tx, facts.id, because, now)
+        if returned is not None:
+            return Touched(*returned)
         return Touched(owner.id, outdate(tx, owner.id)) if changed else None
 
     async def _bury(

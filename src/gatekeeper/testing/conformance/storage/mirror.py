@@ -122,6 +122,8 @@ class MirrorConformance:
         first = change(status="trialing", sequence=1)
         second = change(cause="invoice", event_key=None, sequence=2)
         assert found == [first, second]
+        assert await store.write(lambda tx: tx.mirror.last_change("sub_1")) == second
+        assert await store.write(lambda tx: tx.mirror.last_change("sub_9")) is None
         assert await store.read(lambda tx: list(tx.mirror.changes("sub_1", 1))) == [second]
         assert await store.read(lambda tx: list(tx.mirror.changes("sub_1", 0, 1))) == [first]
         third = change("sub_2", at=NOW + DAY, sequence=1)

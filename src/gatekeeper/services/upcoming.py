@@ -1,0 +1,158 @@
+"""A customer's subscriptions as a host shows them: what each is now, and what it is to become.
+
+What is to come gives nothing yet (DESIGN section 6): it is read from the schedule that Stripe will
+carry out (https://docs.stripe.com/billing/subscriptions/subscription-schedules), and shown alone.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from gatekeeper.entitlements.state import Item
+from gatekeeper.services.rules import Rules
+from gatekeeper.storage.mirror import MirrorObject
+from gatekeeper.storage.port import Transaction
+from gatekeeper.storage.records import Subscription
+
+_SCHEDULED: Final = frozenset({"active", "not_started"})
+"""The statuses of a schedule that has still something to do."""
+
+_MOST: Final = 1_000
+
+
+class SoldItem(msgspec.Struct, frozen=True, kw_only=True):
+    """An item: how many of a price. `plan` is what it entitles to, where that is known."""
+
+    price_id: str
+    plan: str | None
+    quantity: int
+
+
+class Upcoming(msgspec.Struct, frozen=True, kw_only=True):
+    """What a subscription is scheduled to be from an instant on; no items: it ends then."""
+
+    at: datetime
+    items: tuple[SoldItem, ...]
+
+
+class SubscriptionView(msgspec.Struct, frozen=True, kw_only=True):
+    """A subscription as Stripe has it now.
+
+    Attributes:
+        items: what is in force; of one that has ended, what it had last.
+        period_end: the latest end of an item's present period.
+        cancel_at: when it ends if nothing else happens.
+        pending_until: until when an update waits for its payment; nothing of it is in force.
+        upcoming: what is scheduled, the soonest first.
+    """
+
+    id: str
+    status: str
+    items: tuple[SoldItem, ...]
+    started_at: datetime
+    period_end: datetime | None
+    trial_end: datetime | None
+    cancel_at: datetime | None
+    ended_at: datetime | None
+    collection_paused: bool
+    pending_until: datetime | None
+    upcoming: tuple[Upcoming, ...]
+
+
+class _Priced(msgspec.Struct):
+    price: str
+    quantity: int = 1
+
+
+class _Phase(msgspec.Struct):
+    start_date: datetime
+    end_date: datetime | None = None
+    items: list[_Priced] = []
+
+
+class _Schedule(msgspec.Struct):
+    phases: list[_Phase] = []
+    end_behavior: str | None = None
+
+
+class _Facts(msgspec.Struct):
+    pending: datetime | None = msgspec.field(default=None, name="pending_update.expires_at")
+
+
+def subscriptions_of(tx: Transaction, rules: Rules, customer: str) -> Sequence[SubscriptionView]:
+    """The subscriptions of a customer, ended ones too, the newest first."""
+    state = tx.customers.state(customer)
+    ids = {item.subscription_id for item in (() if state is None else state.items)}
+    ids |= {one.id for one in tx.mirror.of_customer(customer, "subscription", _MOST)}
+    rows = [row for name in ids if (row := tx.subscriptions.get(name)) is not None]
+    rows.sort(key=lambda row: (row.started_at, row.id), reverse=True)
+    return [_view(tx, rules, row) for row in rows if row.customer == customer]
+
+
+def _view(tx: Transaction, rules: Rules, row: Subscription) -> SubscriptionView:
+    present = [
+        item
+        for item in tx.subscriptions.items(row.id)
+        if item.ended_at is None or item.ended_at == row.ended_at
+    ]
+    copy = tx.mirror.get("subscription", row.id)
+    pending = None if copy is None else msgspec.json.decode(copy.facts, type=_Facts).pending
+    schedules = tx.mirror.of_parent("subscription_schedule", f"subscription/{row.id}")
+    return SubscriptionView(
+        id=row.id,
+        status=row.status,
+        items=tuple(_sold(item) for item in present),
+        started_at=row.started_at,
+        period_end=max((item.period_end for item in present), default=None),
+        trial_end=row.trial_end,
+        cancel_at=row.cancel_at,
+        ended_at=row.ended_at,
+        collection_paused=row.collection_paused,
+        pending_until=pending if row.ended_at is None else None,
+        upcoming=tuple(_upcoming(tx, rules, schedules)) if row.ended_at is None else (),
+    )
+
+
+def _sold(item: Item) -> SoldItem:
+    plan = None if item.terms is None else item.terms.plan
+    return SoldItem(price_id=item.price_id, plan=plan, quantity=item.quantity)
+
+
+def _upcoming(
+    tx: Transaction, rules: Rules, schedules: Iterable[MirrorObject]
+) -> Iterator[Upcoming]:
+    now = tx.now()
+    for one in schedules:
+        if one.deleted or one.status not in _SCHEDULED:
+            continue
+        schedule = msgspec.json.decode(one.facts, type=_Schedule)
+        for phase in schedule.phases:
+            if phase.start_date > now:
+                items = tuple(
+                    SoldItem(
+                        price_id=item.price,
+                        plan=_plan_of(tx, rules, item.price),
+                        quantity=item.quantity,
+                    )
+                    for item in phase.items
+                )
+                yield Upcoming(at=phase.start_date, items=items)
+        if schedule.end_behavior == "cancel" and schedule.phases:
+            end = schedule.phases[-1].end_date
+            if end is not None and end > now:
+                yield Upcoming(at=end, items=())
+
+
+def _plan_of(tx: Transaction, rules: Rules, price_id: str) -> str | None:
+    """The plan that a price stands for: as it was recorded, else as the catalogue would have it."""
+    recorded = tx.subscriptions.price(price_id)
+    if recorded is not None:
+        return recorded.plan
+    entry = rules.catalog.find_price(price_id)
+    copy = tx.mirror.get("price", price_id) if entry is None else None
+    if copy is not None:
+        key = msgspec.json.decode(copy.facts).get("lookup_key")
+        entry = None if key is None else rules.catalog.find_price(key)
+    return None if entry is None or entry.plan is None else entry.plan.key
