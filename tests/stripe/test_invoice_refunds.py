@@ -10,6 +10,7 @@ import pytest
 from gatekeeper.errors import DebtOutstandingError
 from gatekeeper.ledger import Balance
 from gatekeeper.services import accounts
+from gatekeeper.services.history import history
 from gatekeeper.testing.events import (
     DEFAULT_START,
     Obj,
@@ -95,6 +96,18 @@ async def test_case_62_a_year_refunded_in_full_takes_back_and_grants_no_further_
     await refunded(world, 9_999)  # said once more
     again = await balance(world)
     assert (again.available, again.debt) == (0, 700 - FREE)
+
+
+async def test_what_went_back_of_an_invoice_is_in_the_history_of_its_subscription(
+    world: World,
+) -> None:
+    await subscribe(world)
+    await refunded(world, 9_999)
+    newest, before = await world.store.read(lambda tx: history(tx, "org_1", 2))
+    assert (newest.cause, before.cause) == ("payment", "event")
+    assert newest.event_id is not None
+    (was, now) = newest.changed["items"]
+    assert (was[0].paid_until, now[0].paid_until) == (was[0].period_end, None)
 
 
 async def test_case_62_credits_that_nobody_used_are_no_debt(world: World) -> None:

@@ -1,11 +1,14 @@
 """One invoice: fetched under its ticket, and written with what its paid lines have bought."""
 
+from collections.abc import Mapping
+
 from gatekeeper.projection import InvoiceFacts, project_invoice
 from gatekeeper.projection.mirrored import project_mirrored
 from gatekeeper.services import plan_returns, subscriptions, told
 from gatekeeper.services.history import Because, note_change
 from gatekeeper.services.mirror import bury_object, save_object
 from gatekeeper.services.outbox.caches import outdate
+from gatekeeper.services.subscriptions import ShownPrice
 from gatekeeper.storage.port import Transaction
 from gatekeeper.stripe.webhooks.handlers.context import Context, Ticketed, Touched, nothing
 from gatekeeper.stripe.webhooks.projecting import Complete
@@ -52,24 +55,34 @@ async def commit_invoice(
             if may_write:
                 context.note_stranger(facts.customer, f"invoice {facts.id}")
             return None
-        if may_write:
-            for subscription_id in subscriptions_of(facts):
-                tx.mirror.lock(subscription_id)  # before its payments, as everywhere
-        now = tx.now()
-        changed = may_write and subscriptions.save_invoice(
-            tx, context.rules, facts, owner.id, shown, now
-        )
-        returned = plan_returns.note_invoice(tx, context.rules, facts.id) if may_write else None
-        if changed or returned is not None:
-            for subscription_id in subscriptions_of(facts):
-                note_change(tx, subscription_id, because, now)
+        touched = _write(tx, context, facts, owner.id, shown, because) if may_write else None
         if failed:  # told although somebody else may have written the invoice since the fetch
-            told.of_failure(tx, facts, owner.id, now)
-        if returned is not None:
-            return Touched(*returned)
-        return Touched(owner.id, outdate(tx, owner.id)) if changed else None
+            told.of_failure(tx, facts, owner.id, tx.now())
+        return touched
 
     await context.commit(work)
+
+
+def _write(
+    tx: Transaction,
+    context: Context,
+    facts: InvoiceFacts,
+    customer: str,
+    shown: Mapping[str, ShownPrice],
+    because: Because,
+) -> Touched | None:
+    named = subscriptions_of(facts)
+    for subscription_id in named:
+        tx.mirror.lock(subscription_id)  # before its payments, as everywhere
+    now = tx.now()
+    changed = subscriptions.save_invoice(tx, context.rules, facts, customer, shown, now)
+    returned = plan_returns.note_invoice(tx, context.rules, facts.id)
+    if changed or returned is not None:
+        for subscription_id in named:
+            note_change(tx, subscription_id, because, now)
+    if returned is not None:
+        return Touched(*returned)
+    return Touched(customer, outdate(tx, customer)) if changed else None
 
 
 def subscriptions_of(facts: InvoiceFacts) -> list[str]:

@@ -143,8 +143,9 @@ class MoneyProjector(Projector):
 
     def _lock(self, tx: Transaction, money: ChargeMoney, invoice_id: str | None) -> bool:
         """Take the locks that are needed, in the order in which everybody takes them: tickets,
-        subscription, payments, customer, accounts. Returns whether there is anything of the payment to note: a
-        charge of which nothing was captured, as one that failed, says nothing of its payment."""
+        subscription, payments, customer, accounts. Returns whether there is anything of the payment
+        to note: a charge of which nothing was captured, as one that failed, says nothing of its
+        payment."""
         if invoice_id is not None:
             tx.inbox.take_ticket(self._context.key("invoice", invoice_id))
         bill = None if invoice_id is None else tx.subscriptions.invoice(invoice_id)
