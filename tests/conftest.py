@@ -7,6 +7,7 @@ loop.
 - `private_postgres`: a PostgreSQL of one's own: `url`, `server`, `stop()`, `kill()`, `start()`,
   `process.paused()`
 - `private_redis`: a Redis of one's own, with the same but `server`
+- `migrated_postgres_url`, `migrated_sqlite_url`: a database with our tables, which are empty
 - `free_port`: a TCP port of the loopback interface that is free now
 - `postgres_server` (session): behind `postgres_url`: `sql`, `create_database`, `drop_database`
 - `redis_server_url` (session): the URL behind `redis_url`, not flushed
@@ -23,6 +24,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from gatekeeper.storage.migrations import upgrade
+from tests.databases import empty_tables, sqlite_copy
 from tests.services import postgres, redis
 from tests.services.postgres import PostgresServer, PrivatePostgres
 from tests.services.process import ServiceError, find_free_port
@@ -82,6 +85,36 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     url = postgres_server.create_database()
     yield url
     postgres_server.drop_database(url)
+
+
+@pytest.fixture(scope="session")
+def shared_postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """One database with our tables for the whole run."""
+    url = postgres_server.create_database()
+    upgrade(url)
+    yield url
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture
+def migrated_postgres_url(postgres_server: PostgresServer, shared_postgres_url: str) -> str:
+    """A database with our tables, and nothing in them."""
+    empty_tables(postgres_server, shared_postgres_url)
+    return shared_postgres_url
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite database with our tables, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "template.sqlite3"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def migrated_sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """A SQLite database of the test's own with our tables, and nothing in them."""
+    return sqlite_copy(sqlite_template, tmp_path)
 
 
 @pytest.fixture

@@ -1,27 +1,20 @@
 """Gates to test: a catalogue, and a gate on a database of the test's own.
 
-A conftest imports the fixtures: `clock`, `sqlite_gate_url`, `gate_url` (SQLite and PostgreSQL in
-turn) and `gate` (open, on SQLite, on the clock).
+A conftest imports the fixtures: `clock`, `gate_url` (SQLite and PostgreSQL in turn) and `gate`
+(open, on SQLite, on the clock).
 """
 
-import shutil
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
 from gatekeeper import Balance, Catalog, Feature, Gatekeeper, Limit, Plan, Settings, Unit
 from gatekeeper.ledger import Entry, Hold
-from gatekeeper.storage.migrations import upgrade
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.sql.store import store_for
-from gatekeeper.storage.sql.tables import metadata
-from gatekeeper.storage.sql.tables.database import schema
 from gatekeeper.testing.clock import ManualClock
 from gatekeeper.types import Clock
-from tests.services.postgres import PostgresServer
 
 CUSTOMER = "org_42"
 
@@ -101,52 +94,21 @@ class Books:
             return await store.read(in_transaction)
 
 
-@pytest.fixture(scope="session")
-def gate_sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "template.sqlite3"
-    upgrade(f"sqlite:///{path}")
-    return path
-
-
-@pytest.fixture(scope="session")
-def gate_postgres_shared(postgres_server: PostgresServer) -> Iterator[str]:
-    url = postgres_server.create_database()
-    upgrade(url)
-    yield url
-    postgres_server.drop_database(url)
-
-
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()
 
 
-@pytest.fixture
-def sqlite_gate_url(gate_sqlite_template: Path, tmp_path: Path) -> str:
-    path = tmp_path / "gatekeeper.sqlite3"
-    shutil.copyfile(gate_sqlite_template, path)
-    return f"sqlite:///{path}"
-
-
-@pytest.fixture
-def postgres_gate_url(postgres_server: PostgresServer, gate_postgres_shared: str) -> str:
-    """One database for the whole run, emptied: far quicker than a new one for each test."""
-    names = [table.name for table in metadata.sorted_tables if table is not schema]
-    database = urlsplit(gate_postgres_shared).path.removeprefix("/")
-    postgres_server.sql("; ".join(f'DELETE FROM "{name}"' for name in names), database=database)
-    return gate_postgres_shared
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def gate_url(request: pytest.FixtureRequest) -> str:
     """Each database in turn."""
-    name = "sqlite_gate_url" if request.param == "sqlite" else "postgres_gate_url"
+    name = "migrated_sqlite_url" if request.param == "sqlite" else "migrated_postgres_url"
     url: str = request.getfixturevalue(name)
     return url
 
 
 @pytest.fixture
-async def gate(sqlite_gate_url: str, clock: ManualClock) -> AsyncIterator[Gatekeeper]:
+async def gate(migrated_sqlite_url: str, clock: ManualClock) -> AsyncIterator[Gatekeeper]:
     """Open, on SQLite, in the time of `clock`."""
-    async with new_gate(sqlite_gate_url, clock=clock) as opened:
+    async with new_gate(migrated_sqlite_url, clock=clock) as opened:
         yield opened

@@ -9,12 +9,8 @@ from tests.adapters.hosts.base import Host
 from tests.gates import (  # noqa: F401 -- fixtures
     clock,
     gate,
-    gate_postgres_shared,
-    gate_sqlite_template,
     gate_url,
     new_gate,
-    postgres_gate_url,
-    sqlite_gate_url,
 )
 
 HOSTS = {
@@ -37,6 +33,6 @@ def build_host(name: str, url: str, clock: ManualClock | None = None) -> Host:  
 
 
 @pytest.fixture(params=HOSTS)
-def host(request: pytest.FixtureRequest, sqlite_gate_url: str, clock: ManualClock) -> Host:  # noqa: F811
+def host(request: pytest.FixtureRequest, migrated_sqlite_url: str, clock: ManualClock) -> Host:  # noqa: F811
     """Every host in turn, closed, on SQLite."""
-    return build_host(request.param, sqlite_gate_url, clock)
+    return build_host(request.param, migrated_sqlite_url, clock)

@@ -28,9 +28,9 @@ SIGNED_IN = {CUSTOMER_HEADER: CUSTOMER}
 
 
 @pytest.fixture
-def closed_gate(sqlite_gate_url: str, clock: ManualClock) -> Gatekeeper:
+def closed_gate(migrated_sqlite_url: str, clock: ManualClock) -> Gatekeeper:
     django_host.configure()
-    gate = new_gate(sqlite_gate_url, clock=clock)
+    gate = new_gate(migrated_sqlite_url, clock=clock)
 
     @gate.identify
     async def who(connection: Any) -> str | None:

@@ -34,8 +34,8 @@ IMAGE = Image(url="https://images.test/1")
 
 
 @pytest.fixture
-def closed_gate(sqlite_gate_url: str, clock: ManualClock) -> Gatekeeper:
-    gate = new_gate(sqlite_gate_url, clock=clock)
+def closed_gate(migrated_sqlite_url: str, clock: ManualClock) -> Gatekeeper:
+    gate = new_gate(migrated_sqlite_url, clock=clock)
     by_header(gate)
     return gate
 

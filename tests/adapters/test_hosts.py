@@ -27,8 +27,8 @@ async def client(host: Host) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-def books(sqlite_gate_url: str) -> Books:
-    return Books(sqlite_gate_url)
+def books(migrated_sqlite_url: str) -> Books:
+    return Books(migrated_sqlite_url)
 
 
 async def test_a_route_without_a_guard_needs_no_customer(client: httpx.AsyncClient) -> None:

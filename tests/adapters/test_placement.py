@@ -33,8 +33,8 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def closed_gate(sqlite_gate_url: str, clock: ManualClock) -> Gatekeeper:
-    return new_gate(sqlite_gate_url, clock=clock)
+def closed_gate(migrated_sqlite_url: str, clock: ManualClock) -> Gatekeeper:
+    return new_gate(migrated_sqlite_url, clock=clock)
 
 
 async def app_of_the_host(scope: Scope, receive: Receive, send: Send) -> None:

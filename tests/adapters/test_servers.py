@@ -23,7 +23,7 @@ HANDSHAKE = {
 
 
 async def test_case_54_served_by_uvicorn_with_a_client_that_leaves(
-    host: Host, sqlite_gate_url: str
+    host: Host, migrated_sqlite_url: str
 ) -> None:
     async with serving(host.app) as served, client_of_server(served) as client:
         assert (await client.get("/pro")).status_code == 401
@@ -43,7 +43,7 @@ async def test_case_54_served_by_uvicorn_with_a_client_that_leaves(
                     break
         await served.app_ended(requests=4)
 
-        books = Books(sqlite_gate_url)
+        books = Books(migrated_sqlite_url)
         assert await books.held() == 0
         spent = await books.spent() - 4
         assert spent == host.seen.recorded // 1_000

@@ -25,8 +25,8 @@ async def _no_app(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @pytest.fixture
-def closed_gate(sqlite_gate_url: str, clock: ManualClock) -> Gatekeeper:
-    gate = new_gate(sqlite_gate_url, clock=clock)
+def closed_gate(migrated_sqlite_url: str, clock: ManualClock) -> Gatekeeper:
+    gate = new_gate(migrated_sqlite_url, clock=clock)
     by_header(gate)
     return gate
 

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def closed_gate(sqlite_gate_url: str, clock: ManualClock) -> Gatekeeper:
-    gate = new_gate(sqlite_gate_url, clock=clock)
+def closed_gate(migrated_sqlite_url: str, clock: ManualClock) -> Gatekeeper:
+    gate = new_gate(migrated_sqlite_url, clock=clock)
     by_header(gate)
     return gate
 
@@ -80,9 +80,9 @@ async def test_a_lifespan_that_fails_is_told_to_the_server_in_its_phase(
 
 
 async def test_a_gate_can_be_opened_again_and_only_once_at_a_time(
-    closed_gate: Gatekeeper, redis_url: str, sqlite_gate_url: str
+    closed_gate: Gatekeeper, redis_url: str, migrated_sqlite_url: str
 ) -> None:
-    for gate in (closed_gate, new_gate(sqlite_gate_url, redis_url=redis_url)):
+    for gate in (closed_gate, new_gate(migrated_sqlite_url, redis_url=redis_url)):
         for _ in range(2):
             async with gate:
                 assert (await gate.entitlements("org_1")).plans == {"free"}
@@ -123,9 +123,9 @@ async def _reserving(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def test_the_gate_without_an_identify_says_what_is_missing(
-    sqlite_gate_url: str, clock: ManualClock
+    migrated_sqlite_url: str, clock: ManualClock
 ) -> None:
-    gate = new_gate(sqlite_gate_url, clock=clock)
+    gate = new_gate(migrated_sqlite_url, clock=clock)
     async with client_of(asgi.install(_no_app, gate)) as client:
         answer = await client.get("/billing/me")
     assert (answer.status_code, answer.json()["code"]) == (500, "no_gate")

@@ -12,15 +12,7 @@ from gatekeeper.storage.port import Store
 from gatekeeper.storage.sql.store import SqlStore, store_for
 from gatekeeper.testing.clock import ManualClock
 from tests.audit.accounts import NOW
-from tests.gates import (
-    CATALOG,
-    gate_postgres_shared,
-    gate_sqlite_template,
-    postgres_gate_url,
-    sqlite_gate_url,
-)
-
-__all__ = ["gate_postgres_shared", "gate_sqlite_template", "postgres_gate_url", "sqlite_gate_url"]
+from tests.gates import CATALOG
 
 
 @pytest.fixture
@@ -30,7 +22,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 async def sql_store(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncIterator[SqlStore]:
-    url: str = request.getfixturevalue(f"{request.param}_gate_url")
+    url: str = request.getfixturevalue(f"migrated_{request.param}_url")
     async with store_for(url, clock=clock) as opened:
         yield opened
 
@@ -41,7 +33,7 @@ async def store(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncIter
         async with MemoryStore(clock=clock) as opened:
             yield opened
     else:
-        url: str = request.getfixturevalue(f"{request.param}_gate_url")
+        url: str = request.getfixturevalue(f"migrated_{request.param}_url")
         async with store_for(url, clock=clock) as opened:
             yield opened
 

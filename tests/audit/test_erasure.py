@@ -238,7 +238,7 @@ async def refused(asked: Awaitable[object]) -> type[GatekeeperError] | None:
 async def test_a_gate_that_has_the_account_in_mind_writes_nothing_more(
     request: pytest.FixtureRequest, kind: str
 ) -> None:
-    url: str = request.getfixturevalue(f"{kind}_gate_url")
+    url: str = request.getfixturevalue(f"migrated_{kind}_url")
     async with new_gate(url) as gate, new_gate(url) as other:
         for _ in range(3):
             await _use(gate)
@@ -264,7 +264,7 @@ async def test_a_gate_that_has_the_account_in_mind_writes_nothing_more(
 async def test_commands_that_race_with_the_erasure_come_before_it_or_are_refused(
     request: pytest.FixtureRequest, kind: str
 ) -> None:
-    url: str = request.getfixturevalue(f"{kind}_gate_url")
+    url: str = request.getfixturevalue(f"migrated_{kind}_url")
     async with new_gate(url) as gate, new_gate(url) as other:
         await gate.grant("ada", "credits", 1_000, reason="test")
 

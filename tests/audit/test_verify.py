@@ -159,10 +159,10 @@ async def test_a_damaged_database_is_named(
 
 
 async def test_more_held_than_posted_is_named_though_the_database_should_refuse_it(
-    postgres_gate_url: str, sqlite_gate_url: str
+    migrated_postgres_url: str, migrated_sqlite_url: str
 ) -> None:
     """By a dropped constraint, in a transaction that is rolled back; and by SQLite's own switch."""
-    async with store_for(sqlite_gate_url) as store:
+    async with store_for(migrated_sqlite_url) as store:
         await store.write(some_life)
         await execute(
             store,
@@ -171,7 +171,7 @@ async def test_more_held_than_posted_is_named_though_the_database_should_refuse_
             "PRAGMA ignore_check_constraints = OFF",
         )
         assert {"posted less held", "posted"} <= await named(auditor_of(store, []))
-    async with store_for(postgres_gate_url) as store:
+    async with store_for(migrated_postgres_url) as store:
         await store.write(some_life)
         drop = "ALTER TABLE gatekeeper_accounts DROP CONSTRAINT ck_gatekeeper_accounts_available"
         add = drop.replace("DROP", "ADD") + " CHECK (posted - held >= 0)"

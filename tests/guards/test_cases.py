@@ -164,13 +164,13 @@ async def test_case_60_credits_granted_beside_a_stale_cache_stay(
 
 
 async def test_case_64_a_host_transaction_blocks_its_own_customer_alone(
-    postgres_gate_url: str, clock: ManualClock
+    migrated_postgres_url: str, clock: ManualClock
 ) -> None:
     """Neighbours go on while a host's transaction keeps an account locked, and nothing hangs."""
-    async with new_gate(postgres_gate_url, clock=clock) as gate:
+    async with new_gate(migrated_postgres_url, clock=clock) as gate:
         for customer in (CUSTOMER, "org_43"):
             await gate.grant(customer, "credits", 10, reason="test")
-        engine = create_async_engine(postgres_gate_url)
+        engine = create_async_engine(migrated_postgres_url)
         try:
             async with AsyncSession(engine) as session:
                 await gate.grant(CUSTOMER, "credits", 1, reason="host", session=session)

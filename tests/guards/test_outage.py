@@ -107,9 +107,9 @@ async def test_a_database_that_goes_away_in_mid_request_charges_nothing(
 
 
 async def test_guards_go_on_while_redis_is_gone(
-    sqlite_gate_url: str, private_redis: PrivateRedis, clock: ManualClock
+    migrated_sqlite_url: str, private_redis: PrivateRedis, clock: ManualClock
 ) -> None:
-    gate = new_gate(sqlite_gate_url, clock=clock, redis_url=private_redis.url)
+    gate = new_gate(migrated_sqlite_url, clock=clock, redis_url=private_redis.url)
     async with gate:
         by_header(gate)
         await gate.customers.override_plan(CUSTOMER, "pro")

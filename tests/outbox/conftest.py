@@ -4,8 +4,6 @@ from tests.stripe.conftest import (  # noqa: F401 -- fixtures
     clock,
     memory_store,
     memory_world,
-    postgres_template,
-    sqlite_template,
     store,
     store_url,
     world,

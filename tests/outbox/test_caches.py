@@ -14,7 +14,7 @@ from gatekeeper.services.outbox.caches import CacheTeller, outdate
 from gatekeeper.storage.port import Store
 from gatekeeper.testing.clock import ManualClock
 from gatekeeper.testing.events import subscription
-from tests.gates import CUSTOMER, gate_sqlite_template, new_gate, sqlite_gate_url  # noqa: F401
+from tests.gates import CUSTOMER, new_gate
 from tests.stripe.world import World
 
 pytestmark = pytest.mark.anyio
@@ -84,10 +84,10 @@ async def test_an_event_whose_process_dies_after_its_commit_has_told_the_caches_
 
 
 async def test_an_open_gate_hears_of_what_a_process_without_a_cache_has_changed(
-    sqlite_gate_url: str,  # noqa: F811 -- the fixture
+    migrated_sqlite_url: str,
 ) -> None:
     clock = ManualClock()
-    async with new_gate(sqlite_gate_url, clock=clock) as gate:
+    async with new_gate(migrated_sqlite_url, clock=clock) as gate:
         store = gate._parts.store
         await store.write(lambda tx: customers.put_override(tx, CUSTOMER, PRO))
         assert await gate.allows(CUSTOMER, "downloads")

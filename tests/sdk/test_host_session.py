@@ -127,11 +127,11 @@ async def test_a_call_without_the_open_session_is_refused_by_name_and_does_not_h
 
 
 async def test_on_postgresql_other_customers_are_free_while_a_session_is_open(
-    postgres_gate_url: str, clock: ManualClock
+    migrated_postgres_url: str, clock: ManualClock
 ) -> None:
-    async with new_gate(postgres_gate_url, clock=clock) as gate:
+    async with new_gate(migrated_postgres_url, clock=clock) as gate:
         other = await gate.reserve("org_43", "credits", 1)
-        async with async_host(postgres_gate_url) as engine, AsyncSession(engine) as session:
+        async with async_host(migrated_postgres_url) as engine, AsyncSession(engine) as session:
             await gate.grant(CUSTOMER, "credits", 1, reason="job", session=session)
             await gate.grant("org_43", "credits", 1, reason="job")
             await gate.capture(other.id)
@@ -153,11 +153,11 @@ async def test_a_session_of_another_kind_or_database_is_refused(
             await gate.grant(CUSTOMER, "credits", 1, reason="job", session=foreign)
 
 
-async def test_the_store_in_memory_joins_nothing(sqlite_gate_url: str) -> None:
-    settings = new_gate(sqlite_gate_url).settings
+async def test_the_store_in_memory_joins_nothing(migrated_sqlite_url: str) -> None:
+    settings = new_gate(migrated_sqlite_url).settings
     async with (
         Gatekeeper(CATALOG, settings, store=MemoryStore()) as gate,
-        async_host(sqlite_gate_url) as engine,
+        async_host(migrated_sqlite_url) as engine,
         AsyncSession(engine) as session,
     ):
         with pytest.raises(HostTransactionError, match="in memory"):
@@ -169,11 +169,11 @@ async def test_the_store_in_memory_joins_nothing(sqlite_gate_url: str) -> None:
 
 
 def test_a_synchronous_session_is_rolled_back_and_committed_with_us(
-    sqlite_gate_url: str, clock: ManualClock
+    migrated_sqlite_url: str, clock: ManualClock
 ) -> None:
     with (
-        SyncGatekeeper(new_gate(sqlite_gate_url, clock=clock)) as billing,
-        sync_host(sqlite_gate_url) as engine,
+        SyncGatekeeper(new_gate(migrated_sqlite_url, clock=clock)) as billing,
+        sync_host(migrated_sqlite_url) as engine,
     ):
         hold = billing.hold(CUSTOMER, "credits", 2)
         with Session(engine) as session:
@@ -209,12 +209,12 @@ def test_a_synchronous_session_is_rolled_back_and_committed_with_us(
 
 
 def test_a_synchronous_call_without_the_open_session_is_refused(
-    sqlite_gate_url: str, clock: ManualClock
+    migrated_sqlite_url: str, clock: ManualClock
 ) -> None:
     def scenario() -> None:
         with (
-            SyncGatekeeper(new_gate(sqlite_gate_url, clock=clock)) as billing,
-            sync_host(sqlite_gate_url) as engine,
+            SyncGatekeeper(new_gate(migrated_sqlite_url, clock=clock)) as billing,
+            sync_host(migrated_sqlite_url) as engine,
             Session(engine) as session,
         ):
             billing.grant(CUSTOMER, "credits", 1, reason="job", session=session)

@@ -60,8 +60,8 @@ def test_everything_without_an_event_loop(gate_url: str, clock: ManualClock) -> 
     assert not gate.is_open
 
 
-def test_it_is_used_by_many_threads(sqlite_gate_url: str) -> None:
-    with SyncGatekeeper(new_gate(sqlite_gate_url)) as billing:
+def test_it_is_used_by_many_threads(migrated_sqlite_url: str) -> None:
+    with SyncGatekeeper(new_gate(migrated_sqlite_url)) as billing:
         billing.grant(CUSTOMER, "credits", 15, reason="test")
 
         def spend(_: int) -> int:
@@ -76,8 +76,8 @@ def test_it_is_used_by_many_threads(sqlite_gate_url: str) -> None:
         assert billing.balance(CUSTOMER, "credits").available == 0
 
 
-def test_a_closed_gate_says_so(sqlite_gate_url: str) -> None:
-    billing = SyncGatekeeper(new_gate(sqlite_gate_url))
+def test_a_closed_gate_says_so(migrated_sqlite_url: str) -> None:
+    billing = SyncGatekeeper(new_gate(migrated_sqlite_url))
     with pytest.raises(NoGateError, match="with SyncGatekeeper"):
         billing.balance(CUSTOMER, "credits")
     with billing:

@@ -238,14 +238,14 @@ async def test_a_key_whose_hold_was_spent_in_part_does_not_reserve_again(gate_ur
 
 @pytest.mark.parametrize("are_new", [False, True], ids=["known", "new"])
 async def test_case_64_more_locked_accounts_than_connections_stop_no_other_customer(
-    postgres_gate_url: str, postgres_server: PostgresServer, are_new: bool
+    migrated_postgres_url: str, postgres_server: PostgresServer, are_new: bool
 ) -> None:
     """A pool has 10 connections: 30 accounts are locked by the host, and commands wait for all."""
     locked = [f"org_{n}" for n in range(30)]
     async with (
         asyncio.timeout(HANG_SECONDS),
-        new_gate(postgres_gate_url) as gate,
-        async_host(postgres_gate_url) as engine,
+        new_gate(migrated_postgres_url) as gate,
+        async_host(migrated_postgres_url) as engine,
         AsyncSession(engine) as session,
     ):
         for customer in [] if are_new else locked:
@@ -253,7 +253,7 @@ async def test_case_64_more_locked_accounts_than_connections_stop_no_other_custo
         for customer in locked:
             await gate.grant(customer, "credits", 10, reason="host", session=session)
         waiting = [_elsewhere(spend(gate, customer)) for customer in locked for _ in range(3)]
-        await _until_one_waits_for_a_lock(postgres_server, postgres_gate_url)
+        await _until_one_waits_for_a_lock(postgres_server, migrated_postgres_url)
         for _ in range(20):
             await _elsewhere(spend(gate, "org_free"))
             await gate.balance("org_0", "credits")  # whoever only looks does not wait
@@ -264,18 +264,18 @@ async def test_case_64_more_locked_accounts_than_connections_stop_no_other_custo
         for customer in locked:
             assert await available(gate, customer=customer) == (12 if are_new else 13)
         assert await available(gate, customer="org_free") == 5
-    await assert_no_breach(postgres_gate_url)
+    await assert_no_breach(migrated_postgres_url)
 
 
 async def test_case_64_who_is_free_again_is_served_while_others_still_wait(
-    postgres_gate_url: str, postgres_server: PostgresServer
+    migrated_postgres_url: str, postgres_server: PostgresServer
 ) -> None:
     """An account that was locked for a moment does not queue up behind those that stay locked."""
     locked = [f"org_{n}" for n in range(30)]
     async with (
         asyncio.timeout(HANG_SECONDS),
-        new_gate(postgres_gate_url) as gate,
-        async_host(postgres_gate_url) as engine,
+        new_gate(migrated_postgres_url) as gate,
+        async_host(migrated_postgres_url) as engine,
         AsyncSession(engine) as long,
         AsyncSession(engine) as short,
     ):
@@ -284,7 +284,7 @@ async def test_case_64_who_is_free_again_is_served_while_others_still_wait(
         for customer in locked:
             await gate.grant(customer, "credits", 10, reason="host", session=long)
         waiting = [_elsewhere(spend(gate, customer)) for customer in locked]
-        await _until_one_waits_for_a_lock(postgres_server, postgres_gate_url)
+        await _until_one_waits_for_a_lock(postgres_server, migrated_postgres_url)
         await gate.grant("org_short", "credits", 10, reason="host", session=short)
         served = _elsewhere(spend(gate, "org_short"))
         for _ in range(10):
@@ -296,7 +296,7 @@ async def test_case_64_who_is_free_again_is_served_while_others_still_wait(
         assert not any(task.done() for task in waiting), "they were given up meanwhile"
         await long.commit()
         await asyncio.gather(*waiting)
-    await assert_no_breach(postgres_gate_url)
+    await assert_no_breach(migrated_postgres_url)
 
 
 async def test_case_64_a_host_transaction_that_does_not_end_is_told_of_and_hangs_nobody(

@@ -10,12 +10,8 @@ from gatekeeper.storage.sql.store import store_for
 from gatekeeper.testing.clock import ManualClock
 from tests.gates import (  # noqa: F401 -- fixtures
     clock,
-    gate_postgres_shared,
-    gate_sqlite_template,
     gate_url,
     new_gate,
-    postgres_gate_url,
-    sqlite_gate_url,
 )
 from tests.services_ledger.watched import WatchedStore
 
@@ -28,7 +24,7 @@ async def store(
     """Each store in turn, in the time of `clock`."""
     if request.param == "memory":
         return WatchedStore(MemoryStore(clock=clock))
-    name = "sqlite_gate_url" if request.param == "sqlite" else "postgres_gate_url"
+    name = "migrated_sqlite_url" if request.param == "sqlite" else "migrated_postgres_url"
     return WatchedStore(store_for(request.getfixturevalue(name), clock=clock))
 
 
@@ -40,9 +36,9 @@ async def gate(store: WatchedStore) -> AsyncIterator[Gatekeeper]:
 
 
 @pytest.fixture
-def postgres_store(postgres_gate_url: str) -> WatchedStore:  # noqa: F811 -- the fixture
+def postgres_store(migrated_postgres_url: str) -> WatchedStore:
     """PostgreSQL, in its own time."""
-    return WatchedStore(store_for(postgres_gate_url))
+    return WatchedStore(store_for(migrated_postgres_url))
 
 
 @pytest.fixture
@@ -53,7 +49,7 @@ async def postgres_gate(postgres_store: WatchedStore) -> AsyncIterator[Gatekeepe
 
 
 @pytest.fixture
-async def other_gate(postgres_gate_url: str) -> AsyncIterator[Gatekeeper]:  # noqa: F811
+async def other_gate(migrated_postgres_url: str) -> AsyncIterator[Gatekeeper]:
     """Another process, as it were, on the database of `postgres_gate`."""
-    async with new_gate(postgres_gate_url).connected() as opened:
+    async with new_gate(migrated_postgres_url).connected() as opened:
         yield opened

@@ -32,19 +32,19 @@ def elsewhere(work: Awaitable[T]) -> "asyncio.Task[T]":
 
 
 @pytest.fixture
-async def session(postgres_gate_url: str) -> AsyncIterator[AsyncSession]:
+async def session(migrated_postgres_url: str) -> AsyncIterator[AsyncSession]:
     """The host's own."""
-    async with async_host(postgres_gate_url) as engine, AsyncSession(engine) as opened:
+    async with async_host(migrated_postgres_url) as engine, AsyncSession(engine) as opened:
         yield opened
 
 
 @pytest.fixture
-async def gate(postgres_gate: Gatekeeper, postgres_gate_url: str) -> AsyncIterator[Gatekeeper]:
+async def gate(postgres_gate: Gatekeeper, migrated_postgres_url: str) -> AsyncIterator[Gatekeeper]:
     """Everybody but the customer is known."""
     for name in NEIGHBOURS:
         await postgres_gate.reserve(name, "credits", 1)
     yield postgres_gate
-    await assert_no_breach(postgres_gate_url)
+    await assert_no_breach(migrated_postgres_url)
 
 
 async def neighbours(gate: Gatekeeper) -> Sequence[Any]:

@@ -43,7 +43,7 @@ def store(postgres_store: WatchedStore) -> WatchedStore:
 
 @pytest.fixture
 async def gate(
-    postgres_gate: Gatekeeper, store: WatchedStore, postgres_gate_url: str
+    postgres_gate: Gatekeeper, store: WatchedStore, migrated_postgres_url: str
 ) -> AsyncIterator[Gatekeeper]:
     """A gate that has the customer's account in mind: 100 credits, none of them held."""
     await postgres_gate.grant(CUSTOMER, "credits", 95, reason="test")
@@ -51,7 +51,7 @@ async def gate(
     await postgres_gate.release(hold.id)
     store.forget_counts()
     yield postgres_gate
-    await assert_no_breach(postgres_gate_url)
+    await assert_no_breach(migrated_postgres_url)
 
 
 @pytest.fixture
@@ -180,12 +180,12 @@ async def test_a_hold_that_another_process_has_made_or_extended_can_be_settled(
 
 
 async def test_a_plan_that_is_given_or_taken_is_seen_by_the_next_command(
-    postgres_gate_url: str,
+    migrated_postgres_url: str,
 ) -> None:
     """The plan has more credits, and a better rate: 2,000 tokens for one."""
     async with (
-        rated_gate(postgres_gate_url).connected() as gate,
-        rated_gate(postgres_gate_url).connected() as other,
+        rated_gate(migrated_postgres_url).connected() as gate,
+        rated_gate(migrated_postgres_url).connected() as other,
     ):
 
         async def price() -> int:
@@ -204,7 +204,7 @@ async def test_a_plan_that_is_given_or_taken_is_seen_by_the_next_command(
         assert await price() == 2
         await gate.customers.override_plan(CUSTOMER, "pro")
         assert await price() == 1
-    await assert_no_breach(postgres_gate_url)
+    await assert_no_breach(migrated_postgres_url)
 
 
 async def test_a_customer_who_was_deleted_elsewhere_can_hold_no_more(
@@ -241,16 +241,16 @@ async def test_an_account_that_is_read_behind_its_customer_is_brought_up_to_date
 
 
 async def test_a_grant_that_has_expired_is_not_spent(
-    postgres_gate_url: str, clock: ManualClock
+    migrated_postgres_url: str, clock: ManualClock
 ) -> None:
-    async with new_gate(postgres_gate_url, clock=clock).connected() as gate:
+    async with new_gate(migrated_postgres_url, clock=clock).connected() as gate:
         expires_at = clock() + timedelta(hours=1)
         await gate.grant(CUSTOMER, "exports", 10, reason="test", expires_at=expires_at)
         await gate.reserve(CUSTOMER, "exports", 1)
         clock.set(expires_at)
         with pytest.raises(CreditsRequiredError):
             await gate.reserve(CUSTOMER, "exports", 1)
-    await assert_no_breach(postgres_gate_url)
+    await assert_no_breach(migrated_postgres_url)
 
 
 # -- (e): the clock -------------------------------------------------------------------------------
@@ -281,9 +281,9 @@ async def test_a_clock_that_is_a_little_off_never_goes_behind_the_last_entry(
 
 
 async def test_under_a_clock_of_the_tests_the_databases_is_not_asked(
-    postgres_gate_url: str, clock: ManualClock
+    migrated_postgres_url: str, clock: ManualClock
 ) -> None:
-    async with new_gate(postgres_gate_url, clock=clock).connected() as gate:
+    async with new_gate(migrated_postgres_url, clock=clock).connected() as gate:
         await gate.reserve(CUSTOMER, "credits", 1)
         clock.advance(days=400)
         hold = await gate.reserve(CUSTOMER, "credits", 1)
@@ -346,7 +346,7 @@ async def test_of_a_first_that_comes_to_nothing_the_second_sees_nothing(
 
 
 async def test_an_extension_under_way_is_captured_too(
-    gate: Gatekeeper, store: WatchedStore, postgres_gate_url: str
+    gate: Gatekeeper, store: WatchedStore, migrated_postgres_url: str
 ) -> None:
     """A hold that a batch under way has changed is settled as it will be, not as it was."""
     hold = await gate.reserve(CUSTOMER, "credits", 3)
@@ -360,7 +360,7 @@ async def test_an_extension_under_way_is_captured_too(
     assert (await capturing).captured == 8
     assert (await available(gate), await held(gate)) == (92, 0)
     assert store.writes.calls == 0
-    await assert_no_breach(postgres_gate_url)
+    await assert_no_breach(migrated_postgres_url)
 
 
 async def test_captures_in_part_at_once_are_all_counted(gate: Gatekeeper) -> None:
@@ -514,13 +514,13 @@ async def test_a_refusal_beside_a_lost_answer_is_decided_anew(
 
 
 async def test_after_the_kept_connections_have_died_the_next_command_succeeds(
-    gate: Gatekeeper, postgres_server: PostgresServer, postgres_gate_url: str
+    gate: Gatekeeper, postgres_server: PostgresServer, migrated_postgres_url: str
 ) -> None:
     for _ in range(2):
         hold = await gate.reserve(CUSTOMER, "credits", 1)
-        _kill_all(postgres_server, postgres_gate_url)
+        _kill_all(postgres_server, migrated_postgres_url)
         assert (await gate.capture(hold.id)).captured == 1
-        _kill_all(postgres_server, postgres_gate_url)
+        _kill_all(postgres_server, migrated_postgres_url)
         await gate.reserve(CUSTOMER, "credits", 1)
     assert (await available(gate), await held(gate)) == (96, 2)
 
@@ -646,16 +646,16 @@ async def test_what_the_locking_way_has_read_later_stays_in_mind(
 
 
 async def test_overdue_holds_are_ended_before_anybody_is_refused(
-    postgres_gate_url: str, clock: ManualClock
+    migrated_postgres_url: str, clock: ManualClock
 ) -> None:
-    async with new_gate(postgres_gate_url, clock=clock).connected() as gate:
+    async with new_gate(migrated_postgres_url, clock=clock).connected() as gate:
         await gate.reserve(CUSTOMER, "credits", 3)
         await gate.reserve(CUSTOMER, "credits", 2)
         with pytest.raises(CreditsRequiredError):
             await gate.reserve(CUSTOMER, "credits", 1)
         clock.advance(minutes=6)
         assert (await gate.reserve(CUSTOMER, "credits", 5)).amount == 5
-    await assert_no_breach(postgres_gate_url)
+    await assert_no_breach(migrated_postgres_url)
 
 
 async def test_a_second_hold_of_an_id_is_refused_by_the_database(
@@ -669,9 +669,9 @@ async def test_a_second_hold_of_an_id_is_refused_by_the_database(
 
 
 async def test_the_gate_can_be_closed_and_opened_again(
-    postgres_gate_url: str, store: WatchedStore
+    migrated_postgres_url: str, store: WatchedStore
 ) -> None:
-    gate = new_gate(postgres_gate_url, store=store)
+    gate = new_gate(migrated_postgres_url, store=store)
     for n in range(3):
         async with gate.connected():
             await gate.reserve(CUSTOMER, "credits", 1)
@@ -679,11 +679,11 @@ async def test_the_gate_can_be_closed_and_opened_again(
 
 
 async def test_a_change_by_hand_in_the_database_is_met_by_the_version(
-    gate: Gatekeeper, postgres_gate_url: str
+    gate: Gatekeeper, migrated_postgres_url: str
 ) -> None:
     """The revision alone is not trusted, since the release before this one leaves it as it is."""
     await run_sql(
-        postgres_gate_url,
+        migrated_postgres_url,
         "UPDATE gatekeeper_accounts SET version = version + 1 "
         f"WHERE customer = '{CUSTOMER}' AND unit = 'credits'",
     )
@@ -695,7 +695,7 @@ async def test_a_change_by_hand_in_the_database_is_met_by_the_version(
     sequences = await gate._parts.store.read(work)
     assert sequences[-1] == sequences[-2] + 2
     await run_sql(
-        postgres_gate_url,
+        migrated_postgres_url,
         "DELETE FROM gatekeeper_entries",
         "DELETE FROM gatekeeper_holds",
         "DELETE FROM gatekeeper_accounts",

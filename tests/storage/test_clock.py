@@ -10,7 +10,7 @@ from gatekeeper.storage.memory import MemoryStore
 from gatekeeper.storage.port import Store
 from gatekeeper.storage.sql.store import store_for
 from gatekeeper.types import Clock
-from tests.storage.databases import sqlite_copy
+from tests.databases import sqlite_copy
 
 pytestmark = pytest.mark.anyio
 

@@ -1,14 +1,10 @@
 """`store`: memory, SQLite and PostgreSQL in turn, on `clock`; `world`: a receiver on it."""
 
-import shutil
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
-from urllib.parse import urlsplit
+from collections.abc import AsyncIterator
 
 import pytest
 
 from gatekeeper.storage.memory import MemoryStore
-from gatekeeper.storage.migrations import upgrade
 from gatekeeper.storage.port import Store
 from gatekeeper.storage.sql.store import store_for
 from gatekeeper.testing.stripe.fixtures import (  # noqa: F401 -- fixtures
@@ -18,23 +14,7 @@ from gatekeeper.testing.stripe.fixtures import (  # noqa: F401 -- fixtures
     stripe_sim_settings,
     stripe_sim_spec,
 )
-from tests.services.postgres import PostgresServer
 from tests.stripe.world import ManualClock, World
-
-
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "template.sqlite3"
-    upgrade(f"sqlite:///{path}")
-    return path
-
-
-@pytest.fixture(scope="session")
-def postgres_template(postgres_server: PostgresServer) -> Iterator[str]:
-    url = postgres_server.create_database()
-    upgrade(url)
-    yield urlsplit(url).path.removeprefix("/")
-    postgres_server.drop_database(url)
 
 
 @pytest.fixture
@@ -49,21 +29,13 @@ async def memory_store(clock: ManualClock) -> AsyncIterator[Store]:
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str | None]:
+def store_url(request: pytest.FixtureRequest) -> str | None:
     """Each database in turn, with our tables; None stands for the store in memory."""
-    match request.param:
-        case "memory":
-            yield None
-        case "sqlite":
-            copy = tmp_path / "gatekeeper.sqlite3"
-            shutil.copyfile(request.getfixturevalue("sqlite_template"), copy)
-            yield f"sqlite:///{copy}"
-        case _:
-            server: PostgresServer = request.getfixturevalue("postgres_server")
-            name: str = request.getfixturevalue("postgres_template")
-            url = server.create_database(template=name)
-            yield url
-            server.drop_database(url)
+    if request.param == "memory":
+        return None
+    name = "migrated_sqlite_url" if request.param == "sqlite" else "migrated_postgres_url"
+    url: str = request.getfixturevalue(name)
+    return url
 
 
 @pytest.fixture

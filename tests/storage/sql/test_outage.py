@@ -126,8 +126,7 @@ async def test_a_store_can_not_be_opened_without_its_server(
         assert await insert(store, "ada")
 
 
-async def test_a_pool_that_is_used_up_is_unavailable(postgres_url: str) -> None:
-    upgrade(postgres_url)
+async def test_a_pool_that_is_used_up_is_unavailable(migrated_postgres_url: str) -> None:
     release, begun = asyncio.Event(), asyncio.Semaphore(0)
 
     def hold_on(tx: Transaction) -> None:
@@ -136,7 +135,7 @@ async def test_a_pool_that_is_used_up_is_unavailable(postgres_url: str) -> None:
             tx.now()
 
     small = PostgresqlOptions(pool_size=2, pool_timeout_seconds=0.5)
-    async with store_for(postgres_url, postgresql=small) as store:
+    async with store_for(migrated_postgres_url, postgresql=small) as store:
         async with asyncio.TaskGroup() as group:  # a holder that fails ends the test
             for _ in range(2):
                 group.create_task(store.write(hold_on))
