@@ -174,6 +174,11 @@ class Settings(BaseSettings):
     cache_max_customers: int = Field(10_000, ge=1, le=10_000_000)
     """How many customers' entitlements a process keeps in memory."""
 
+    # -- what operators see -----------------------------------------------------------------------
+
+    telemetry_every_seconds: int = Field(30, ge=0, le=3_600)
+    """How often the queues are counted for the gauges, while anybody collects them; 0: never."""
+
     # -- what depends on another setting: on one declared above it -------------------------------
 
     @field_validator("schema_auto_upgrade")

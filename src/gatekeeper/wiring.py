@@ -1,12 +1,14 @@
 """Wiring: which parts a gate is made of, and from which settings each is made."""
 
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from gatekeeper.cache import Cache, CachePolicy, MemoryCache
+from gatekeeper.cache.telling import cache_readings
 from gatekeeper.catalog import Catalog
 from gatekeeper.entitlements import AccessPolicy, Entitlements, EntitlementsCodec
 from gatekeeper.errors import ConfigurationError, SettingsError
@@ -22,6 +24,7 @@ from gatekeeper.services.outbox import Deliverer, DeliveryPolicy, SignalRegistry
 from gatekeeper.services.outbox.caches import CacheTeller
 from gatekeeper.services.resolver import Resolver
 from gatekeeper.services.rules import FreezePolicy, Rules
+from gatekeeper.services.surveyor import WATCHED, Surveyor
 from gatekeeper.services.upkeep import Upkeep
 from gatekeeper.settings import Settings
 from gatekeeper.storage.port import Store
@@ -33,13 +36,14 @@ from gatekeeper.stripe.identities import StripeIdentities
 from gatekeeper.stripe.meters import MeterSender
 from gatekeeper.stripe.moves import PriceMover
 from gatekeeper.stripe.outgoing import OutgoingRequests
-from gatekeeper.stripe.reconciliation import ReconcilePolicy, Reconciler
+from gatekeeper.stripe.reconciliation import ReconcilePolicy, Reconciler, reconciled_at
 from gatekeeper.stripe.webhooks import (
     DispatchPolicy,
     Projections,
     WebhookReceiver,
     WebhookRegistry,
 )
+from gatekeeper.telemetry import OFF, Reading, Telemetry, metrics
 from gatekeeper.types import Clock, utc_now
 
 T = TypeVar("T")
@@ -70,6 +74,9 @@ class Parts:
     takeover: Backfill | None
     mover: PriceMover | None
     outgoing: OutgoingRequests | None
+    cache: Cache[Entitlements]
+    telemetry: Telemetry
+    surveyor: Surveyor
     opened: tuple[AbstractAsyncContextManager[Any], ...]
 
     @property
@@ -127,6 +134,7 @@ def assemble(
     store: Store | None = None,
     cache: Cache[Entitlements] | None = None,
     clock: Clock | None = None,
+    telemetry: Telemetry = OFF,
 ) -> Parts:
     """Make the parts. What is given takes the place of what the settings would make.
 
@@ -149,10 +157,10 @@ def assemble(
     )
     store = store or _store(settings, clock)
     cache = cache or _cache(settings, clock or utc_now)
-    resolver = Resolver(store, cache, rules)
+    resolver = Resolver(store, cache, rules, telemetry)
     batcher = Batcher(Ways(store, rules))
-    credits_ = Credits(store, rules, batcher)
-    gateway = _gateway(settings)
+    credits_ = Credits(store, rules, batcher, telemetry)
+    gateway = _gateway(settings, telemetry)
     outgoing = None if gateway is None else OutgoingRequests(gateway, store)
     checkout = (
         None if gateway is None else Checkout(gateway, store, rules, resolver.invalidate, outgoing)
@@ -164,6 +172,7 @@ def assemble(
         store,
         signals,
         DeliveryPolicy(max_attempts=settings.outbox_max_attempts),
+        telemetry=telemetry,
     )
     receiver = WebhookReceiver(
         registry,
@@ -175,6 +184,7 @@ def assemble(
         inline=settings.inline_dispatch,
         policy=DispatchPolicy(max_attempts=settings.dispatch_max_attempts),
         projectors={} if projections is None else projections.by_type,
+        telemetry=telemetry,
     )
     receiver.afterwards = deliverer.run_once
     reconciliation = None
@@ -182,7 +192,7 @@ def assemble(
     if gateway is not None and projections is not None:
         takeover = Backfill(gateway, store, projections)
         reconciliation = Reconciler(
-            gateway, store, receiver, projections, _reconcile_policy(settings)
+            gateway, store, receiver, projections, _reconcile_policy(settings), telemetry
         )
     sender = None
     mover = None
@@ -200,7 +210,7 @@ def assemble(
         auditor=Auditor(store, rules, resolver.invalidate),
         copies=Copies(store, rules),
         freezes=FreezeDesk(store, rules, resolver.invalidate),
-        upkeep=Upkeep(store, credits_, payload_retention=retention),
+        upkeep=Upkeep(store, credits_, payload_retention=retention, telemetry=telemetry),
         usage=UsageRecorder(store, rules, clock or utc_now),
         sealer=Sealer(
             store,
@@ -217,6 +227,14 @@ def assemble(
         takeover=takeover,
         mover=mover,
         outgoing=outgoing,
+        cache=cache,
+        telemetry=telemetry,
+        surveyor=Surveyor(
+            store,
+            telemetry,
+            reconciled_at,
+            every_seconds=settings.telemetry_every_seconds,
+        ),
         opened=(store, batcher, cache, *(() if gateway is None else (gateway,))),
     )
 
@@ -228,6 +246,8 @@ def loops_of(parts: Parts, settings: Settings) -> dict[str, Callable[[], Awaitab
         "deliverer": parts.deliverer.run,
         "cache teller": parts.teller.run,
     }
+    if settings.telemetry_every_seconds:
+        loops["surveyor"] = parts.surveyor.run
     if parts.catalog.meters:
         loops["sealer"] = parts.sealer.run
         if parts.sender is not None:
@@ -239,6 +259,23 @@ def loops_of(parts: Parts, settings: Settings) -> dict[str, Callable[[], Awaitab
     if parts.outgoing is not None:
         loops["outgoing"] = parts.outgoing.run
     return loops
+
+
+@contextmanager
+def watched(parts: Parts) -> Iterator[None]:
+    """The gauges of the parts, for as long as the block runs."""
+    gateway, telemetry = parts.gateway, parts.telemetry
+
+    def circuit() -> Iterable[Reading]:
+        if gateway is not None:
+            yield Reading(metrics.STRIPE_CIRCUIT, 0 if gateway.circuit.is_closed else 1)
+
+    with ExitStack() as stack:
+        stack.callback(telemetry.watch(parts.surveyor.readings, WATCHED))
+        stack.callback(telemetry.watch(circuit, [metrics.STRIPE_CIRCUIT]))
+        counts = partial(cache_readings, parts.cache)
+        stack.callback(telemetry.watch(counts, [metrics.CACHE_EVENTS]))
+        yield
 
 
 def _store(settings: Settings, clock: Clock | None) -> Store:
@@ -263,7 +300,7 @@ def _cache(settings: Settings, clock: Clock) -> Cache[Entitlements]:
     return RedisCache(url, EntitlementsCodec(), policy, options, clock=clock)
 
 
-def _gateway(settings: Settings) -> StripeGateway | None:
+def _gateway(settings: Settings, telemetry: Telemetry) -> StripeGateway | None:
     if settings.stripe_secret_key is None:
         return None
     return StripeGateway(
@@ -277,6 +314,7 @@ def _gateway(settings: Settings) -> StripeGateway | None:
             outage_threshold=settings.stripe_outage_threshold,
             outage_retry_seconds=settings.stripe_outage_retry_seconds,
         ),
+        telemetry=telemetry,
     )
 
 

@@ -19,7 +19,7 @@ from gatekeeper.gate.usage import UsageMethods
 from gatekeeper.guards import placement
 from gatekeeper.stripe.reconciliation import logged
 from gatekeeper.stripe.stamp import check_stamp
-from gatekeeper.wiring import loops_of
+from gatekeeper.wiring import loops_of, watched
 
 
 class WorkDone(NamedTuple):
@@ -52,6 +52,8 @@ class Gatekeeper(
             setting at once.
         store, cache, clock: for tests and unusual set-ups; by default they come from the settings,
             and time is the database's.
+        telemetry: where metrics and spans go; None is OpenTelemetry's global providers, if the
+            package is installed.
 
     Raises:
         SettingsError: naming every bad setting.
@@ -71,6 +73,7 @@ class Gatekeeper(
             for name, loop in loops_of(self._parts, self.settings).items():
                 self.tasks.loop(loop, f"gatekeeper {name}")
             stack.enter_context(placement.watching(self.check_guards))
+            stack.enter_context(watched(self._parts))
             self._stack = stack.pop_all()
         self.loop = asyncio.get_running_loop()
         return self

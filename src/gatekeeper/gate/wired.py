@@ -17,6 +17,7 @@ from gatekeeper.services.owned import OwnedTasks
 from gatekeeper.settings import Settings
 from gatekeeper.storage.port import Store
 from gatekeeper.stripe.webhooks import WebhookRegistry
+from gatekeeper.telemetry import Telemetry, telemetry_of_process
 from gatekeeper.types import Clock, Identity
 from gatekeeper.wiring import Parts, assemble
 
@@ -35,7 +36,9 @@ class Wired:
         store: Store | None = None,
         cache: Cache[Entitlements] | None = None,
         clock: Clock | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
+        self.telemetry = telemetry_of_process() if telemetry is None else telemetry
         self.catalog = catalog
         self.settings = settings or Settings.load()
         self.webhooks = WebhookRegistry()
@@ -49,6 +52,7 @@ class Wired:
             store=store,
             cache=cache,
             clock=clock,
+            telemetry=self.telemetry,
         )
         self.customers = self._parts.customers
         self.credits = self._parts.credits

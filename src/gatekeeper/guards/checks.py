@@ -16,6 +16,7 @@ from gatekeeper.errors import (
 )
 from gatekeeper.guards.request import RequestState
 from gatekeeper.services.credit_options import reserve_request
+from gatekeeper.services.denials import tell_denial
 from gatekeeper.types import check_amount
 
 if TYPE_CHECKING:
@@ -66,12 +67,14 @@ class PlanCheck(Check):
         entitlements = await request.entitlements()
         if self.plan in entitlements.plans:
             return
-        raise PlanRequiredError(
+        error = PlanRequiredError(
             f"This needs the plan {self.plan!r}.",
             required_plan=self.plan,
             current_plans=sorted(entitlements.plans),
             sufficient_plans=sorted(request.gate.catalog.plans_satisfying(self.plan)),
         )
+        tell_denial(request.gate.telemetry, error, self.plan)
+        raise error
 
 
 @dataclass(frozen=True, slots=True)

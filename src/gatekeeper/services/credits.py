@@ -10,6 +10,7 @@ from cachetools import LRUCache
 
 from gatekeeper.errors import (
     ConflictError,
+    DeniedError,
     GatekeeperError,
     HoldEndedError,
     HoldNotFoundError,
@@ -29,6 +30,7 @@ from gatekeeper.ledger import (
 from gatekeeper.services import accounts, expiry
 from gatekeeper.services.accounts import ReserveRequest
 from gatekeeper.services.credit_options import CapOptions
+from gatekeeper.services.denials import tell_denial
 from gatekeeper.services.joined_credits import JoinedCredits
 from gatekeeper.services.ledger.batch import carry_out
 from gatekeeper.services.ledger.batcher import Batcher
@@ -47,6 +49,7 @@ from gatekeeper.services.rules import Rules
 from gatekeeper.storage.joined import refuse_joined
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.postings import AccountKey
+from gatekeeper.telemetry import OFF, Telemetry
 from gatekeeper.types import Every, check_id
 
 logger = logging.getLogger("gatekeeper")
@@ -67,7 +70,10 @@ class Credits:
     looked up; what is not there is sent again.
     """
 
-    def __init__(self, store: Store, rules: Rules, batcher: Batcher) -> None:
+    def __init__(
+        self, store: Store, rules: Rules, batcher: Batcher, telemetry: Telemetry = OFF
+    ) -> None:
+        self._telemetry = telemetry
         self._store = store
         self._rules = rules
         self._batcher = batcher
@@ -80,6 +86,9 @@ class Credits:
         command = ReserveCommand(self._rules, request)
         try:
             hold = await self._run(command, session)
+        except DeniedError as error:
+            tell_denial(self._telemetry, error, request.name)
+            raise
         except StoreUnavailableError as error:
             if session is not None or not _may_be_committed(error):
                 raise
@@ -293,7 +302,7 @@ class Credits:
 
     def joined(self, session: object) -> JoinedCredits:
         """The commands inside a host's synchronous SQLAlchemy `Session` or `Connection`."""
-        return JoinedCredits(self._store.join_sync(session), self._rules)
+        return JoinedCredits(self._store.join_sync(session), self._rules, self._telemetry)
 
     async def balance(self, customer: str, unit: str) -> Balance:
         """See `accounts.balance`: read from the database, never from a cache."""

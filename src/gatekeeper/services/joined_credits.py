@@ -3,14 +3,17 @@
 from datetime import timedelta
 from typing import TypeVar, Unpack
 
+from gatekeeper.errors import DeniedError
 from gatekeeper.ledger import Grant, GrantCredits, Hold
 from gatekeeper.services import accounts
 from gatekeeper.services.accounts import ReserveRequest
 from gatekeeper.services.credit_options import CaptureOptions, ExtendOptions, SettleOptions
+from gatekeeper.services.denials import tell_denial
 from gatekeeper.services.ledger.batch import carry_out
 from gatekeeper.services.ledger.commands import Command
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.port import JoinedSync
+from gatekeeper.telemetry import OFF, Telemetry
 
 R = TypeVar("R")
 
@@ -21,13 +24,18 @@ class JoinedCredits:
     The host commits or rolls back; until then nobody else sees any of it.
     """
 
-    def __init__(self, joined: JoinedSync, rules: Rules) -> None:
+    def __init__(self, joined: JoinedSync, rules: Rules, telemetry: Telemetry = OFF) -> None:
+        self._telemetry = telemetry
         self._joined = joined
         self._rules = rules
 
     def reserve(self, request: ReserveRequest) -> Hold:
         """See `accounts.reserve`."""
-        return self._joined.run(lambda tx: accounts.reserve(tx, self._rules, request))
+        try:
+            return self._joined.run(lambda tx: accounts.reserve(tx, self._rules, request))
+        except DeniedError as error:
+            tell_denial(self._telemetry, error, request.name)
+            raise
 
     def capture(
         self, hold_id: str, amount: int | None = None, **options: Unpack[CaptureOptions]

@@ -9,10 +9,11 @@ from typing import Literal
 
 from gatekeeper.cache import Cache
 from gatekeeper.entitlements import Entitlements, Explanation, evaluate, explain
-from gatekeeper.errors import StoreUnavailableError
+from gatekeeper.errors import FeatureRequiredError, StoreUnavailableError
 from gatekeeper.services.customers import state_of
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.port import Store, Transaction
+from gatekeeper.telemetry import OFF, Telemetry, metrics
 from gatekeeper.types import check_id
 
 logger = logging.getLogger("gatekeeper")
@@ -32,7 +33,14 @@ class Decision:
 class Resolver:
     """Answers what a customer may use, now."""
 
-    def __init__(self, store: Store, cache: Cache[Entitlements], rules: Rules) -> None:
+    def __init__(
+        self,
+        store: Store,
+        cache: Cache[Entitlements],
+        rules: Rules,
+        telemetry: Telemetry = OFF,
+    ) -> None:
+        self._telemetry = telemetry
         self._store = store
         self._cache = cache
         self._rules = rules
@@ -59,6 +67,16 @@ class Resolver:
             UnknownNameError: the catalogue has no such feature: refused, never allowed.
             InvalidIdError, CustomerNotFoundError.
         """
+        decision = await self._feature(customer, feature)
+        if not decision:
+            is_outage = decision.basis == "outage_policy"
+            reason = StoreUnavailableError.code if is_outage else FeatureRequiredError.code
+            self._telemetry.count(
+                metrics.DENIALS, {metrics.REASON: reason, metrics.SUBJECT: feature}
+            )
+        return decision
+
+    async def _feature(self, customer: str, feature: str) -> Decision:
         declared = self._rules.catalog.feature(feature)
         try:
             entitlements = await self.entitlements(customer)

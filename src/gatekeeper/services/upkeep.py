@@ -7,6 +7,7 @@ import anyio
 
 from gatekeeper.services.credits import Credits
 from gatekeeper.storage.port import Store
+from gatekeeper.telemetry import OFF, Telemetry, metrics
 
 logger = logging.getLogger("gatekeeper")
 
@@ -21,7 +22,15 @@ PRUNE_BATCH = 1_000
 class Upkeep:
     """Expires holds, tells of grants that are about to expire, and forgets what is old."""
 
-    def __init__(self, store: Store, credits_: Credits, *, payload_retention: timedelta) -> None:
+    def __init__(
+        self,
+        store: Store,
+        credits_: Credits,
+        *,
+        payload_retention: timedelta,
+        telemetry: Telemetry = OFF,
+    ) -> None:
+        self._telemetry = telemetry
         self._store = store
         self._credits = credits_
         self._payload_retention = payload_retention
@@ -44,6 +53,7 @@ class Upkeep:
         """End the holds whose time is over; returns how many."""
         expired = await self._credits.expire_holds()
         if expired:
+            self._telemetry.count(metrics.HOLDS_EXPIRED, amount=expired)
             logger.info("%d holds expired; their credits returned", expired)
         return expired
 

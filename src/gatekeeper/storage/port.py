@@ -33,6 +33,7 @@ from gatekeeper.storage.records import (
     Stamp,
     Subscription,
 )
+from gatekeeper.storage.survey import Surveys
 
 T = TypeVar("T")
 
@@ -178,6 +179,7 @@ class Transaction(ABC):
     metering: Metering
     audit: Audit
     mirror: Mirror
+    survey: Surveys
 
     @abstractmethod
     def now(self) -> datetime:

@@ -22,6 +22,8 @@ from gatekeeper.stripe.kinds import KINDS
 from gatekeeper.stripe.pacing import Pace
 from gatekeeper.stripe.quiet import keep_quiet
 from gatekeeper.stripe.refusals import refusal_of
+from gatekeeper.stripe.telling import Asking, RequestTeller
+from gatekeeper.telemetry import OFF, Telemetry
 
 logger: Final = logging.getLogger("gatekeeper.stripe")
 
@@ -97,7 +99,9 @@ class StripeGateway:
         timeout_seconds: float = 10.0,
         max_network_retries: int = 2,
         limits: Limits | None = None,
+        telemetry: Telemetry = OFF,
     ) -> None:
+        self._teller = RequestTeller(telemetry)
         self.livemode = livemode_of(api_key)
         self._api_key = api_key
         self._api_base = api_base
@@ -292,6 +296,18 @@ class StripeGateway:
         **options: str | None,
     ) -> Obj:
         """One request; the package's errors become ours, without the chain that holds more."""
+        with self._teller.asking(method, path) as asking:
+            return await self._asked(method, path, params, what, options, asking)
+
+    async def _asked(
+        self,
+        method: Literal["get", "post", "delete"],
+        path: str,
+        params: Mapping[str, Any] | None,
+        what: str,
+        options: Mapping[str, str | None],
+        asking: Asking,
+    ) -> Obj:
         given = {name: value for name, value in options.items() if value is not None}
         if not self.circuit.allows():
             raise StripeUnavailableError(
@@ -303,12 +319,14 @@ class StripeGateway:
             )
         except self._stripe().StripeError as error:
             refusal = refusal_of(error, what)
+            asking.answered(error.http_status)
             if error.http_status is None or error.http_status >= 500:
                 self.circuit.failed(refusal)
             else:
                 self.circuit.succeeded()
             raise refusal from None
         self.circuit.succeeded()
+        asking.answered(answer.code)
         found: Obj = msgspec.json.decode(answer.body)
         return found
 

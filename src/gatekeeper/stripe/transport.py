@@ -10,6 +10,7 @@ import httpx
 import stripe
 
 from gatekeeper.stripe.pacing import Pace, TooManyWaitingError
+from gatekeeper.stripe.telling import count_attempt
 
 _connection_error: Any = stripe.APIConnectionError  # the package leaves its arguments untyped
 
@@ -41,6 +42,7 @@ class HttpxTransport(stripe.HTTPClient):
         """One attempt."""
         try:
             async with self._pace.turn(writes=method.lower() != "get"):
+                count_attempt()
                 answer = await self._client.request(method, url, headers=headers, content=post_data)
         except TooManyWaitingError:
             reason = "Too many requests to Stripe are waiting for their turn."

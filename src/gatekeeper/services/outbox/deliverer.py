@@ -29,6 +29,7 @@ from gatekeeper.services.outbox.policy import DeliveryPolicy
 from gatekeeper.services.outbox.signals import BETWEEN, SignalRegistry, signal_of
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import OutboxCounts, OutboxMessage, OutboxState
+from gatekeeper.telemetry import OFF, Attributes, Stopwatch, Telemetry, metrics, spans
 
 logger = logging.getLogger("gatekeeper.outbox")
 
@@ -56,7 +57,10 @@ class Deliverer:
         store: Store,
         registry: SignalRegistry,
         policy: DeliveryPolicy | None = None,
+        *,
+        telemetry: Telemetry = OFF,
     ) -> None:
+        self._telemetry = telemetry
         self._store = store
         self._registry = registry
         self.policy = policy or DeliveryPolicy()
@@ -199,15 +203,34 @@ class Deliverer:
         tx.outbox.sent(message.id, now)
 
     async def _deliver(self, lease: MessageLease) -> None:
-        """Deliver one message. What can't even be noted is put back with the next claim; if that
-        never comes, its lease runs out."""
+        """Deliver one message, and tell what came of it."""
+        message, watch, outcome = lease.message, Stopwatch(), "lost"
+        is_known = self._registry.named(message.receiver, message.topic) is not None
+        told: Attributes = {
+            metrics.TOPIC: message.topic,
+            metrics.RECEIVER: message.receiver if is_known else metrics.OTHER,
+        }
+        about = {**told, spans.MESSAGE_ID: message.id, spans.ATTEMPT: message.attempts}
+        with self._telemetry.span(spans.DELIVERY, about) as span:
+            try:
+                outcome = await self._carry_out(lease)
+            finally:
+                span.set(metrics.OUTCOME, outcome)
+                if outcome != "sent":
+                    span.fail(outcome)
+                ended = {**told, metrics.OUTCOME: outcome}
+                self._telemetry.record(metrics.OUTBOX_DURATION, watch.seconds, ended)
+
+    async def _carry_out(self, lease: MessageLease) -> str:
+        """Deliver one message; returns what came of it. What can't even be noted is put back with
+        the next claim; if that never comes, its lease runs out."""
         message = lease.message
         try:
             failure = await self._hand_over(lease)
             if failure is not None:
-                await self._note_failure(lease, failure)
-            else:
-                await lease.sent()
+                return await self._note_failure(lease, failure)
+            await lease.sent()
+            return "sent"
         except LeaseLostError as error:
             logger.warning("%s: it is left to whoever has it now", error)
         except Exception:
@@ -217,6 +240,7 @@ class Deliverer:
             with anyio.move_on_after(_RETURN_SECONDS, shield=True):
                 await self._give_back(lease)
             raise
+        return "lost"
 
     async def _give_back(self, lease: MessageLease) -> None:
         """Let another process have a message at once, if it was not settled yet."""
@@ -245,7 +269,7 @@ class Deliverer:
             return error
         return None
 
-    async def _note_failure(self, lease: MessageLease, failure: Exception) -> None:
+    async def _note_failure(self, lease: MessageLease, failure: Exception) -> str:
         """Put the message back with a delay, or give it up; nothing is given up for an outage."""
         message = lease.message
         reason = f"{type(failure).__name__}: {failure}"[:MAX_ERROR_CHARS]
@@ -261,7 +285,7 @@ class Deliverer:
                 exc_info=failure,
             )
             await lease.failed(reason, None)
-            return
+            return "dead"
         delay = self.policy.delay(message.attempts)
         if outage:
             now = await self._store.read(lambda tx: tx.now())
@@ -276,6 +300,7 @@ class Deliverer:
             exc_info=failure,
         )
         await lease.failed(reason, delay, counted=not outage)
+        return "retry"
 
     @contextmanager
     def _listening(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from gatekeeper.storage.inbox import MAX_EVENTS_PER_OBJECT, Inbox
 from gatekeeper.storage.memory.tables import Journal, Table
 from gatekeeper.storage.records import EventStatus, InboxEvent
+from gatekeeper.storage.survey import Backlog
 
 
 class _Tickets(NamedTuple):
@@ -129,6 +130,15 @@ class MemoryInbox(Inbox):
         for event in self._events.values():
             counts[event.status] = counts.get(event.status, 0) + 1
         return counts
+
+    def backlog(self) -> Backlog:
+        """What waits and what is dead."""
+        waiting = [one for one in self._events.values() if one.status is EventStatus.PENDING]
+        return Backlog(
+            waiting=len(waiting),
+            oldest_at=min((one.received_at for one in waiting), default=None),
+            dead=self.counts().get(EventStatus.DEAD, 0),
+        )
 
     def by_status(self, status: EventStatus, limit: int) -> Sequence[InboxEvent]:
         found = (event for event in self._events.values() if event.status is status)

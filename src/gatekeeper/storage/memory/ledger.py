@@ -74,6 +74,10 @@ class MemoryLedger(Ledger):
             self._caps,
         )
 
+    def count_open_holds(self) -> int:
+        """How many holds are open, of everybody."""
+        return sum(1 for _ in self._open_holds.values())
+
     def account(self, customer: str, unit: str, *, lock: bool) -> Account:
         account = self._accounts.get((customer, unit))
         if account is not None:

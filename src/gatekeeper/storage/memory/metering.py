@@ -16,6 +16,7 @@ from gatekeeper.storage.metering import (
     UsageWindow,
     WindowStatus,
 )
+from gatekeeper.storage.survey import Backlog
 
 _Key = tuple[str, str, str]
 _OPEN = (WindowStatus.PENDING, WindowStatus.DEAD)
@@ -109,6 +110,16 @@ class MemoryMetering(Metering):
             and meter in (None, one.meter)
         )
         return sorted(found, key=lambda one: (one.start, *_key(one)))[:limit]
+
+    def backlog(self) -> Backlog:
+        """The windows that wait to be sent, and those that are dead."""
+        found = list(self._windows.values())
+        waiting = [one.created_at for one in found if one.status is WindowStatus.PENDING]
+        return Backlog(
+            waiting=len(waiting),
+            oldest_at=min(waiting, default=None),
+            dead=sum(one.status is WindowStatus.DEAD for one in found),
+        )
 
     def told(self, customer: str, meter: str, since: datetime, until: datetime) -> int:
         return sum(

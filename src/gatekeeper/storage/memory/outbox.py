@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from gatekeeper.storage.memory.tables import Journal, Table
 from gatekeeper.storage.outbox import Outbox
 from gatekeeper.storage.records import OutboxCounts, OutboxMessage, OutboxState
+from gatekeeper.storage.survey import Backlog
 
 
 class MemoryOutbox(Outbox):
@@ -111,6 +112,11 @@ class MemoryOutbox(Outbox):
             dead=sum(one.dead for one in self._messages.values()),
             oldest_waiting_at=waiting[0].created_at if waiting else None,
         )
+
+    def backlog(self) -> Backlog:
+        """What waits and what is dead."""
+        counts = self.counts()
+        return Backlog(waiting=counts.waiting, oldest_at=counts.oldest_waiting_at, dead=counts.dead)
 
     def listing(self, state: OutboxState, limit: int) -> Sequence[OutboxMessage]:
         if state is OutboxState.WAITING:

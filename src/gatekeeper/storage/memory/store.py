@@ -21,6 +21,7 @@ from gatekeeper.storage.memory.payments import MemoryPayments
 from gatekeeper.storage.memory.progress import MemoryProgress
 from gatekeeper.storage.memory.purchases import MemoryPurchases
 from gatekeeper.storage.memory.subscriptions import MemorySubscriptions
+from gatekeeper.storage.memory.survey import MemorySurveys
 from gatekeeper.storage.memory.tables import Journal, Table
 from gatekeeper.storage.port import Joined, JoinedSync, Store, Transaction
 from gatekeeper.storage.records import Stamp
@@ -42,7 +43,7 @@ class MemoryTransaction(Transaction):
         self.purchases = purchases = MemoryPurchases(journal)
         self.payments = payments = MemoryPayments(journal)
         self.freezes = freezes = MemoryFreezes(journal)
-        self.inbox = MemoryInbox(journal)
+        self.inbox = inbox = MemoryInbox(journal)
         outbox = MemoryOutbox(journal)
         self.outbox: MemoryOutbox = outbox
         self.mirror = mirror = MemoryMirror(journal)
@@ -63,6 +64,12 @@ class MemoryTransaction(Transaction):
                 lambda customer, _: outbox.erase(customer),
                 lambda customer, _: requests.erase(customer),
             ],
+        )
+        self.survey = MemorySurveys(
+            inbox=inbox.backlog,
+            outbox=outbox.backlog,
+            usage=metering.backlog,
+            holds_open=ledger.count_open_holds,
         )
         self._stamp: Table[None, Stamp] = Table(journal)
         self._clock = clock

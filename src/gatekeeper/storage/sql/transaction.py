@@ -24,6 +24,7 @@ from gatekeeper.storage.sql.payments import SqlPayments
 from gatekeeper.storage.sql.progress import SqlProgress
 from gatekeeper.storage.sql.purchases import SqlPurchases
 from gatekeeper.storage.sql.subscriptions import SqlSubscriptions
+from gatekeeper.storage.sql.survey import SqlSurveys
 from gatekeeper.storage.sql.tables import stamp
 from gatekeeper.types import Clock
 
@@ -61,6 +62,7 @@ class SqlTransaction(Transaction):
         self.metering = SqlMetering(connection, dialect, noted)
         self.audit = SqlAudit(connection, dialect, noted)
         self.mirror = SqlMirror(connection, dialect, noted)
+        self.survey = SqlSurveys(connection, dialect, noted)
 
     def now(self) -> datetime:
         return self._dialect.now(self._connection) if self._clock is None else self._clock()

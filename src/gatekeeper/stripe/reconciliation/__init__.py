@@ -1,11 +1,24 @@
 """Reconciliation: find where we differ from Stripe, then repair it."""
 
 from gatekeeper.stripe.reconciliation.reconciler import (
+    LastRun,
     ReconcilePolicy,
     Reconciler,
     RunOptions,
+    last_run,
     logged,
+    reconciled_at,
 )
 from gatekeeper.stripe.reconciliation.report import Drift, Report
 
-__all__ = ["Drift", "ReconcilePolicy", "Reconciler", "Report", "RunOptions", "logged"]
+__all__ = [
+    "Drift",
+    "LastRun",
+    "ReconcilePolicy",
+    "Reconciler",
+    "Report",
+    "RunOptions",
+    "last_run",
+    "logged",
+    "reconciled_at",
+]

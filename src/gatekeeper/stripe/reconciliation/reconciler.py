@@ -1,6 +1,7 @@
 """The reconciler: replays events, dispatches them, sweeps the objects; by hand or on a schedule."""
 
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -8,7 +9,7 @@ from typing import Any, Final
 import anyio
 import msgspec
 
-from gatekeeper.errors import ConflictError
+from gatekeeper.errors import ConflictError, GatekeeperError
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.stripe.client import StripeGateway
 from gatekeeper.stripe.long_work import Held, held, state_of
@@ -17,6 +18,7 @@ from gatekeeper.stripe.reconciliation.report import Report, Watch, unwatched
 from gatekeeper.stripe.reconciliation.sweep import Found, ObjectSweep
 from gatekeeper.stripe.stamp import DatabaseStamp
 from gatekeeper.stripe.webhooks import EVENT_TYPES, Projections, WebhookReceiver
+from gatekeeper.telemetry import OFF, Stopwatch, Telemetry, metrics, spans
 
 logger = logging.getLogger("gatekeeper.reconciliation")
 
@@ -66,7 +68,9 @@ class Reconciler:
         receiver: WebhookReceiver,
         projections: Projections,
         policy: ReconcilePolicy | None = None,
+        telemetry: Telemetry = OFF,
     ) -> None:
+        self._telemetry = telemetry
         self.policy = policy or ReconcilePolicy()
         self._gateway = gateway
         self._store = store
@@ -86,7 +90,23 @@ class Reconciler:
             StripeUnavailableError, StripeRequestError, StoreUnavailableError: the next run goes on
                 where this one ended.
         """
-        options = options or RunOptions()
+        timer, outcome = Stopwatch(), "failed"
+        with self._telemetry.span(spans.RECONCILIATION) as span:
+            try:
+                report = await self._run_alone(options or RunOptions(), watch)
+                outcome = "finished"
+            except GatekeeperError as error:
+                outcome = error.code
+                raise
+            finally:
+                span.set(metrics.OUTCOME, outcome)
+                told = {metrics.OUTCOME: outcome}
+                self._telemetry.record(metrics.RECONCILIATION_DURATION, timer.seconds, told)
+        if not report.dry_run:
+            self._tell(report)
+        return report
+
+    async def _run_alone(self, options: RunOptions, watch: Watch) -> Report:
         await DatabaseStamp(self._store, self._gateway).confirm()
         if options.dry_run:
             return await self._run(options, watch, await state_of(self._store, NAME), None)
@@ -94,8 +114,19 @@ class Reconciler:
             report = await self._run(options, watch, work.state, work)
             if options.objects:
                 now = await self._store.read(_seconds)
-                await work.save(finished=now)
+                await work.save(
+                    finished=now, drift=len(report.drift), unrepaired=len(report.unrepaired)
+                )
             return report
+
+    def _tell(self, report: Report) -> None:
+        tell = self._telemetry.count
+        for kind, found in Counter(one.kind for one in report.drift).items():
+            tell(metrics.RECONCILIATION_DRIFT, {metrics.KIND: kind}, found)
+        if report.missed:
+            tell(metrics.RECONCILIATION_MISSED, amount=report.missed)
+        if report.unrepaired:
+            tell(metrics.RECONCILIATION_UNREPAIRED, amount=len(report.unrepaired))
 
     async def run_if_due(self) -> Report | None:
         """What the schedule does. The first look notes from when on events are ours to have."""
@@ -145,6 +176,33 @@ class Reconciler:
         )
         _log(report)
         return report
+
+
+class LastRun(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of the last run over all objects, in whichever process it was."""
+
+    finished_at: datetime
+    drift: int
+    unrepaired: int
+
+
+def last_run(tx: Transaction) -> LastRun | None:
+    """The last run; None if there was none. (The schedule's first look counts as one.)"""
+    found = tx.progress.get(NAME)
+    state = {} if found is None else msgspec.json.decode(found.state)
+    if "finished" not in state:
+        return None
+    return LastRun(
+        finished_at=datetime.fromtimestamp(state["finished"], UTC),
+        drift=state.get("drift", 0),
+        unrepaired=state.get("unrepaired", 0),
+    )
+
+
+def reconciled_at(tx: Transaction) -> datetime | None:
+    """When the last run ended."""
+    found = last_run(tx)
+    return None if found is None else found.finished_at
 
 
 async def logged(run: Callable[[], Awaitable[Report | None]]) -> None:

@@ -22,6 +22,7 @@ from gatekeeper.stripe.webhooks.leases import Lease, LeaseLostError
 from gatekeeper.stripe.webhooks.policy import DispatchPolicy
 from gatekeeper.stripe.webhooks.projecting import Projector
 from gatekeeper.stripe.webhooks.registry import Registered, WebhookRegistry
+from gatekeeper.stripe.webhooks.telling import Dispatching, Teller
 
 logger = logging.getLogger("gatekeeper.webhooks")
 
@@ -43,7 +44,9 @@ class Dispatcher:
         registry: WebhookRegistry,
         projectors: Mapping[str, Projector] | None = None,
         policy: DispatchPolicy | None = None,
+        teller: Teller | None = None,
     ) -> None:
+        self._teller = teller or Teller()
         self._store = store
         self._registry = registry
         self._projectors = dict(projectors or {})
@@ -129,10 +132,14 @@ class Dispatcher:
     async def _dispatch_object(self, lease: Lease) -> None:
         """Carry out the events of one object. What can't even be noted is put back with the next
         claim; if that never comes, its lease runs out."""
+        with self._teller.dispatching(lease.events, lease.begun) as telling:
+            await self._carry_out(lease, telling)
+
+    async def _carry_out(self, lease: Lease, telling: Dispatching) -> None:
         try:
             done = await self._store.read(lambda tx: _completed(tx, lease.events))
-            for event in await self._project(lease, done):
-                await self._handle(lease, event, done)
+            for event in await self._project(lease, done, telling):
+                await self._handle(lease, event, done, telling)
         except LeaseLostError as error:
             logger.warning("%s: its events are left to whoever has it now", error)
         except Exception:
@@ -143,7 +150,9 @@ class Dispatcher:
                 await lease.give_back()
             raise
 
-    async def _project(self, lease: Lease, done: Mapping[str, set[str]]) -> Sequence[InboxEvent]:
+    async def _project(
+        self, lease: Lease, done: Mapping[str, set[str]], telling: Dispatching
+    ) -> Sequence[InboxEvent]:
         """Bring our copy of the object up to date; returns the events that handlers may have."""
         events, first = lease.events, lease.events[0]
         projector = self._projectors.get(first.object_type or "")
@@ -167,11 +176,13 @@ class Dispatcher:
             slowest = max(fresh, key=lambda event: event.attempts)
             verdict = await self._verdict(slowest, [error])
             for event in fresh:
-                await self._note_failure(lease, event, [error], verdict)
+                await self._note_failure(lease, event, [error], verdict, telling)
             return [event for event in events if PROJECTION in done[event.key]]
         return events
 
-    async def _handle(self, lease: Lease, event: InboxEvent, done: dict[str, set[str]]) -> None:
+    async def _handle(
+        self, lease: Lease, event: InboxEvent, done: dict[str, set[str]], telling: Dispatching
+    ) -> None:
         """Run the host's handlers that have not completed this event or its twin, each whatever
         the others do; then settle it."""
         failures: list[Exception] = []
@@ -199,9 +210,10 @@ class Dispatcher:
                         done.setdefault(key, set()).add(handler.name)
         if failures:
             verdict = await self._verdict(event, failures)
-            await self._note_failure(lease, event, failures, verdict)
+            await self._note_failure(lease, event, failures, verdict, telling)
         else:
             await lease.settle(event, EventStatus.DONE)
+            telling.settled(event, "done")
 
     async def _run_handler(
         self, registered: Registered, event: WebhookEvent, keys: Sequence[str]
@@ -226,7 +238,12 @@ class Dispatcher:
         return judge(self.policy, failures, attempts=event.attempts, age=age)
 
     async def _note_failure(
-        self, lease: Lease, event: InboxEvent, failures: Sequence[Exception], verdict: Verdict
+        self,
+        lease: Lease,
+        event: InboxEvent,
+        failures: Sequence[Exception],
+        verdict: Verdict,
+        telling: Dispatching,
     ) -> None:
         """Put the event back with a delay, or give it up; nothing is given up for an outage."""
         reason = "; ".join(f"{type(error).__name__}: {error}" for error in failures)
@@ -242,6 +259,7 @@ class Dispatcher:
                 exc_info=failures[0],
             )
             await lease.settle(event, EventStatus.DEAD, error=reason)
+            telling.settled(event, "dead")
             return
         delay = verdict.delay
         logger.warning(
@@ -256,6 +274,7 @@ class Dispatcher:
         await lease.settle(
             event, EventStatus.PENDING, delay=delay, error=reason, counted=verdict.counted
         )
+        telling.settled(event, "retry")
 
 
 def _keys_of(event: InboxEvent) -> tuple[str, ...]:

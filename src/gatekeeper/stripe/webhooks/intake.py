@@ -15,6 +15,7 @@ from gatekeeper.stripe.signature import DEFAULT_TOLERANCE_SECONDS, verify
 from gatekeeper.stripe.webhooks.commits import GroupCommit, IntakeLimits
 from gatekeeper.stripe.webhooks.envelope import MAX_BODY_BYTES, Envelope, parse
 from gatekeeper.stripe.webhooks.projecting import object_key
+from gatekeeper.stripe.webhooks.telling import Taking, Teller
 from gatekeeper.types import Clock, utc_now
 
 logger = logging.getLogger("gatekeeper.webhooks")
@@ -38,7 +39,9 @@ class Intake:
         clock: Clock = utc_now,
         stored: Callable[[], None] = lambda: None,
         limits: IntakeLimits | None = None,
+        teller: Teller | None = None,
     ) -> None:
+        self._teller = teller or Teller()
         self._commits = GroupCommit(store, limits)
         self._secrets = tuple(secrets)
         self._livemode = livemode
@@ -56,16 +59,17 @@ class Intake:
             OverloadedError: too many wait to be stored; 503, and Stripe sends it again.
             StoreUnavailableError: the database can't be reached, or not in time; 503 likewise.
         """
-        if len(body) > self.max_body_bytes:
-            raise PayloadTooLargeError(f"The body is larger than {self.max_body_bytes} bytes.")
-        verify(
-            body,
-            signature,
-            self._secrets,
-            self._clock(),
-            tolerance_seconds=self._tolerance_seconds,
-        )
-        return await self.replay(body)
+        with self._teller.taking() as taking:
+            if len(body) > self.max_body_bytes:
+                raise PayloadTooLargeError(f"The body is larger than {self.max_body_bytes} bytes.")
+            verify(
+                body,
+                signature,
+                self._secrets,
+                self._clock(),
+                tolerance_seconds=self._tolerance_seconds,
+            )
+            return await self._take_in(body, taking)
 
     async def replay(self, body: bytes) -> bool:
         """Store an event whose origin is certain: it was fetched from Stripe, or its signature has
@@ -74,6 +78,9 @@ class Intake:
         Raises:
             PayloadError, StoreUnavailableError: nothing is stored.
         """
+        return await self._take_in(body, None)
+
+    async def _take_in(self, body: bytes, taking: Taking | None) -> bool:
         envelope = parse(body)
         foreign = self._livemode is not None and envelope.livemode != self._livemode
         if foreign:
@@ -89,7 +96,11 @@ class Intake:
             account = self._account(tx, envelope)
             return _row(envelope, body, tx.now(), account=account, ignored=foreign)
 
+        if taking is not None:
+            taking.is_of(envelope)
         new = await self._commits.insert(make, len(body))
+        if taking is not None:
+            taking.ended("other_mode" if foreign else "accepted" if new else "duplicate")
         if not foreign:  # one that was there may have been brought back from the dead
             self._stored()
         return new

@@ -27,6 +27,7 @@ class Lease:
         until = events[0].leased_until
         assert until is not None  # they have just been claimed
         self.events = tuple(events)
+        self.begun = begun
         self.object_key = events[0].object_key
         self._store = store
         self._policy = policy

@@ -15,10 +15,13 @@ from gatekeeper.stripe.webhooks.answer import WebhookAnswer
 from gatekeeper.stripe.webhooks.commits import IntakeLimits
 from gatekeeper.stripe.webhooks.dispatcher import PROJECTION, Dispatcher
 from gatekeeper.stripe.webhooks.envelope import MAX_BODY_BYTES
+from gatekeeper.stripe.webhooks.handlers import EVENT_TYPES
 from gatekeeper.stripe.webhooks.intake import Intake
 from gatekeeper.stripe.webhooks.policy import DispatchPolicy
 from gatekeeper.stripe.webhooks.projecting import Projector
 from gatekeeper.stripe.webhooks.registry import WebhookRegistry
+from gatekeeper.stripe.webhooks.telling import Teller
+from gatekeeper.telemetry import OFF, Telemetry
 from gatekeeper.types import Clock, utc_now
 
 logger = logging.getLogger("gatekeeper.webhooks")
@@ -59,11 +62,13 @@ class WebhookReceiver:
         inline: bool = False,
         clock: Clock = utc_now,
         limits: IntakeLimits | None = None,
+        telemetry: Telemetry = OFF,
     ) -> None:
         if projectors and livemode is None:
             raise ConfigurationError("A receiver with projectors needs the mode of its endpoint.")
         self.registry = registry
-        self.dispatcher = Dispatcher(store, registry, projectors, policy)
+        teller = Teller(telemetry, lambda: {*EVENT_TYPES, *registry.types})
+        self.dispatcher = Dispatcher(store, registry, projectors, policy, teller)
         self.max_body_bytes = max_body_bytes
         self._inline = inline
         self.afterwards: Callable[[], Awaitable[object]] | None = None
@@ -78,6 +83,7 @@ class WebhookReceiver:
             clock=clock,
             stored=self.dispatcher.nudge,
             limits=limits,
+            teller=teller,
         )
 
     async def receive(self, body: bytes, signature: bytes | str | None) -> bool:

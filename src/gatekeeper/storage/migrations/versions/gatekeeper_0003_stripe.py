@@ -198,6 +198,7 @@ def _create_usage() -> None:
     )
     op.create_index("ix_gatekeeper_usage_windows_identifier", windows, ["identifier"], unique=True)
     _partial_index("ix_gatekeeper_usage_windows_due", windows, ["due_at"], "status = 'pending'")
+    _partial_index("ix_gatekeeper_usage_windows_dead", windows, ["created_at"], "status = 'dead'")
 
 
 def _create_freezes() -> None:

@@ -42,6 +42,7 @@ usage_windows: Final = table(
     Column("last_error", Text),
     Index("ix_gatekeeper_usage_windows_identifier", "identifier", unique=True),
     partial_index("ix_gatekeeper_usage_windows_due", "due_at", where="status = 'pending'"),
+    partial_index("ix_gatekeeper_usage_windows_dead", "created_at", where="status = 'dead'"),
     key=("customer", "meter", "id"),
     comment="Sealed sums of usage, each one meter event of Stripe's; corrections are new rows.",
 )

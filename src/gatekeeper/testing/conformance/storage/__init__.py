@@ -30,6 +30,7 @@ from gatekeeper.testing.conformance.storage.postings import PostingConformance
 from gatekeeper.testing.conformance.storage.progress import ProgressConformance
 from gatekeeper.testing.conformance.storage.purchases import PurchaseConformance
 from gatekeeper.testing.conformance.storage.subscriptions import SubscriptionConformance
+from gatekeeper.testing.conformance.storage.survey import SurveyConformance
 from gatekeeper.testing.conformance.storage.tickets import TicketConformance
 from gatekeeper.testing.conformance.storage.transactions import TransactionConformance
 from gatekeeper.testing.conformance.storage.values import ValueConformance
@@ -52,6 +53,7 @@ __all__ = [
     "RequestConformance",
     "StoreConformance",
     "SubscriptionConformance",
+    "SurveyConformance",
     "TicketConformance",
     "TransactionConformance",
     "ValueConformance",
@@ -75,6 +77,7 @@ class StoreConformance(
     PurchaseConformance,
     RequestConformance,
     SubscriptionConformance,
+    SurveyConformance,
     TicketConformance,
     TransactionConformance,
     ValueConformance,

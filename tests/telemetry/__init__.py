@@ -1,0 +1,1 @@
+"""What Gatekeeper tells of itself: metrics, spans, health and logs."""
