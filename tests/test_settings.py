@@ -49,6 +49,7 @@ def test_defaults_need_no_environment() -> None:
         "freeze_on_dispute": False,
         "partial_refunds": "take_back",
         "telemetry_every_seconds": 30,
+        "refund_duplicates": False,
         "database_url": None,
         "schema_auto_upgrade": False,
         "redis_url": None,

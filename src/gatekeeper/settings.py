@@ -155,6 +155,10 @@ class Settings(BaseSettings):
     freeze_on_dispute: bool = False
     """Freeze a customer's credits while a dispute takes their money back; won, it ends."""
 
+    refund_duplicates: bool = False
+    """Cancel and refund the later of two subscriptions of one plan that were paid for in checkouts
+    that were open at once. Either way it is told, and counts for nothing beside the other."""
+
     partial_refunds: PartialRefunds = "take_back"
     """Whether the refund of a part of a subscription's invoice takes back its part of the credits;
     one in full always does, and so does any refund of a pack."""

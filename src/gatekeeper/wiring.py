@@ -12,6 +12,7 @@ from gatekeeper.cache.telling import cache_readings
 from gatekeeper.catalog import Catalog
 from gatekeeper.entitlements import AccessPolicy, Entitlements, EntitlementsCodec
 from gatekeeper.errors import ConfigurationError, SettingsError
+from gatekeeper.services import duplicates
 from gatekeeper.services.audit import Auditor
 from gatekeeper.services.copies import Copies
 from gatekeeper.services.credits import Credits
@@ -32,6 +33,8 @@ from gatekeeper.storage.sql.store import store_for
 from gatekeeper.stripe.backfill import Backfill
 from gatekeeper.stripe.checkout import Checkout
 from gatekeeper.stripe.client import Limits, StripeGateway
+from gatekeeper.stripe.duplicates import NAME as DUPLICATES
+from gatekeeper.stripe.duplicates import DuplicateRefunds
 from gatekeeper.stripe.identities import StripeIdentities
 from gatekeeper.stripe.meters import MeterSender
 from gatekeeper.stripe.moves import PriceMover
@@ -197,6 +200,9 @@ def assemble(
     sender = None
     mover = None
     if gateway is not None and outgoing is not None:
+        if settings.refund_duplicates:
+            refunds = DuplicateRefunds(gateway, outgoing)
+            signals.on(duplicates.TOPIC, name=DUPLICATES)(refunds.settle)
         mover = PriceMover(gateway, store, catalog, outgoing)
         identities = StripeIdentities(gateway, outgoing, store)
         sender = MeterSender(gateway, store, catalog, identities)

@@ -1,4 +1,5 @@
-"""`store`: memory, SQLite and PostgreSQL in turn, on `clock`; `world`: a receiver on it."""
+"""`store`: memory, SQLite and PostgreSQL in turn, on `clock`; `world`: a receiver on it; and
+`durable_shop` with the simulator in Stripe's place."""
 
 from collections.abc import AsyncIterator
 
@@ -7,6 +8,7 @@ import pytest
 from gatekeeper.storage.memory import MemoryStore
 from gatekeeper.storage.port import Store
 from gatekeeper.storage.sql.store import store_for
+from gatekeeper.testing.stripe import Simulator
 from gatekeeper.testing.stripe.fixtures import (  # noqa: F401 -- fixtures
     stripe_sim,
     stripe_sim_openapi,
@@ -14,6 +16,7 @@ from gatekeeper.testing.stripe.fixtures import (  # noqa: F401 -- fixtures
     stripe_sim_settings,
     stripe_sim_spec,
 )
+from tests.stripe.shop import Shop, open_shop
 from tests.stripe.world import ManualClock, World
 
 
@@ -54,3 +57,25 @@ def world(store: Store, clock: ManualClock) -> World:
 def memory_world(memory_store: Store, clock: ManualClock) -> World:
     """For what does not depend on the database."""
     return World(memory_store, clock)
+
+
+@pytest.fixture
+async def shop(
+    stripe_sim: Simulator,  # noqa: F811
+    memory_store: Store,
+    clock: ManualClock,
+) -> AsyncIterator[Shop]:
+    opened = await open_shop(stripe_sim, memory_store, clock)
+    yield opened
+    await opened.gateway.aclose()
+
+
+@pytest.fixture
+async def durable_shop(
+    stripe_sim: Simulator,  # noqa: F811
+    store: Store,
+    clock: ManualClock,
+) -> AsyncIterator[Shop]:
+    opened = await open_shop(stripe_sim, store, clock)
+    yield opened
+    await opened.gateway.aclose()

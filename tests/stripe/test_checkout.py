@@ -1,21 +1,13 @@
 """Checkout, portal and what follows, with the real client and the simulator."""
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import anyio
 import httpx
 import pytest
 from msgspec.structs import replace
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from gatekeeper.catalog import Catalog, Pack, Plan, Price, Unit
-from gatekeeper.entitlements import Entitlements
 from gatekeeper.errors import (
     ConfigurationError,
     ConflictError,
@@ -29,110 +21,18 @@ from gatekeeper.errors import (
     StripeUnavailableError,
     UnknownNameError,
 )
-from gatekeeper.services import accounts, customers
-from gatekeeper.services.resolver import resolve
+from gatekeeper.services import customers
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.port import Store, Transaction
-from gatekeeper.storage.records import Customer, PriceRecord, PurchaseStatus
-from gatekeeper.stripe.checkout import Checkout, CheckoutLink
-from gatekeeper.stripe.client import StripeGateway
+from gatekeeper.storage.records import PriceRecord, PurchaseStatus
+from gatekeeper.stripe.checkout import CheckoutLink
 from gatekeeper.stripe.identities import StripeIdentities
 from gatekeeper.stripe.outgoing import OutgoingRequests
-from gatekeeper.stripe.setup import apply_setup, plan_setup
-from gatekeeper.stripe.webhooks import WebhookReceiver, WebhookRegistry, projectors_for
 from gatekeeper.testing.stripe import Simulator
-from tests.stripe.world import CATALOG, RULES, ManualClock
+from tests.stripe.shop import Shop, open_shop
+from tests.stripe.world import ManualClock
 
 pytestmark = pytest.mark.anyio
-
-URLS = {"success_url": "https://app.test/ok?{PURCHASE_ID}", "cancel_url": "https://app.test/no"}
-
-
-@dataclass
-class Shop:
-    """A host that sells, the simulator in Stripe's place, and webhooks between them."""
-
-    sim: Simulator
-    gateway: StripeGateway
-    store: Store
-    clock: ManualClock
-    receiver: WebhookReceiver
-    rules: Rules = RULES
-
-    async def _invalidate(self, customer: str, version: int) -> None:
-        """There is no cache."""
-
-    @property
-    def checkout(self) -> Checkout:
-        return Checkout(self.gateway, self.store, self.rules, self._invalidate)
-
-    async def start(
-        self, price: str = "topup_100", customer: str = "org_1", **more: Any
-    ) -> CheckoutLink:
-        return await self.checkout.start(customer, price, **{**URLS, **more})
-
-    async def settle(self) -> None:
-        """Deliver what Stripe has to say, and carry it out."""
-        self.clock.now = self.sim.now
-        await self.sim.deliver_pending()
-        await self.receiver.drain()
-
-    async def customer(self, customer: str = "org_1") -> Customer:
-        found = await self.store.read(lambda tx: tx.customers.get(customer))
-        assert found is not None
-        return found
-
-    async def available(self, unit: str = "credits", customer: str = "org_1") -> int:
-        found = await self.store.read(lambda tx: accounts.balance(tx, self.rules, customer, unit))
-        assert found.available is not None
-        return found.available
-
-    async def entitlements(self, customer: str = "org_1") -> Entitlements:
-        return await self.store.read(lambda tx: resolve(tx, self.rules, customer))
-
-
-async def open_shop(sim: Simulator, store: Store, clock: ManualClock) -> Shop:
-    clock.now = sim.now
-    gateway = StripeGateway(sim.settings.api_key, api_base=sim.url, max_network_retries=0)
-    await apply_setup(await plan_setup(CATALOG, gateway), gateway)
-
-    async def invalidate(customer: str, version: int) -> None:
-        """There is no cache."""
-
-    async def endpoint(request: Request) -> Response:
-        await receiver.receive(await request.body(), request.headers["stripe-signature"])
-        return Response()
-
-    app = Starlette(routes=[Route("/hooks", endpoint, methods=["POST"])])
-    made = sim.webhook_endpoint("http://app.test/hooks", app=app)
-    receiver = WebhookReceiver(
-        WebhookRegistry(),
-        store,
-        [made["secret"]],
-        livemode=False,
-        projectors=projectors_for(gateway, store, RULES, invalidate),
-        clock=lambda: datetime.now(UTC),  # the simulator signs with the real second
-    )
-    return Shop(sim, gateway, store, clock, receiver)
-
-
-@pytest.fixture
-async def shop(
-    stripe_sim: Simulator, memory_store: Store, clock: ManualClock
-) -> AsyncIterator[Shop]:
-    opened = await open_shop(stripe_sim, memory_store, clock)
-    yield opened
-    await opened.gateway.aclose()
-
-
-@pytest.fixture
-async def durable_shop(
-    stripe_sim: Simulator, store: Store, clock: ManualClock
-) -> AsyncIterator[Shop]:
-    opened = await open_shop(stripe_sim, store, clock)
-    yield opened
-    await opened.gateway.aclose()
-
 
 # -- the story ----------------------------------------------------------------------------------
 

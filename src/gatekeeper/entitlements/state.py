@@ -5,12 +5,14 @@ datetimes; intervals are half-open.
 """
 
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from gatekeeper.catalog import Terms
 from gatekeeper.types import Amount
+
+_RUNNING: Final = frozenset({"active", "trialing", "past_due"})
 
 
 class PaidLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +48,8 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
     `status` is Stripe's word, kept even when we do not know it. `unpaid_since` is the moment at
     which the oldest unpaid invoice was finalised, or was due. `anchor` is Stripe's
-    billing_cycle_anchor, to which recurring windows are anchored.
+    billing_cycle_anchor, to which recurring windows are anchored. `duplicate_of` names the
+    subscription that its own was bought beside by mistake.
     """
 
     id: str
@@ -64,7 +67,15 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: datetime | None = None
     collection_paused: bool = False
     unpaid_since: datetime | None = None
+    duplicate_of: str | None = None
     paid_lines: tuple[PaidLine, ...] = ()
+
+
+def counted(items: tuple[Item, ...]) -> tuple[Item, ...]:
+    """The items without those of duplicates, whose original is running: bought twice by mistake, a
+    plan is had once. When the original is over, the duplicate takes its place."""
+    running = {item.subscription_id for item in items if item.status in _RUNNING}
+    return tuple(item for item in items if item.duplicate_of not in running)
 
 
 class Override(msgspec.Struct, frozen=True, kw_only=True):

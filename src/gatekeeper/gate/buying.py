@@ -1,5 +1,7 @@
 """Buying: checkout and the customer portal."""
 
+from collections.abc import Sequence
+
 from gatekeeper.gate.wired import Wired
 from gatekeeper.storage.records import Purchase
 from gatekeeper.stripe.checkout import CheckoutLink
@@ -31,6 +33,13 @@ class BuyingMethods(Wired):
     async def checkout_status(self, purchase_id: str, customer: str) -> Purchase:
         """How far a checkout of this customer's has come, asking Stripe while it is pending."""
         return await self._parts.checkouts.status(purchase_id, customer)
+
+    async def duplicate_purchases(
+        self, customer: str | None = None, *, limit: int = 100
+    ) -> Sequence[Purchase]:
+        """Subscriptions that were paid beside another of the same plan, in checkouts that were open
+        at once, of one customer or of all, the newest first; `duplicate_of` is the other one."""
+        return await self._parts.store.read(lambda tx: tx.purchases.duplicates(limit, customer))
 
     async def portal(self, customer: str, *, return_url: str) -> str:
         """The address of Stripe's customer portal for this customer."""

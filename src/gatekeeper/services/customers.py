@@ -7,6 +7,7 @@ from typing import Final, Literal
 from msgspec.structs import replace
 
 from gatekeeper.entitlements import CustomerState, Override
+from gatekeeper.entitlements.state import counted
 from gatekeeper.errors import CustomerNotFoundError, InvalidInputError
 from gatekeeper.services.outbox.caches import Invalidate, outdate
 from gatekeeper.services.rules import Rules
@@ -93,7 +94,7 @@ def state_of(tx: Transaction, customer: str) -> CustomerState:
     """
     state = tx.customers.state(customer)
     if state is not None:
-        return state
+        return replace(state, items=counted(state.items))
     if tx.customers.get(customer) is not None or tx.audit.is_erased(customer):
         raise deleted(customer)
     return CustomerState(customer=customer, created_at=tx.now())

@@ -17,12 +17,11 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace
 
 from gatekeeper.catalog import Terms
-from gatekeeper.entitlements import CustomerState, Item
+from gatekeeper.entitlements import CustomerState
 from gatekeeper.entitlements.returns import once_return, window_return
-from gatekeeper.errors import CustomerNotFoundError
+from gatekeeper.entitlements.state import counted
 from gatekeeper.ledger import Grant, GrantKind
 from gatekeeper.services.clawbacks import grant_ids, move
-from gatekeeper.services.customers import state_of
 from gatekeeper.services.ledger.batch import carry_out
 from gatekeeper.services.ledger.commands import NoticeCommand
 from gatekeeper.services.outbox.caches import outdate
@@ -92,18 +91,30 @@ def note_invoice(tx: Transaction, rules: Rules, invoice_id: str) -> tuple[str, i
     )
     if not changed:
         return None
-    book = lock(tx, invoice.customer)
-    version = outdate(tx, invoice.customer)
-    _settle(tx, rules, book, invoice.customer)
-    return invoice.customer, version
+    return invoice.customer, settle(tx, rules, invoice.customer)
 
 
-def _settle(tx: Transaction, rules: Rules, book: Payment, customer: str) -> None:
-    try:
-        state = state_of(tx, customer)
-    except CustomerNotFoundError:
-        return  # nothing more is granted or spent
-    lines = [line for item in state.items for line in item.paid_lines if line.returned_minor]
+def settle(tx: Transaction, rules: Rules, customer: str) -> int:
+    """Bring what was taken back of a customer's plans to the target; the customer's new version.
+
+    Call it after a change of what the targets depend on, in its transaction.
+    """
+    book = lock(tx, customer)
+    version = outdate(tx, customer)
+    state = tx.customers.state(customer)
+    if state is not None:  # else they were deleted: nothing more is granted or spent
+        _settle(tx, rules, book, state)
+    return version
+
+
+def _settle(tx: Transaction, rules: Rules, book: Payment, state: CustomerState) -> None:
+    customer = state.customer
+    lines = [
+        line
+        for item in state.items
+        for line in item.paid_lines
+        if line.returned_minor or item.duplicate_of is not None
+    ]
     units = {grant.unit for line in lines for grant in line.terms.grants}
     units |= {share.unit for share in book.shares}
     shares = {(share.unit, share.key): share for share in book.shares}
@@ -142,18 +153,17 @@ def _share(rules: Rules, unit: str, window: Window) -> Share | None:
 
 
 def _target(state: CustomerState, rules: Rules, unit: str, window: Window) -> int:
+    counting = counted(state.items)
     if window.start is None:
         free = _once_of(rules.default_terms, unit, window.series)
-        wanted = once_return(state.items, unit, window.series, window.total, free)
+        wanted = once_return(counting, unit, window.series, window.total, free)
         return min(wanted, window.given)
-    item = _item(state, window.item_id)
+    item = next((item for item in state.items if item.id == window.item_id), None)
     if item is None:
         return 0
+    if item not in counting:
+        return window.given  # it was granted before it was known to be a duplicate
     return min(window_return(item, unit, window.series, window.start, window.total), window.given)
-
-
-def _item(state: CustomerState, item_id: str) -> Item | None:
-    return next((item for item in state.items if item.id == item_id), None)
 
 
 def _once_of(terms: Terms, unit: str, series: str) -> int:

@@ -18,7 +18,7 @@ from gatekeeper.catalog import Pack, PriceEntry
 from gatekeeper.errors import CustomerNotFoundError, IdempotencyConflictError
 from gatekeeper.ledger import GrantCredits, GrantKind
 from gatekeeper.projection import CheckoutFacts
-from gatekeeper.services import accounts, clawbacks, told
+from gatekeeper.services import accounts, clawbacks, duplicates, told
 from gatekeeper.services.prices import stands_for
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.payments import Share
@@ -118,7 +118,10 @@ def fulfil(
             "; ".join(faults),
         )
         return _settle(tx, purchase, facts, PurchaseStatus.FAILED)
-    return _settle(tx, purchase, facts, PurchaseStatus.PAID)
+    settled = _settle(tx, purchase, facts, PurchaseStatus.PAID)
+    if settled.subscription_id is not None:
+        duplicates.flag(tx, rules, settled)
+    return settled
 
 
 def _settle(

@@ -197,7 +197,7 @@ def _item(
 
 def _own_fields(item: Item) -> Item:
     """The item without what its invoices say of it."""
-    return replace(item, unpaid_since=None, paid_lines=())
+    return replace(item, unpaid_since=None, duplicate_of=None, paid_lines=())
 
 
 def _note_unpaid(tx: Transaction, subscription_id: str) -> bool:

@@ -103,6 +103,10 @@ class Subscriptions(ABC):
         """Note since when the subscription's oldest unpaid invoice has been waiting."""
 
     @abstractmethod
+    def set_duplicate_of(self, subscription_id: str, original_id: str) -> None:
+        """Note that a subscription was bought beside another by mistake."""
+
+    @abstractmethod
     def add_paid_lines(self, customer: str, lines: Iterable[PaidLine]) -> int:
         """Add paid lines; lines whose id is there already are left alone. Returns how many came."""
 
@@ -156,6 +160,14 @@ class Purchases(ABC):
     @abstractmethod
     def pending(self, customer: str) -> Sequence[Purchase]:
         """The purchases of a customer of which nothing has come yet, the oldest first."""
+
+    @abstractmethod
+    def paid_subscriptions(self, customer: str) -> Sequence[Purchase]:
+        """The purchases of a customer by which a subscription was paid, the oldest first."""
+
+    @abstractmethod
+    def duplicates(self, limit: int, customer: str | None = None) -> Sequence[Purchase]:
+        """Purchases that are a duplicate of another, of a customer or of all, the newest first."""
 
     @abstractmethod
     def pending_after(self, purchase_id: str, limit: int) -> Sequence[Purchase]:

@@ -79,7 +79,8 @@ class Purchase(msgspec.Struct, frozen=True, kw_only=True):
     """One checkout that we started: what was asked for, by whom, and what came of it.
 
     Written before the customer is sent to Stripe, so that what was bought is read from here, never
-    from the browser or from metadata (DESIGN invariant 10).
+    from the browser or from metadata (DESIGN invariant 10). `duplicate_of` is the purchase of the
+    same plan that this one was paid beside.
     """
 
     id: str
@@ -93,6 +94,7 @@ class Purchase(msgspec.Struct, frozen=True, kw_only=True):
     payment_intent_id: str | None = None
     subscription_id: str | None = None
     settled_at: datetime | None = None
+    duplicate_of: str | None = None
 
 
 class EventStatus(StrEnum):

@@ -264,6 +264,16 @@ class StripeGateway:
             "/v1/billing_portal/sessions", params, what="billing_portal sessions create"
         )
 
+    async def cancel_subscription(self, subscription_id: str) -> None:
+        """End a subscription now, without another invoice; one that has ended stays as it is."""
+        path = f"/v1/subscriptions/{_quoted(subscription_id)}"
+        try:
+            await self._ask("delete", path, None, "subscriptions cancel")
+        except StripeRequestError:
+            found = await self.fetch("subscription", subscription_id)
+            if found is not None and found["status"] not in ("canceled", "incomplete_expired"):
+                raise
+
     async def create_product(self, params: Mapping[str, Any]) -> Obj:
         """Make a product."""
         return await self.post("/v1/products", params, what="products create")

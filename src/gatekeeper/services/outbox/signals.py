@@ -19,6 +19,7 @@ TOPICS: Final = frozenset(
         "credits.exhausted",
         "credits.low",
         "grant.expiring",
+        "payment.duplicate",
         "payment.failed",
         "payment.succeeded",
         "subscription.changed",

@@ -46,6 +46,26 @@ class MemoryPurchases(Purchases):
         )
         return tuple(sorted(found, key=lambda one: (one.created_at, one.id)))
 
+    def paid_subscriptions(self, customer: str) -> Sequence[Purchase]:
+        found = (
+            one
+            for one in self._purchases.values()
+            if one.customer == customer
+            and one.status is PurchaseStatus.PAID
+            and one.subscription_id is not None
+        )
+        return tuple(sorted(found, key=lambda one: (one.created_at, one.id)))
+
+    def duplicates(self, limit: int, customer: str | None = None) -> Sequence[Purchase]:
+        found = [
+            one
+            for one in self._purchases.values()
+            if one.duplicate_of is not None and customer in (None, one.customer)
+        ]
+        found.sort(key=lambda one: one.id)
+        found.sort(key=lambda one: one.created_at, reverse=True)
+        return found[:limit]
+
     def pending_after(self, purchase_id: str, limit: int) -> Sequence[Purchase]:
         found = (
             one

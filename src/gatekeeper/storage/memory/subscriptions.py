@@ -25,6 +25,7 @@ class MemorySubscriptions(Subscriptions):
         self._of_customer: Table[str, tuple[str, ...]] = Table(journal)
         self._items: Table[str, tuple[Item, ...]] = Table(journal)
         self._unpaid_since: Table[str, datetime] = Table(journal)
+        self._duplicate_of: Table[str, str] = Table(journal)
         self._line_ids: Table[tuple[str, str], None] = Table(journal)
         self._lines: Table[tuple[str, str], tuple[PaidLine, ...]] = Table(journal)
         self._invoices: Table[str, Invoice] = Table(journal)
@@ -51,6 +52,7 @@ class MemorySubscriptions(Subscriptions):
             replace(
                 item,
                 unpaid_since=unpaid_since,
+                duplicate_of=self._duplicate_of.get(subscription_id),
                 paid_lines=self._lines.get((subscription.customer, item.id)) or (),
             )
             for item in self._items.get(subscription_id) or ()
@@ -79,6 +81,10 @@ class MemorySubscriptions(Subscriptions):
             self._unpaid_since.delete(subscription_id)
         elif subscription_id in self._subscriptions:
             self._unpaid_since.put(subscription_id, since)
+
+    def set_duplicate_of(self, subscription_id: str, original_id: str) -> None:
+        if subscription_id in self._subscriptions:
+            self._duplicate_of.put(subscription_id, original_id)
 
     def add_paid_lines(self, customer: str, lines: Iterable[PaidLine]) -> int:
         added = 0

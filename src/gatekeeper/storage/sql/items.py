@@ -11,22 +11,26 @@ from gatekeeper.entitlements.state import Item, PaidLine
 from gatekeeper.storage.sql.tables import items, paid_lines, subscriptions
 
 ITEM_FIELDS: Final = tuple(
-    name for name in Item.__struct_fields__ if name not in {"paid_lines", "unpaid_since"}
+    name
+    for name in Item.__struct_fields__
+    if name not in {"paid_lines", "unpaid_since", "duplicate_of"}
 )
-"""What an item's own row holds; `unpaid_since` is its subscription's."""
+"""What an item's own row holds; `unpaid_since` and `duplicate_of` are its subscription's."""
 
 _LINE_FIELDS: Final = PaidLine.__struct_fields__
 
 COLUMNS: Final = (
     *(items.c[name] for name in ITEM_FIELDS),
     subscriptions.c.unpaid_since,
+    subscriptions.c.duplicate_of,
     *(paid_lines.c[name].label(f"line_{name}") for name in _LINE_FIELDS),
 )
 """The columns of one row for each paid line, and of one row for an item without any."""
 
 _ID: Final = ITEM_FIELDS.index("id")
 _UNPAID_SINCE: Final = len(ITEM_FIELDS)
-_LINE: Final = _UNPAID_SINCE + 1
+_DUPLICATE_OF: Final = _UNPAID_SINCE + 1
+_LINE: Final = _DUPLICATE_OF + 1
 _LINE_ID: Final = _LINE + _LINE_FIELDS.index("id")
 
 
@@ -61,6 +65,7 @@ def build_items(rows: Iterable[Sequence[Any]]) -> tuple[Item, ...]:
         Item(
             **dict(zip(ITEM_FIELDS, first_rows[item_id], strict=False)),
             unpaid_since=first_rows[item_id][_UNPAID_SINCE],
+            duplicate_of=first_rows[item_id][_DUPLICATE_OF],
             paid_lines=tuple(sorted(lines[item_id], key=lambda line: (line.start, line.id))),
         )
         for item_id in sorted(first_rows)

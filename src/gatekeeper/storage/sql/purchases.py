@@ -31,6 +31,22 @@ _PENDING: Final = (
     )
     .order_by(purchases.c.created_at, purchases.c.id)
 )
+_PAID_SUBSCRIPTIONS: Final = (
+    select_of(purchases, Purchase)
+    .where(
+        purchases.c.customer == bindparam("of_customer"),
+        purchases.c.status == PurchaseStatus.PAID,
+        purchases.c.subscription_id.is_not(None),
+    )
+    .order_by(purchases.c.created_at, purchases.c.id)
+)
+_DUPLICATES: Final = (
+    select_of(purchases, Purchase)
+    .where(purchases.c.duplicate_of.is_not(None))
+    .order_by(purchases.c.created_at.desc(), purchases.c.id)
+    .limit(bindparam("at_most"))
+)
+_DUPLICATES_OF: Final = _DUPLICATES.where(purchases.c.customer == bindparam("of_customer"))
 _PENDING_AFTER: Final = (
     select_of(purchases, Purchase)
     .where(
@@ -68,6 +84,17 @@ class SqlPurchases(Aggregate, Purchases):
     def pending(self, customer: str) -> Sequence[Purchase]:
         rows = self._connection.execute(_PENDING, {"of_customer": customer})
         return [Purchase(**row) for row in rows.mappings()]
+
+    def paid_subscriptions(self, customer: str) -> Sequence[Purchase]:
+        rows = self._connection.execute(_PAID_SUBSCRIPTIONS, {"of_customer": customer})
+        return [Purchase(**row) for row in rows.mappings()]
+
+    def duplicates(self, limit: int, customer: str | None = None) -> Sequence[Purchase]:
+        which: dict[str, object] = {"at_most": limit}
+        if customer is not None:
+            which["of_customer"] = customer
+        statement = _DUPLICATES if customer is None else _DUPLICATES_OF
+        return [Purchase(**row) for row in self._connection.execute(statement, which).mappings()]
 
     def pending_after(self, purchase_id: str, limit: int) -> Sequence[Purchase]:
         rows = self._connection.execute(_PENDING_AFTER, {"after": purchase_id, "at_most": limit})

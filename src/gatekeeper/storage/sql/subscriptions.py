@@ -41,6 +41,11 @@ _SET_UNPAID_SINCE: Final = (
     .where(subscriptions.c.id == bindparam("subscription_id"))
     .values(unpaid_since=bindparam("since"))
 )
+_SET_DUPLICATE_OF: Final = (
+    update(subscriptions)
+    .where(subscriptions.c.id == bindparam("subscription_id"))
+    .values(duplicate_of=bindparam("original_id"))
+)
 _INVOICE: Final = select_of(invoices, Invoice).where(invoices.c.id == bindparam("invoice_id"))
 _OLDEST_UNPAID: Final = (
     select_of(invoices, Invoice)
@@ -85,7 +90,8 @@ class SqlSubscriptions(Aggregate, Subscriptions):
 
     def save(self, subscription: Subscription, items_now: Sequence[Item]) -> None:
         self._connection.execute(
-            self._dialect.upsert(subscriptions, keep=("unpaid_since",)), columns_of(subscription)
+            self._dialect.upsert(subscriptions, keep=("unpaid_since", "duplicate_of")),
+            columns_of(subscription),
         )
         for item in items_now:
             values = {name: getattr(item, name) for name in ITEM_FIELDS}
@@ -104,6 +110,11 @@ class SqlSubscriptions(Aggregate, Subscriptions):
     def set_unpaid_since(self, subscription_id: str, since: datetime | None) -> None:
         self._connection.execute(
             _SET_UNPAID_SINCE, {"subscription_id": subscription_id, "since": since}
+        )
+
+    def set_duplicate_of(self, subscription_id: str, original_id: str) -> None:
+        self._connection.execute(
+            _SET_DUPLICATE_OF, {"subscription_id": subscription_id, "original_id": original_id}
         )
 
     def add_paid_lines(self, customer: str, lines: Iterable[PaidLine]) -> int:

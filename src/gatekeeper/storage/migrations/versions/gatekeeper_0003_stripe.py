@@ -254,7 +254,21 @@ def _give_the_outbox_receivers() -> None:
 
 
 def _index_purchases() -> None:
-    """A refund names the payment that it is of."""
+    """A refund names the payment that it is of. What was paid twice is looked for."""
+    for table, comment in (
+        ("subscriptions", "The subscription that it was bought beside by mistake."),
+        ("purchases", "The purchase of the same that it was paid beside."),
+    ):
+        op.add_column(f"gatekeeper_{table}", _text("duplicate_of", null=True, comment=comment))
+    twice = sa.text("duplicate_of IS NOT NULL")
+    op.create_index(
+        "ix_gatekeeper_purchases_duplicates",
+        "gatekeeper_purchases",
+        ["created_at"],
+        unique=False,
+        postgresql_where=twice,
+        sqlite_where=twice,
+    )
     op.create_index(
         op.f("ix_gatekeeper_purchases_payment_intent_id"),
         "gatekeeper_purchases",

@@ -55,6 +55,7 @@ subscriptions: Final = table(
     Column("latest_invoice_id", Text),
     required("updated_at", UtcDateTime),
     Column("unpaid_since", UtcDateTime),
+    Column("duplicate_of", Text, comment="The subscription that it was bought beside by mistake."),
     Index(None, "customer"),
     key=("id",),
 )
@@ -142,8 +143,12 @@ purchases: Final = table(
     Column("payment_intent_id", Text),
     Column("subscription_id", Text),
     Column("settled_at", UtcDateTime),
+    Column("duplicate_of", Text, comment="The purchase of the same that it was paid beside."),
     Index(None, "customer"),
     Index("uq_gatekeeper_purchases_checkout_session_id", "checkout_session_id", unique=True),
     Index(None, "payment_intent_id"),
+    partial_index(
+        "ix_gatekeeper_purchases_duplicates", "created_at", where="duplicate_of IS NOT NULL"
+    ),
     key=("id",),
 )

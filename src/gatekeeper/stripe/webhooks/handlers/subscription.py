@@ -12,10 +12,9 @@ from gatekeeper.projection import (
     project_subscription,
 )
 from gatekeeper.projection.mirrored import Mirrored, project_mirrored
-from gatekeeper.services import plan_returns, subscriptions
+from gatekeeper.services import duplicates, plan_returns, subscriptions
 from gatekeeper.services.history import Because, note_change
 from gatekeeper.services.mirror import bury_object, save_object, save_objects
-from gatekeeper.services.outbox.caches import outdate
 from gatekeeper.services.subscriptions import ShownPrice
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import InboxEvent
@@ -122,7 +121,9 @@ class SubscriptionProjector(Projector):
             note_change(tx, facts.id, because, now)
         if returned is not None:
             return Touched(*returned)
-        return Touched(owner.id, outdate(tx, owner.id)) if changed else None
+        if not changed:
+            return None
+        return Touched(owner.id, duplicates.outdate_with(tx, context.rules, owner.id))
 
     async def _bury(
         self, subscription_id: str, fetched: Ticketed, complete: Complete, because: Because
@@ -143,7 +144,8 @@ class SubscriptionProjector(Projector):
                 return None
             note_change(tx, subscription_id, because, tx.now())
             logger.warning("subscription %s is gone from Stripe: it has ended", subscription_id)
-            return Touched(known.customer, outdate(tx, known.customer))
+            version = duplicates.outdate_with(tx, self._context.rules, known.customer)
+            return Touched(known.customer, version)
 
         await self._context.commit(work)
 

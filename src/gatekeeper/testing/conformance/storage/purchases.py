@@ -56,6 +56,40 @@ class PurchaseConformance:
         found = await store.read(lambda tx: list(tx.purchases.pending(rows[0].customer)))
         assert found == [rows[1], rows[0]]
 
+    async def test_paid_subscriptions_and_duplicates_are_found(self, store: Store) -> None:
+        paid = {"status": PurchaseStatus.PAID, "subscription_id": "sub_1"}
+        rows = [
+            samples.purchase("pur_1", **paid),
+            samples.purchase("pur_2", created_at=NOW + DAY, duplicate_of="pur_1", **paid),
+            samples.purchase("pur_3", created_at=NOW - DAY, **paid),
+            samples.purchase("pur_4", status=PurchaseStatus.PAID),
+            samples.purchase("pur_5", subscription_id="sub_2"),
+            samples.purchase("pur_6", customer="bob", duplicate_of="pur_7", **paid),
+        ]
+
+        def save(tx: Transaction) -> None:
+            for row in rows:
+                tx.purchases.insert(row)
+
+        await store.write(save)
+
+        def found(tx: Transaction) -> list[list[str]]:
+            own = rows[0].customer
+            listed = (
+                tx.purchases.paid_subscriptions(own),
+                tx.purchases.duplicates(10),
+                tx.purchases.duplicates(10, own),
+                tx.purchases.duplicates(1),
+            )
+            return [[one.id for one in some] for some in listed]
+
+        assert await store.read(found) == [
+            ["pur_3", "pur_1", "pur_2"],
+            ["pur_2", "pur_6"],
+            ["pur_2"],
+            ["pur_2"],
+        ]
+
     async def test_save_writes_the_fields(self, store: Store) -> None:
         await store.write(lambda tx: tx.purchases.insert(samples.purchase()))
         with_session = samples.purchase(checkout_session_id="cs_1")

@@ -86,6 +86,14 @@ class SubscriptionConformance:
         await store.write(lambda tx: tx.subscriptions.set_unpaid_since("sub_1", None))
         assert await _items(store) == {"si_1": item}
 
+    async def test_a_duplicate_shows_on_the_items_and_outlives_a_save(self, store: Store) -> None:
+        subscription, item = samples.subscription(), samples.item()
+        await store.write(lambda tx: tx.subscriptions.save(subscription, [item]))
+        await store.write(lambda tx: tx.subscriptions.set_duplicate_of("sub_1", "sub_0"))
+        await store.write(lambda tx: tx.subscriptions.set_duplicate_of("sub_9", "sub_0"))
+        await store.write(lambda tx: tx.subscriptions.save(subscription, [item]))
+        assert await _items(store) == {"si_1": replace(item, duplicate_of="sub_0")}
+
     async def test_paid_lines_are_added_once(self, store: Store) -> None:
         await store.write(
             lambda tx: tx.subscriptions.save(samples.subscription(), [samples.item()])
