@@ -165,6 +165,13 @@ class CurrencyMismatchError(InvalidInputError):
     code = "currency_mismatch"
 
 
+class BodyTimeoutError(InvalidInputError):
+    """The body of the request did not come in time."""
+
+    code = "body_timeout"
+    status = 408
+
+
 class UnauthenticatedError(GatekeeperError):
     """Nobody is signed in."""
 

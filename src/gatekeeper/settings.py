@@ -132,6 +132,10 @@ class Settings(BaseSettings):
     payload_retention_days: int = Field(30, ge=1, le=3_650)
     """Raw payloads, and messages that were sent, are purged after this."""
 
+    event_retention_days: int = Field(90, ge=31, le=3_650)
+    """Events that are over are forgotten after this, with the record of which handlers have had
+    them. Stripe can send an event for 30 days: none of those must be forgotten."""
+
     outbox_max_attempts: int = Field(15, ge=1, le=100)
     """A message of the outbox that failed so often is a dead letter."""
 

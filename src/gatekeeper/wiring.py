@@ -206,7 +206,6 @@ def assemble(
         mover = PriceMover(gateway, store, catalog, outgoing)
         identities = StripeIdentities(gateway, outgoing, store)
         sender = MeterSender(gateway, store, catalog, identities)
-    retention = timedelta(days=settings.payload_retention_days)
     return Parts(
         catalog=catalog,
         store=store,
@@ -216,7 +215,13 @@ def assemble(
         auditor=Auditor(store, rules, resolver.invalidate),
         copies=Copies(store, rules),
         freezes=FreezeDesk(store, rules, resolver.invalidate),
-        upkeep=Upkeep(store, credits_, payload_retention=retention, telemetry=telemetry),
+        upkeep=Upkeep(
+            store,
+            credits_,
+            payload_retention=timedelta(days=settings.payload_retention_days),
+            event_retention=timedelta(days=settings.event_retention_days),
+            telemetry=telemetry,
+        ),
         usage=UsageRecorder(store, rules, clock or utc_now),
         sealer=Sealer(
             store,

@@ -1,6 +1,7 @@
 """What connects a gate to an ASGI app: the middleware, the routes, and errors as answers."""
 
 from gatekeeper.asgi.billing_routes import billing_routes
+from gatekeeper.asgi.bodies import BodyLimits
 from gatekeeper.asgi.inline import answer_inline
 from gatekeeper.asgi.middleware import GatekeeperMiddleware
 from gatekeeper.asgi.mounting import install, mount_billing, mount_webhooks, with_lifespan
@@ -12,6 +13,7 @@ from gatekeeper.asgi.webhook_route import webhook_route
 __all__ = [
     "PROBLEM_MEDIA_TYPE",
     "App",
+    "BodyLimits",
     "GatekeeperMiddleware",
     "Receive",
     "Scope",

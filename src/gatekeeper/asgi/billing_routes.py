@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gatekeeper.asgi.bodies import read_body
+from gatekeeper.asgi.bodies import Bodies
 from gatekeeper.asgi.problem import problem_answer
 from gatekeeper.asgi.webhook_route import webhook_route
 from gatekeeper.errors import GatekeeperError, InvalidInputError
@@ -22,6 +22,7 @@ from gatekeeper.types import Identity, Unlimited, check_id
 B = TypeVar("B", bound=msgspec.Struct)
 
 MAX_JSON_BYTES = 16 * 1024
+_bodies = Bodies()
 """The largest body of a billing request."""
 
 Endpoint = Callable[[Request], Awaitable[dict[str, Any]]]
@@ -153,13 +154,13 @@ async def _json(request: Request, type_: type[B]) -> B:
     (https://fetch.spec.whatwg.org/#cors-safelisted-request-header).
 
     Raises:
-        InvalidInputError, PayloadTooLargeError.
+        InvalidInputError, PayloadError, PayloadTooLargeError, BodyTimeoutError, OverloadedError.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise InvalidInputError("Send the body as application/json.")
-    body = await read_body(request, MAX_JSON_BYTES)
-    try:
-        return msgspec.json.decode(body, type=type_)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"The body is not valid: {str(error)[:200]}") from None
+    async with _bodies.read(request, MAX_JSON_BYTES) as body:
+        try:
+            return msgspec.json.decode(body, type=type_)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise InvalidInputError(f"The body is not valid: {str(error)[:200]}") from None

@@ -17,6 +17,10 @@ PRUNE_EVERY_SWEEPS = 720
 RECEIPT_DAYS = 31
 """Request keys are remembered for at least 30 days (DESIGN invariant 4)."""
 PRUNE_BATCH = 1_000
+MIN_EVENT_RETENTION = timedelta(days=31)
+"""Stripe lists events, and sends one again, for up to 30 days
+(https://docs.stripe.com/webhooks#manual-retries): an event that it can send must be known still,
+or it would take effect twice."""
 
 
 class Upkeep:
@@ -28,12 +32,14 @@ class Upkeep:
         credits_: Credits,
         *,
         payload_retention: timedelta,
+        event_retention: timedelta = MIN_EVENT_RETENTION,
         telemetry: Telemetry = OFF,
     ) -> None:
         self._telemetry = telemetry
         self._store = store
         self._credits = credits_
         self._payload_retention = payload_retention
+        self._event_retention = max(event_retention, payload_retention, MIN_EVENT_RETENTION)
 
     async def run(self) -> None:
         """Do it for ever. An outage of the database is waited out."""
@@ -66,6 +72,7 @@ class Upkeep:
                     tx.ledger.prune_receipts(tx.now() - timedelta(days=RECEIPT_DAYS), PRUNE_BATCH)
                     + tx.requests.prune(tx.now() - self._payload_retention, PRUNE_BATCH)
                     + tx.inbox.purge_payloads(tx.now() - self._payload_retention, PRUNE_BATCH)
+                    + tx.desk.prune(tx.now() - self._event_retention, PRUNE_BATCH)
                     + tx.outbox.prune(tx.now() - self._payload_retention, PRUNE_BATCH)
                 )
             )

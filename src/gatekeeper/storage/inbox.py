@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from gatekeeper.storage.records import (
+    ErrorKind,
     EventStatus,
     InboxEvent,
 )
@@ -51,12 +52,15 @@ class Inbox(ABC):
         *,
         due_at: datetime | None = None,
         error: str | None = None,
+        kind: ErrorKind | None = None,
         lease: datetime | None = None,
         counted: bool = True,
     ) -> bool:
         """End a lease: done, dead, ignored, or pending again at `due_at`.
 
         Args:
+            error: why it failed, for people; None: it did not.
+            kind: what is known of that.
             lease: write only if the event's lease is still the one that ends at this instant, so
                 that nobody overwrites what the next claimer has made of the event.
             counted: False takes the attempt back that was counted on claiming.
@@ -71,13 +75,12 @@ class Inbox(ABC):
         that ends at `lease` any more: somebody else has the object, or nobody."""
 
     @abstractmethod
-    def retry(self, at: datetime, *, key: str | None = None, forget: str | None = None) -> int:
-        """Make dead events pending again, due at an instant, with no attempts; returns how many.
+    def retry(self, key: str, at: datetime, *, forget: str | None = None) -> bool:
+        """Make an event pending again that is dead, done or discarded, due at an instant, with no
+        attempts; False if there is none. An ignored one stays ignored.
 
-        Args:
-            key: this one alone, which may be done or discarded too; an ignored one stays ignored.
-            forget: the completion that is taken off the event of `key`, so that this part of the
-                work is done again.
+        `forget` is the completion that is taken off it, so that this part of the work is done
+        again.
         """
 
     @abstractmethod

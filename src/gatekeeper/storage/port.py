@@ -15,6 +15,7 @@ from typing import Self, TypeVar
 
 from gatekeeper.entitlements.state import CustomerState, Item, Override, PaidLine
 from gatekeeper.storage.audit import Audit
+from gatekeeper.storage.desk import EventDesk
 from gatekeeper.storage.freezes import Freezes
 from gatekeeper.storage.inbox import Inbox
 from gatekeeper.storage.ledger import Ledger
@@ -185,6 +186,7 @@ class Transaction(ABC):
     payments: Payments
     freezes: Freezes
     inbox: Inbox
+    desk: EventDesk
     outbox: Outbox
     progress: Progress
     requests: Requests

@@ -107,11 +107,25 @@ class EventStatus(StrEnum):
     DISCARDED = "discarded"
 
 
+class ErrorKind(StrEnum):
+    """What is known of why an event failed."""
+
+    TRANSIENT = "transient"
+    """It may pass: an outage, or whatever a handler raised without saying more."""
+
+    DEPENDENCY = "dependency"
+    """What the event builds upon was not there yet."""
+
+    PERMANENT = "permanent"
+    """Its handlers said that trying again would change nothing."""
+
+
 class InboxEvent(msgspec.Struct, frozen=True, kw_only=True):
     """One event as received. `payload` is the raw body (None once purged), for replay.
 
     `key` identifies the event: its id, with the Connect account it came for. `object_key` names
-    the object it is about, the unit of ordering and of fetches.
+    the object it is about, the unit of ordering and of fetches. `twin` is the key of the snapshot
+    event that tells of the same change as a thin one, whether that has come or not.
     """
 
     key: str
@@ -131,6 +145,8 @@ class InboxEvent(msgspec.Struct, frozen=True, kw_only=True):
     due_at: datetime
     leased_until: datetime | None = None
     last_error: str | None = None
+    error_kind: ErrorKind | None = None
+    twin: str | None = None
 
 
 class OutboxState(StrEnum):

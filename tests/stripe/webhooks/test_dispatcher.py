@@ -19,6 +19,7 @@ from gatekeeper.errors import (
     StoreUnavailableError,
     StripeUnavailableError,
 )
+from gatekeeper.storage.desk import EventSelection
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import Customer, EventStatus, InboxEvent
 from gatekeeper.stripe.webhooks import (
@@ -453,9 +454,9 @@ async def test_retry_brings_back_the_dead_or_one_event_with_its_projection(world
     await world.deliver(done, dead)
     mended.append("yes")
     fetches = len(world.stripe.fetches)
-    assert await world.receiver.retry("evt_nothing") == 0
-    assert await world.receiver.retry() == 1
-    assert await world.receiver.retry(f"/{done['id']}") == 1
+    assert not await world.receiver.events.retry("evt_nothing")
+    assert await world.receiver.events.retry_all() == 1
+    assert await world.receiver.events.retry(f"/{done['id']}")
     assert await world.counts() == {EventStatus.PENDING: 2}
     await world.receiver.drain()
     assert await world.counts() == {EventStatus.DONE: 2}
@@ -653,16 +654,16 @@ async def test_an_event_is_discarded_and_brought_back(world: World) -> None:
         lambda tx: tx.inbox.settle(f"/{dead['id']}", EventStatus.DEAD, error="why")
     )
     for event in (dead, waiting):
-        assert await world.receiver.discard(event["id"])
-        assert not await world.receiver.discard(event["id"])
-    assert not await world.receiver.discard(done["id"])
-    assert not await world.receiver.discard("evt_nothing")
+        assert await world.receiver.events.discard(event["id"])
+        assert not await world.receiver.events.discard(event["id"])
+    assert not await world.receiver.events.discard(done["id"])
+    assert not await world.receiver.events.discard("evt_nothing")
     assert await world.receiver.drain() == 0
     assert await world.send(dead) == [False]  # Stripe's own retry does not bring it back
-    found = await world.receiver.listed(EventStatus.DISCARDED, 10)
+    found = await world.receiver.events.find(EventSelection(status=EventStatus.DISCARDED))
     assert {event.last_error for event in found} == {"why", None}
-    assert await world.receiver.retry() == 0
-    assert await world.receiver.retry(dead["id"]) == 1
+    assert await world.receiver.events.retry_all() == 0
+    assert await world.receiver.events.retry(dead["id"])
     assert await world.status_of(dead) is EventStatus.PENDING
 
 
@@ -680,6 +681,6 @@ async def test_events_whose_bodies_were_purged_name_nobody(world: World) -> None
         return tx.inbox.purge_payloads(tx.now() + timedelta(seconds=1), 10)
 
     assert await world.store.write(purge) == 1
-    assert await world.receiver.retry(event["id"]) == 1
+    assert await world.receiver.events.retry(event["id"])
     await world.receiver.drain()
     assert seen == [None]  # nor does its handler run again

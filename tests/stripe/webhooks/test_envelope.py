@@ -258,6 +258,9 @@ def test_field_of_a_wrong_type_or_range_is_refused(field: str, value: object) ->
         ("created", "2026-09-17T06:20:52"),  # no offset: no moment
         ("created", "0001-01-01T00:00:00+01:00"),  # the year 0 in UTC
         ("created", "9999-12-31T23:59:59-01:00"),
+        ("created", "0001-01-01T00:00:00Z"),  # minus infinity to asyncpg
+        ("created", "1969-12-31T23:59:59Z"),
+        ("created", "9999-12-31T23:59:59.999999Z"),  # infinity
         ("related_object", []),
         ("related_object", {"id": 1, "type": "billing.meter"}),
         ("reason", "request"),

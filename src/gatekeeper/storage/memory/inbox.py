@@ -1,6 +1,6 @@
 """Received events, completions and fetch tickets, in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from gatekeeper.storage.inbox import MAX_EVENTS_PER_OBJECT, Inbox
 from gatekeeper.storage.memory.tables import Journal, Table
-from gatekeeper.storage.records import EventStatus, InboxEvent
+from gatekeeper.storage.records import ErrorKind, EventStatus, InboxEvent
 from gatekeeper.storage.survey import Backlog
 
 
@@ -32,10 +32,10 @@ class MemoryInbox(Inbox):
     def insert(self, event: InboxEvent) -> bool:
         stored = self._events.get(event.key)
         if stored is None:
-            self._put(event)
+            self.put(event)
             return True
         if stored.status is EventStatus.DEAD and event.status is EventStatus.PENDING:
-            self._put(replace(_afresh(stored, event.due_at), payload=event.payload))
+            self.put(replace(_afresh(stored, event.due_at), payload=event.payload))
         return False
 
     def insert_many(self, events: Sequence[InboxEvent]) -> Sequence[bool]:
@@ -61,7 +61,7 @@ class MemoryInbox(Inbox):
             for event in events[:MAX_EVENTS_PER_OBJECT]
         ]
         for event in claimed:
-            self._put(event)
+            self.put(event)
         return tuple(sorted(claimed, key=_age))
 
     def settle(
@@ -71,19 +71,21 @@ class MemoryInbox(Inbox):
         *,
         due_at: datetime | None = None,
         error: str | None = None,
+        kind: ErrorKind | None = None,
         lease: datetime | None = None,
         counted: bool = True,
     ) -> bool:
         event = self._events.get(key)
         if event is None or lease not in (None, event.leased_until):
             return False
-        self._put(
+        self.put(
             replace(
                 event,
                 status=status,
                 due_at=due_at or event.due_at,
                 leased_until=None,
                 last_error=error,
+                error_kind=kind,
                 attempts=event.attempts if counted else event.attempts - 1,
             )
         )
@@ -97,23 +99,20 @@ class MemoryInbox(Inbox):
             and (event.object_key, event.leased_until) == (object_key, lease)
         ]
         for event in held:
-            self._put(replace(event, leased_until=lease_until))
+            self.put(replace(event, leased_until=lease_until))
         return bool(held)
 
-    def retry(self, at: datetime, *, key: str | None = None, forget: str | None = None) -> int:
-        if key is None:
-            again = [one for one in self._events.values() if one.status is EventStatus.DEAD]
-        else:
-            found = self._events.get(key)
-            ended = {EventStatus.DEAD, EventStatus.DONE, EventStatus.DISCARDED}
-            again = [] if found is None or found.status not in ended else [found]
-        for event in again:
-            self._put(_afresh(event, at))
-            if key is not None:
-                kept = dict(self._completions.get(key) or {})
-                kept.pop(forget or "", None)
-                self._completions.put(key, kept)
-        return len(again)
+    def retry(self, key: str, at: datetime, *, forget: str | None = None) -> bool:
+        found = self._events.get(key)
+        ended = {EventStatus.DEAD, EventStatus.DONE, EventStatus.DISCARDED}
+        if found is None or found.status not in ended:
+            return False
+        self.put(_afresh(found, at))
+        if forget is not None:
+            kept = {**self.completions_of(key)}
+            kept.pop(forget, None)
+            self._completions.put(key, kept)
+        return True
 
     def completed(self, key: str) -> frozenset[str]:
         return frozenset(self._completions.get(key) or ())
@@ -156,7 +155,7 @@ class MemoryInbox(Inbox):
             key=_age,
         )[:limit]
         for event in old:
-            self._put(replace(event, payload=None))
+            self.put(replace(event, payload=None))
         return len(old)
 
     def take_ticket(self, object_key: str) -> int:
@@ -171,7 +170,23 @@ class MemoryInbox(Inbox):
         self._tickets.put(object_key, tickets._replace(used=ticket, ended=terminal))
         return True
 
-    def _put(self, event: InboxEvent) -> None:
+    # -- for the desk ----------------------------------------------------------------------------
+
+    def all(self) -> Sequence[InboxEvent]:
+        """Every event."""
+        return self._events.values()
+
+    def completions_of(self, key: str) -> Mapping[str, datetime]:
+        """The completions of an event, with their times."""
+        return self._completions.get(key) or {}
+
+    def forget(self, key: str) -> None:
+        """Delete an event that is over, and its completions."""
+        self._events.delete(key)
+        self._completions.delete(key)
+
+    def put(self, event: InboxEvent) -> None:
+        """Insert or replace an event."""
         self._events.put(event.key, event)
         if event.status is EventStatus.PENDING:
             self._pending.put(event.key, None)
@@ -187,6 +202,7 @@ def _afresh(event: InboxEvent, due_at: datetime) -> InboxEvent:
         due_at=due_at,
         leased_until=None,
         last_error=None,
+        error_kind=None,
     )
 
 

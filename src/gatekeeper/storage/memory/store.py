@@ -10,6 +10,7 @@ from typing import NoReturn, TypeVar
 from gatekeeper.errors import HostTransactionError, StoreUnavailableError
 from gatekeeper.storage.memory.audit import MemoryAudit
 from gatekeeper.storage.memory.customers import MemoryCustomers
+from gatekeeper.storage.memory.desk import MemoryEventDesk
 from gatekeeper.storage.memory.freezes import MemoryFreezes
 from gatekeeper.storage.memory.inbox import MemoryInbox
 from gatekeeper.storage.memory.ledger import MemoryLedger
@@ -44,6 +45,7 @@ class MemoryTransaction(Transaction):
         self.payments = payments = MemoryPayments(journal)
         self.freezes = freezes = MemoryFreezes(journal)
         self.inbox = inbox = MemoryInbox(journal)
+        self.desk = MemoryEventDesk(inbox)
         outbox = MemoryOutbox(journal)
         self.outbox: MemoryOutbox = outbox
         self.mirror = mirror = MemoryMirror(journal)

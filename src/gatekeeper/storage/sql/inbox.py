@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Boolean, and_, bindparam, delete, exists, func, or_, select, update
 
 from gatekeeper.storage.inbox import MAX_EVENTS_PER_OBJECT, Inbox
-from gatekeeper.storage.records import EventStatus, InboxEvent
+from gatekeeper.storage.records import ErrorKind, EventStatus, InboxEvent
 from gatekeeper.storage.sql.aggregate import Aggregate, columns_of, select_of, struct_of
 from gatekeeper.storage.sql.tables import completions, inbox, inbox_objects
 from gatekeeper.storage.sql.tables.base import PENDING
@@ -90,7 +90,12 @@ _LOCK_OBJECT_OF: Final = (
 _SETTLE: Final = (
     update(inbox)
     .where(inbox.c.key == bindparam("of_key"))
-    .values(status=bindparam("to"), leased_until=None, last_error=bindparam("error"))
+    .values(
+        status=bindparam("to"),
+        leased_until=None,
+        last_error=bindparam("error"),
+        error_kind=bindparam("kind"),
+    )
 )
 _SETTLE_UNTIL: Final = _SETTLE.values(due_at=bindparam("due"))
 _UNCOUNTED: Final = {"attempts": inbox.c.attempts - 1}
@@ -124,21 +129,21 @@ _RENEW_EVENTS: Final = (
 
 # -- trying again ---------------------------------------------------------------------------------
 
-_RETRY: Final = update(inbox).values(
+RETRY: Final = update(inbox).values(
     status=EventStatus.PENDING,
     attempts=0,
     due_at=bindparam("due"),
     leased_until=None,
     last_error=None,
+    error_kind=None,
 )
-_RETRY_DEAD: Final = _RETRY.where(inbox.c.status == EventStatus.DEAD)
-_RETRY_ONE: Final = _RETRY.where(
+_RETRY_ONE: Final = RETRY.where(
     inbox.c.key == bindparam("of_key"),
     inbox.c.status.in_((EventStatus.DEAD, EventStatus.DONE, EventStatus.DISCARDED)),
 )
-_BRING_BACK: Final = _RETRY_DEAD.where(inbox.c.key == bindparam("of_key")).values(
-    payload=bindparam("body")
-)
+_BRING_BACK: Final = RETRY.where(
+    inbox.c.key == bindparam("of_key"), inbox.c.status == EventStatus.DEAD
+).values(payload=bindparam("body"))
 _DEAD_OF: Final = select(inbox.c.key).where(
     inbox.c.key.in_(bindparam("keys", expanding=True)), inbox.c.status == EventStatus.DEAD
 )
@@ -258,6 +263,7 @@ class SqlInbox(Aggregate, Inbox):
         *,
         due_at: datetime | None = None,
         error: str | None = None,
+        kind: ErrorKind | None = None,
         lease: datetime | None = None,
         counted: bool = True,
     ) -> bool:
@@ -265,7 +271,7 @@ class SqlInbox(Aggregate, Inbox):
         # see the other's lease and leave the object to both.
         of_object = self._connection.execute(_LOCK_OBJECT_OF, {"of_key": key}).scalar_one_or_none()
         kept = None if error is None else storable(error, max_chars=MAX_ERROR_CHARS)
-        which: dict[str, Any] = {"of_key": key, "to": status, "error": kept}
+        which: dict[str, Any] = {"of_key": key, "to": status, "error": kept, "kind": kind}
         statement = _SETTLE if due_at is None else _SETTLE_UNTIL
         if due_at is not None:
             which["due"] = due_at
@@ -285,13 +291,11 @@ class SqlInbox(Aggregate, Inbox):
         self._connection.execute(_RENEW_EVENTS, which)
         return True
 
-    def retry(self, at: datetime, *, key: str | None = None, forget: str | None = None) -> int:
-        if key is None:
-            return self._changed(_RETRY_DEAD, {"due": at})
+    def retry(self, key: str, at: datetime, *, forget: str | None = None) -> bool:
         again = self._changed(_RETRY_ONE, {"due": at, "of_key": key})
         if again and forget is not None:
             self._connection.execute(_FORGET, {"of_key": key, "name": forget})
-        return again
+        return again == 1
 
     def completed(self, key: str) -> frozenset[str]:
         return frozenset(self._connection.execute(_COMPLETED, {"of_key": key}).scalars())

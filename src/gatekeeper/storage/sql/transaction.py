@@ -12,6 +12,7 @@ from gatekeeper.storage.records import Stamp
 from gatekeeper.storage.sql.aggregate import columns_of, select_of, struct_of
 from gatekeeper.storage.sql.audit import SqlAudit
 from gatekeeper.storage.sql.customers import SqlCustomers
+from gatekeeper.storage.sql.desk import SqlEventDesk
 from gatekeeper.storage.sql.dialects import SqlDialect
 from gatekeeper.storage.sql.freezes import SqlFreezes
 from gatekeeper.storage.sql.inbox import SqlInbox
@@ -56,6 +57,7 @@ class SqlTransaction(Transaction):
         self.payments = SqlPayments(connection, dialect, noted)
         self.freezes = SqlFreezes(connection, dialect, noted)
         self.inbox = SqlInbox(connection, dialect, noted)
+        self.desk = SqlEventDesk(connection, dialect, noted)
         self.outbox: SqlOutbox = SqlOutbox(connection, dialect, noted)
         self.progress = SqlProgress(connection, dialect, noted)
         self.requests = SqlRequests(connection, dialect, noted)

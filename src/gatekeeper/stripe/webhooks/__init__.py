@@ -2,6 +2,7 @@
 
 from gatekeeper.stripe.webhooks.answer import WebhookAnswer
 from gatekeeper.stripe.webhooks.commits import IntakeLimits
+from gatekeeper.stripe.webhooks.control import EventControl, EventDetails
 from gatekeeper.stripe.webhooks.dispatcher import PROJECTION, Dispatcher
 from gatekeeper.stripe.webhooks.event import WebhookEvent
 from gatekeeper.stripe.webhooks.handlers import EVENT_TYPES, Projections, projectors_for
@@ -16,6 +17,8 @@ __all__ = [
     "Complete",
     "DispatchPolicy",
     "Dispatcher",
+    "EventControl",
+    "EventDetails",
     "IntakeLimits",
     "Projections",
     "Projector",

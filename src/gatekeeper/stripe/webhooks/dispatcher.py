@@ -16,7 +16,7 @@ import anyio
 from gatekeeper.services.bounded import bounded
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import EventStatus, InboxEvent
-from gatekeeper.stripe.webhooks.event import WebhookEvent, stripe_customer_of, twin_of
+from gatekeeper.stripe.webhooks.event import WebhookEvent, stripe_customer_of
 from gatekeeper.stripe.webhooks.failures import Verdict, judge
 from gatekeeper.stripe.webhooks.leases import Lease, LeaseLostError
 from gatekeeper.stripe.webhooks.policy import DispatchPolicy
@@ -109,6 +109,17 @@ class Dispatcher:
             total += claimed
         return total
 
+    def work_of(self, event: InboxEvent) -> Sequence[str]:
+        """What is done for an event, by the names of its completions."""
+        ours = () if self._projector_of(event) is None else (PROJECTION,)
+        return (*ours, *(one.name for one in self._registry.handlers_of(event.type)))
+
+    def _projector_of(self, event: InboxEvent) -> Projector | None:
+        projector = self._projectors.get(event.object_type or "")
+        if projector is None or event.object_id is None:
+            return None
+        return projector if event.account is None or projector.connected else None
+
     async def _claim(self, limit: int) -> Sequence[Lease]:
         self._registry.freeze()
         if limit <= 0:
@@ -154,11 +165,9 @@ class Dispatcher:
         self, lease: Lease, done: Mapping[str, set[str]], telling: Dispatching
     ) -> Sequence[InboxEvent]:
         """Bring our copy of the object up to date; returns the events that handlers may have."""
-        events, first = lease.events, lease.events[0]
-        projector = self._projectors.get(first.object_type or "")
-        if projector is None or first.object_id is None:
-            return events
-        if first.account is not None and not projector.connected:
+        events = lease.events
+        projector = self._projector_of(events[0])
+        if projector is None:
             return events
         fresh = [event for event in events if PROJECTION not in done[event.key]]
         if not fresh:
@@ -258,7 +267,7 @@ class Dispatcher:
                 reason,
                 exc_info=failures[0],
             )
-            await lease.settle(event, EventStatus.DEAD, error=reason)
+            await lease.settle(event, EventStatus.DEAD, error=reason, kind=verdict.kind)
             telling.settled(event, "dead")
             return
         delay = verdict.delay
@@ -272,7 +281,12 @@ class Dispatcher:
             exc_info=failures[0],
         )
         await lease.settle(
-            event, EventStatus.PENDING, delay=delay, error=reason, counted=verdict.counted
+            event,
+            EventStatus.PENDING,
+            delay=delay,
+            error=reason,
+            kind=verdict.kind,
+            counted=verdict.counted,
         )
         telling.settled(event, "retry")
 
@@ -280,8 +294,7 @@ class Dispatcher:
 def _keys_of(event: InboxEvent) -> tuple[str, ...]:
     """Under which keys the completions of an event are recorded: its own, and, of a thin event,
     that of the snapshot which tells of the same change. A handler runs for one of the two."""
-    twin = twin_of(event)
-    return (event.key,) if twin is None else (event.key, twin)
+    return (event.key,) if event.twin is None else (event.key, event.twin)
 
 
 def _completed(tx: Transaction, events: Sequence[InboxEvent]) -> dict[str, set[str]]:

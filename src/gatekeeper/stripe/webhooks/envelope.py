@@ -28,6 +28,9 @@ held to it too. By the same page an id is opaque: no prefix is checked."""
 _MAX_UNIX_SECONDS: Final = 253_402_300_799
 """The last second of the year 9999, where `datetime` ends."""
 
+_FIRST: Final = datetime.fromtimestamp(0, UTC)
+_LAST: Final = datetime.fromtimestamp(_MAX_UNIX_SECONDS, UTC)
+
 # Python converts at most 4,300 digits to an int. A longer run of digits covers at least four of
 # the bytes that a stride of 1,024 meets.
 _DIGITS_STRIDE: Final = 1_024
@@ -197,7 +200,9 @@ def _from_thin(event: _Thin) -> Envelope:
     try:
         created = event.created.astimezone(UTC)
     except OverflowError:  # an hour of the year 1 or 9999 that has no place in UTC
-        raise PayloadError("The field `created` is out of range.") from None
+        raise _out_of_range() from None
+    if not _FIRST <= created <= _LAST:  # the ends of `datetime` are infinity to PostgreSQL
+        raise _out_of_range()
     envelope = Envelope(
         id=event.id,
         kind="thin",
@@ -214,6 +219,10 @@ def _from_thin(event: _Thin) -> Envelope:
     )
     _check_characters(envelope)
     return envelope
+
+
+def _out_of_range() -> PayloadError:
+    return PayloadError("The field `created` is out of range.")
 
 
 def _check_characters(envelope: Envelope) -> None:

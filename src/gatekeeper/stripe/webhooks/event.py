@@ -85,12 +85,7 @@ class _Snapshot(msgspec.Struct):
     data: _Data
 
 
-class _Thin(msgspec.Struct, tag_field="object", tag="v2.core.event"):
-    snapshot_event: str
-
-
 _decoder: Final = msgspec.json.Decoder(_Snapshot)
-_thin_decoder: Final = msgspec.json.Decoder(_Thin)
 
 
 def stripe_customer_of(stored: InboxEvent) -> str | None:
@@ -117,17 +112,6 @@ def named_in(stored: InboxEvent, field: str) -> str | None:
     found = WebhookEvent(stored).snapshot.get(field)
     named = found.get("id") if isinstance(found, dict) else found
     return named if isinstance(named, str) else None
-
-
-def twin_of(stored: InboxEvent) -> str | None:
-    """The key of the snapshot event that tells of the same change as a thin one, if one does."""
-    if stored.payload is None or stored.api_version is not None:
-        return None
-    try:
-        twin = _thin_decoder.decode(stored.payload).snapshot_event
-    except msgspec.MsgspecError:
-        return None
-    return f"{stored.account or ''}/{twin}"
 
 
 def snapshot_type(type_: str) -> str:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from gatekeeper.errors import DependencyMissingError, PermanentError, UnavailableError
+from gatekeeper.storage.records import ErrorKind
 from gatekeeper.stripe.webhooks.policy import DispatchPolicy
 
 
@@ -15,11 +16,13 @@ class Verdict(NamedTuple):
         delay: how long it waits, if it is tried again.
         counted: whether this was one of its attempts.
         final: it is a dead letter at once.
+        kind: what is known of the failure, for people.
     """
 
     delay: timedelta
     counted: bool = True
     final: bool = False
+    kind: ErrorKind = ErrorKind.TRANSIENT
 
 
 def judge(
@@ -32,11 +35,13 @@ def judge(
     that nothing would change (`PermanentError`), nothing is tried again. All else counts.
     """
     if all(isinstance(error, PermanentError) for error in failures):
-        return Verdict(timedelta(), final=True)
+        return Verdict(timedelta(), final=True, kind=ErrorKind.PERMANENT)
     if all(isinstance(error, UnavailableError) for error in failures):
         return Verdict(policy.outage_delay(age), counted=False)
     passing = (UnavailableError, DependencyMissingError)
-    patient = age.total_seconds() < policy.dependency_wait_seconds
-    if patient and all(isinstance(error, passing) for error in failures):
-        return Verdict(policy.dependency_delay(age), counted=False)
-    return Verdict(policy.delay(attempts))
+    if not all(isinstance(error, passing) for error in failures):
+        return Verdict(policy.delay(attempts))
+    if age.total_seconds() < policy.dependency_wait_seconds:
+        delay = policy.dependency_delay(age)
+        return Verdict(delay, counted=False, kind=ErrorKind.DEPENDENCY)
+    return Verdict(policy.delay(attempts), kind=ErrorKind.DEPENDENCY)

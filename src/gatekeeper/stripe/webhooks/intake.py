@@ -138,4 +138,5 @@ def _row(
         payload=body,
         status=EventStatus.IGNORED if ignored else EventStatus.PENDING,
         due_at=now,
+        twin=None if envelope.snapshot_id is None else f"{account or ''}/{envelope.snapshot_id}",
     )

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import anyio
 
 from gatekeeper.storage.port import Store, Transaction
-from gatekeeper.storage.records import EventStatus, InboxEvent
+from gatekeeper.storage.records import ErrorKind, EventStatus, InboxEvent
 from gatekeeper.stripe.webhooks.policy import DispatchPolicy
 
 
@@ -61,6 +61,7 @@ class Lease:
         *,
         delay: timedelta | None = None,
         error: str | None = None,
+        kind: ErrorKind | None = None,
         counted: bool = True,
     ) -> None:
         """Settle one of its events, if the lease is still ours.
@@ -75,6 +76,7 @@ class Lease:
                 status,
                 due_at=None if delay is None else tx.now() + delay,
                 error=error,
+                kind=kind,
                 lease=self._until,
                 counted=counted,
             )
@@ -92,6 +94,7 @@ class Lease:
                 EventStatus.PENDING,
                 due_at=now + self._policy.outage_delay(now - event.received_at),
                 error="What came of it could not be written.",
+                kind=ErrorKind.TRANSIENT,
                 lease=self._until,
                 counted=False,
             )

@@ -8,12 +8,12 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from gatekeeper.errors import ConfigurationError, UnavailableError, WebhookError
-from gatekeeper.storage.port import Store, Transaction
-from gatekeeper.storage.records import EventStatus, InboxEvent
+from gatekeeper.storage.port import Store
 from gatekeeper.stripe.signature import DEFAULT_TOLERANCE_SECONDS
 from gatekeeper.stripe.webhooks.answer import WebhookAnswer
 from gatekeeper.stripe.webhooks.commits import IntakeLimits
-from gatekeeper.stripe.webhooks.dispatcher import PROJECTION, Dispatcher
+from gatekeeper.stripe.webhooks.control import EventControl
+from gatekeeper.stripe.webhooks.dispatcher import Dispatcher
 from gatekeeper.stripe.webhooks.envelope import MAX_BODY_BYTES
 from gatekeeper.stripe.webhooks.handlers import EVENT_TYPES
 from gatekeeper.stripe.webhooks.intake import Intake
@@ -69,11 +69,11 @@ class WebhookReceiver:
         self.registry = registry
         teller = Teller(telemetry, lambda: {*EVENT_TYPES, *registry.types})
         self.dispatcher = Dispatcher(store, registry, projectors, policy, teller)
+        self.events = EventControl(store, self.dispatcher)
         self.max_body_bytes = max_body_bytes
         self._inline = inline
         self.afterwards: Callable[[], Awaitable[object]] | None = None
         """Called after each inline dispatch: what delivers what was written by it."""
-        self._store = store
         self._intake = Intake(
             store,
             secrets,
@@ -124,40 +124,6 @@ class WebhookReceiver:
         """
         return await self._intake.replay(body)
 
-    async def retry(self, event_id: str | None = None) -> int:
-        """Make dead letters pending again, with no attempts; returns how many there were.
-
-        With `event_id` this one alone (ACCOUNT/EVENT_ID for one of a Connect account), which may
-        be done too, and is projected once more; handlers that have completed it don't run again.
-        """
-        key = None if event_id is None else _key(event_id)
-        forget = None if key is None else PROJECTION
-
-        def work(tx: Transaction) -> int:
-            return tx.inbox.retry(tx.now(), key=key, forget=forget)
-
-        found = await self._store.write(work)
-        if found:
-            self.dispatcher.nudge()
-        return found
-
-    async def discard(self, event_id: str) -> bool:
-        """Give up a dead or waiting event by its id (ACCOUNT/EVENT_ID for one of a Connect
-        account); False if there is none. It is kept, and `retry` brings it back."""
-        key = _key(event_id)
-
-        def work(tx: Transaction) -> bool:
-            found = tx.inbox.get(key)
-            if found is None or found.status not in {EventStatus.DEAD, EventStatus.PENDING}:
-                return False
-            return tx.inbox.settle(key, EventStatus.DISCARDED, error=found.last_error)
-
-        return await self._store.write(work)
-
-    async def listed(self, status: EventStatus, limit: int) -> Sequence[InboxEvent]:
-        """Events of one status, the oldest first."""
-        return await self._store.read(lambda tx: tx.inbox.by_status(status, limit))
-
     async def run(self) -> None:
         """Dispatch for ever."""
         await self.dispatcher.run()
@@ -169,7 +135,3 @@ class WebhookReceiver:
     async def drain(self) -> int:
         """Dispatch until nothing is due; returns how many events there were."""
         return await self.dispatcher.drain()
-
-
-def _key(event_id: str) -> str:
-    return event_id if "/" in event_id else f"/{event_id}"

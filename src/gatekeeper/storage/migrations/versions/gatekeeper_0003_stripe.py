@@ -31,6 +31,7 @@ def upgrade() -> None:
     _create_payments()
     _give_the_outbox_receivers()
     _index_purchases()
+    _tell_of_failures()
     op.add_column(
         "gatekeeper_invoices",
         sa.Column(
@@ -117,6 +118,15 @@ def _create_subscription_changes() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index(op.f(f"ix_{changes}_customer"), changes, ["customer"], unique=False)
+
+
+def _tell_of_failures() -> None:
+    inbox = "gatekeeper_inbox"
+    op.add_column(
+        inbox, _text("error_kind", null=True, comment="Why it failed: transient, dependency, ...")
+    )
+    twin = "The key of the snapshot event that a thin one stands for."
+    op.add_column(inbox, _text("twin", null=True, comment=twin))
 
 
 def _create_requests() -> None:

@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, Text, text
 
-from gatekeeper.storage.records import EventStatus
+from gatekeeper.storage.records import ErrorKind, EventStatus
 from gatekeeper.storage.sql.tables.base import partial_index, required, table
 from gatekeeper.storage.sql.types import UtcDateTime, Word
 
@@ -30,6 +30,8 @@ inbox: Final = table(
     required("due_at", UtcDateTime),
     Column("leased_until", UtcDateTime),
     Column("last_error", Text),
+    Column("error_kind", Word(ErrorKind), comment="Why it failed: transient, dependency, ..."),
+    Column("twin", Text, comment="The key of the snapshot event that a thin one stands for."),
     partial_index("ix_gatekeeper_inbox_object", "object_key", where="status = 'pending'"),
     partial_index(
         "ix_gatekeeper_inbox_payload",

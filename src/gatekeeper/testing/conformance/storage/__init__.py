@@ -16,6 +16,7 @@ matter. A suite for one aggregate can be inherited by itself.
 
 from gatekeeper.testing.conformance.storage.audit import AuditConformance
 from gatekeeper.testing.conformance.storage.customers import CustomerConformance
+from gatekeeper.testing.conformance.storage.desk import EventDeskConformance
 from gatekeeper.testing.conformance.storage.freezes import FreezeConformance
 from gatekeeper.testing.conformance.storage.history import HistoryConformance
 from gatekeeper.testing.conformance.storage.holds import HoldConformance
@@ -38,6 +39,7 @@ from gatekeeper.testing.conformance.storage.values import ValueConformance
 __all__ = [
     "AuditConformance",
     "CustomerConformance",
+    "EventDeskConformance",
     "FreezeConformance",
     "HistoryConformance",
     "HoldConformance",
@@ -63,6 +65,7 @@ __all__ = [
 class StoreConformance(
     AuditConformance,
     CustomerConformance,
+    EventDeskConformance,
     FreezeConformance,
     HistoryConformance,
     HoldConformance,

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from gatekeeper.storage.inbox import MAX_EVENTS_PER_OBJECT
 from gatekeeper.storage.port import Store, Transaction
-from gatekeeper.storage.records import EventStatus, InboxEvent
+from gatekeeper.storage.records import ErrorKind, EventStatus, InboxEvent
 from gatekeeper.testing.conformance.storage import samples
 from gatekeeper.testing.conformance.storage.samples import DAY, HOUR, NOW, SECOND
 
@@ -21,6 +21,7 @@ _AFRESH: Final[dict[str, Any]] = {
     "status": EventStatus.PENDING,
     "attempts": 0,
     "last_error": None,
+    "error_kind": None,
     "leased_until": None,
 }
 
@@ -38,6 +39,8 @@ class InboxConformance:
             status=EventStatus.DEAD,
             attempts=3,
             last_error="it failed",
+            error_kind=ErrorKind.DEPENDENCY,
+            twin="acct_1/evt_snapshot",
         )
         bare = samples.event(
             "evt_2", api_version=None, object_type=None, object_id=None, payload=None
@@ -287,10 +290,10 @@ class InboxConformance:
             assert stored is not None
             assert stored.attempts == attempts
 
-    async def test_the_dead_are_retried_or_one_event_that_is_over(self, store: Store) -> None:
+    async def test_one_event_that_is_over_is_retried(self, store: Store) -> None:
         ended = {
             "evt_1": EventStatus.DEAD,
-            "evt_2": EventStatus.DEAD,
+            "evt_2": EventStatus.DISCARDED,
             "evt_3": EventStatus.DONE,
             "evt_4": EventStatus.IGNORED,
             "evt_5": EventStatus.PENDING,
@@ -302,18 +305,17 @@ class InboxConformance:
         await _insert(store, *events.values())
         for name in ("ours", "theirs"):
             await store.write(partial(_complete, name=name))
-        assert await store.write(lambda tx: tx.inbox.retry(NOW + SECOND)) == 2
-        assert await store.write(lambda tx: tx.inbox.retry(NOW)) == 0
-        for key, found in (("evt_3", 1), ("evt_4", 0), ("evt_5", 0), ("evt_6", 0)):
+        found = {"evt_1", "evt_2", "evt_3"}
+        for key in (*events, "evt_6"):
             retried = await store.write(partial(_retry, key=key))
-            assert retried == found
+            assert retried == (key in found)
         for key, event in events.items():
-            again = key in {"evt_1", "evt_2", "evt_3"}
+            again = key in found
             expected = replace(event, **_AFRESH, due_at=NOW + SECOND) if again else event
             assert await store.read(partial(_get, key=key)) == expected
         assert await store.read(lambda tx: tx.inbox.completed("evt_3")) == {"theirs"}
         await store.write(lambda tx: tx.inbox.settle("evt_3", EventStatus.DONE))
-        assert await store.write(lambda tx: tx.inbox.retry(NOW, key="evt_3")) == 1
+        assert await store.write(lambda tx: tx.inbox.retry("evt_3", NOW))
         assert await store.read(lambda tx: tx.inbox.completed("evt_3")) == {"theirs"}
 
     async def test_case_14_a_completion_is_recorded_once(self, store: Store) -> None:
@@ -389,8 +391,8 @@ async def _insert_one(store: Store, event: InboxEvent) -> bool:
     return await store.write(lambda tx: tx.inbox.insert(event))
 
 
-def _retry(tx: Transaction, key: str) -> int:
-    return tx.inbox.retry(NOW + SECOND, key=key, forget="ours")
+def _retry(tx: Transaction, key: str) -> bool:
+    return tx.inbox.retry(key, NOW + SECOND, forget="ours")
 
 
 def _get(tx: Transaction, key: str) -> InboxEvent | None:
