@@ -110,6 +110,7 @@ class Gatekeeper(
             await self._parts.teller.tell_due()
             if self._parts.reconciliation is not None:
                 await logged(self._parts.reconciliation.run_if_due)
+            await self._parts.upkeep.prune()
             return done
 
     @asynccontextmanager

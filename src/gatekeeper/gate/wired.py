@@ -59,6 +59,7 @@ class Wired:
         self.auditor = self._parts.auditor
         self.copies = self._parts.copies
         self.receiver = self._parts.receiver
+        self.events = self._parts.receiver.events
         self.outbox = self._parts.deliverer
         self.usage = self._parts.usage
         self.tasks = OwnedTasks()

@@ -7,10 +7,10 @@ sent again. A part of them is what Stripe sends: what is accepted is fuzzed too.
 import copy
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from gatekeeper.stripe.signature import sign
 from gatekeeper.testing.events import (
@@ -23,6 +23,8 @@ from gatekeeper.testing.events import (
     thin_event,
 )
 from tests.stripe.world import ManualClock
+
+T = TypeVar("T")
 
 MAX_BODY_BYTES: Final = 16 * 1024
 NOW: Final = ManualClock().now
@@ -77,7 +79,7 @@ class Fuzz:
         made.messages = self._pick(_CHUNKS)
         return made
 
-    def _pick(self, ways: "dict[Callable[[Fuzz], Any], int]") -> Any:
+    def _pick(self, ways: "Mapping[Callable[[Fuzz], T], int]") -> "T":
         (way,) = self.chance.choices(list(ways), list(ways.values()))
         self.made.did.append(way.__name__)
         return way(self)
@@ -405,7 +407,7 @@ def stalled(fuzz: Fuzz) -> list[Message | None]:
     return [*chunks[: fuzz.chance.randrange(len(chunks) + 1)], None]
 
 
-_BODIES: Final = {
+_BODIES: Final[Mapping[Callable[[Fuzz], bytes], int]] = {
     plain: 24,
     odd_values: 30,
     broken_bytes: 15,
@@ -417,7 +419,7 @@ _BODIES: Final = {
     not_quite_json: 6,
     large: 6,
 }
-_HEADERS: Final = {
+_HEADERS: Final[Mapping[Callable[[Fuzz], None], int]] = {
     right: 100,
     right_among_others: 8,
     of_another_secret: 5,
@@ -427,14 +429,14 @@ _HEADERS: Final = {
     none: 4,
     noise_for_signature: 4,
 }
-_MORE_HEADERS: Final = {
+_MORE_HEADERS: Final[Mapping[Callable[[Fuzz], None], int]] = {
     content_length: 4,
     content_encoding: 2,
     content_type: 2,
     many: 1,
     twice: 2,
 }
-_CHUNKS: Final = {
+_CHUNKS: Final[Mapping[Callable[[Fuzz], list[Message | None]], int]] = {
     at_once: 50,
     bare: 5,
     byte_by_byte: 8,
