@@ -234,10 +234,13 @@ async def test_what_a_handler_is_at_work_on_is_not_discarded(world: World) -> No
 # -- retention ------------------------------------------------------------------------------------
 
 
-def upkeep_of(world: World, **days: int) -> Upkeep:
-    spans = {name: timedelta(days=count) for name, count in days.items()}
-    credits_ = Credits(world.store, world.rules, Batcher(Ways(world.store, world.rules)))
-    return Upkeep(world.store, credits_, **{"payload_retention": timedelta(days=1), **spans})
+def upkeep_of(world: World, payload_days: int = 1, event_days: int = 31) -> Upkeep:
+    return Upkeep(
+        world.store,
+        Credits(world.store, world.rules, Batcher(Ways(world.store, world.rules))),
+        payload_retention=timedelta(days=payload_days),
+        event_retention=timedelta(days=event_days),
+    )
 
 
 async def test_an_event_that_stripe_can_still_send_has_no_second_effect(world: World) -> None:
@@ -248,7 +251,7 @@ async def test_an_event_that_stripe_can_still_send_has_no_second_effect(world: W
     async def handler(event: WebhookEvent) -> None:
         seen.append(event.id)
 
-    upkeep = upkeep_of(world, event_retention=1)  # less than is allowed: the floor holds
+    upkeep = upkeep_of(world, event_days=1)  # less than is allowed: the floor holds
     event = charge(1)
     await world.deliver(event)
     for day in range(1, 31):
@@ -276,7 +279,7 @@ async def test_dead_letters_outlive_every_retention(world: World) -> None:
 async def test_an_event_is_kept_as_long_as_its_payload(memory_world: World) -> None:
     event = charge(1)
     await memory_world.deliver(event)
-    upkeep = upkeep_of(memory_world, payload_retention=100, event_retention=40)
+    upkeep = upkeep_of(memory_world, payload_days=100, event_days=40)
     memory_world.clock.advance(days=99)
     assert await upkeep.prune() == 0
     assert (await memory_world.stored(event)).payload is not None
