@@ -190,3 +190,104 @@ def test_use_is_billed_after_the_period(client: Any, stripe_sim: Simulator) -> N
         subscription.id, {"items": [{"id": subscription.items.data[1].id, "deleted": True}]}
     )
     assert len(ended.items.data) == 1
+
+
+@pytest.mark.parametrize(("mode", "credit"), [("flexible", -500), ("classic", -1_500)])
+def test_a_credit_is_for_what_was_debited_or_for_the_price(
+    client: Any, stripe_sim: Simulator, mode: str, credit: int
+) -> None:
+    small, big = new_price(client, unit_amount=1_000), new_price(client, unit_amount=3_000)
+    subscription = subscribe(client, price=small.id, billing_mode={"type": mode})
+    item = item_of(subscription)
+    client.v1.subscriptions.update(
+        subscription.id, {"items": [{"id": item, "price": big.id}], "proration_behavior": "none"}
+    )
+    stripe_sim.advance(days=15)
+    back = {"items": [{"id": item, "price": small.id}], "proration_behavior": "always_invoice"}
+    changed = client.v1.subscriptions.update(subscription.id, back)
+    assert lines(client, changed.latest_invoice) == [(credit, True), (500, True)]
+    (line, _) = client.v1.invoices.line_items.list(str(changed.latest_invoice)).data
+    credited = line.parent.subscription_item_details.proration_details.credited_items
+    if mode == "flexible":
+        assert credited.invoice == subscription.latest_invoice
+        assert len(credited.invoice_line_items) == 1
+    else:
+        assert credited is None
+
+
+def test_several_changes_of_one_period_settle_to_the_second(
+    client: Any, stripe_sim: Simulator
+) -> None:
+    subscription = subscribe(client, price=new_price(client, unit_amount=3_000).id)
+    item = item_of(subscription)
+    for day, quantity in ((10, 3), (10, 2)):
+        stripe_sim.advance(days=day)
+        client.v1.subscriptions.update(
+            subscription.id, {"items": [{"id": item, "quantity": quantity}]}
+        )
+    stripe_sim.advance(days=11)
+    latest = client.v1.subscriptions.retrieve(subscription.id).latest_invoice
+    assert lines(client, latest) == [
+        (-2_000, True),
+        (6_000, True),
+        (-3_000, True),
+        (2_000, True),
+        (6_000, False),
+    ]
+
+
+def test_a_proration_can_be_of_another_moment(client: Any, stripe_sim: Simulator) -> None:
+    subscription = subscribe(client, price=new_price(client, unit_amount=3_000).id)
+    stripe_sim.advance(days=15)
+    begun = subscription.items.data[0].current_period_start
+    change = {
+        "items": [{"id": item_of(subscription), "quantity": 2}],
+        "proration_behavior": "always_invoice",
+    }
+    with pytest.raises(stripe.InvalidRequestError, match="outside of current"):
+        client.v1.subscriptions.update(subscription.id, {**change, "proration_date": begun - 1})
+    changed = client.v1.subscriptions.update(
+        subscription.id, {**change, "proration_date": begun + 10 * 86_400}
+    )
+    assert lines(client, changed.latest_invoice) == [(-2_000, True), (4_000, True)]
+
+
+def test_the_cycle_can_begin_anew(client: Any, stripe_sim: Simulator) -> None:
+    subscription = subscribe(client, price=new_price(client, unit_amount=3_000).id)
+    stripe_sim.advance(days=10)
+    changed = client.v1.subscriptions.update(subscription.id, {"billing_cycle_anchor": "now"})
+    now = int(stripe_sim.now.timestamp())
+    assert changed.billing_cycle_anchor == changed.items.data[0].current_period_start == now
+    assert lines(client, changed.latest_invoice) == [(-2_000, True), (3_000, False)]
+
+
+def test_another_price_in_place_of_the_only_one_begins_a_period(
+    client: Any, stripe_sim: Simulator
+) -> None:
+    yearly = new_price(client, unit_amount=9_999, recurring={"interval": "year"})
+    subscription = subscribe(client, price=new_price(client, unit_amount=3_000).id)
+    stripe_sim.advance(days=15)
+    swap = [{"id": item_of(subscription), "deleted": True}, {"price": yearly.id}]
+    changed = client.v1.subscriptions.update(subscription.id, {"items": swap})
+    assert lines(client, changed.latest_invoice) == [(-1_500, True), (9_999, False)]
+    dollars = new_price(client, currency="usd", recurring={"interval": "year"})
+    with pytest.raises(stripe.InvalidRequestError, match="share a currency"):
+        client.v1.subscriptions.update(subscription.id, {"items": [{"price": dollars.id}]})
+
+
+def test_collection_resumes_when_it_was_said(client: Any, stripe_sim: Simulator) -> None:
+    subscription = subscribe(client)
+    until = int((stripe_sim.now + timedelta(days=40)).timestamp())
+    pause = {"behavior": "void", "resumes_at": until}
+    client.v1.subscriptions.update(subscription.id, {"pause_collection": pause})
+    stripe_sim.advance(days=31)
+    voided = client.v1.subscriptions.retrieve(subscription.id, {"expand": ["latest_invoice"]})
+    assert voided.latest_invoice.status == "void"
+    stripe_sim.advance(days=10)
+    after = client.v1.subscriptions.retrieve(subscription.id)
+    assert after.pause_collection is None
+    told = stripe_sim.events("customer.subscription.updated")[-1]
+    assert told["data"]["previous_attributes"]["pause_collection"] == pause
+    stripe_sim.advance(days=21)
+    paid = client.v1.subscriptions.retrieve(subscription.id, {"expand": ["latest_invoice"]})
+    assert paid.latest_invoice.status == "paid"

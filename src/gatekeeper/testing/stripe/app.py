@@ -27,7 +27,8 @@ from gatekeeper.testing.stripe.api import (
     subscriptions,
     transfers,
 )
-from gatekeeper.testing.stripe.billing import checkout, renewals
+from gatekeeper.testing.stripe.api import schedules as schedules_api
+from gatekeeper.testing.stripe.billing import checkout, renewals, schedules
 from gatekeeper.testing.stripe.billing import invoices as invoicing
 from gatekeeper.testing.stripe.core.errors import ApiError
 from gatekeeper.testing.stripe.endpoint import Endpoint
@@ -54,6 +55,7 @@ _RESOURCES = (
     payment_methods,
     radar,
     refunds,
+    schedules_api,
     subscriptions,
     transfers,
 )
@@ -75,6 +77,8 @@ def wire(state: State) -> None:
     }
     state.hooks.invoice_moved = [renewals.invoice_moved, checkout.invoice_moved]
     state.hooks.subscription_started = renewals.watch
+    state.hooks.period_due = schedules.period_due
+    state.hooks.subscription_ended = schedules.subscription_ended
 
 
 async def work(state: State) -> None:

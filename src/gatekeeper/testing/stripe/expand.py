@@ -31,6 +31,7 @@ _KIND_OF_FIELD = {
     "price": "price",
     "product": "product",
     "review": "review",
+    "schedule": "subscription_schedule",
     "source_refund": "refund",
     "source_transfer_reversal": "transfer_reversal",
     "subscription": "subscription",

@@ -24,12 +24,15 @@ class Hooks:
     """Who is told when a thing below moves, so that imports point one way.
 
     `intent_moved` (by the owner's kind) and `invoice_moved` are told `(state, object, what
-    happened)`; `subscription_started` plans what time will do to a new subscription.
+    happened)`; `subscription_started` plans what time will do to a new subscription; `period_due`
+    is told before a subscription's period ends, `subscription_ended` when it has been canceled.
     """
 
     intent_moved: "dict[str, Callable[[State, Obj, str], None]]" = field(default_factory=dict)
     invoice_moved: "list[Callable[[State, Obj, str], None]]" = field(default_factory=list)
     subscription_started: "Callable[[State, Obj], None]" = lambda state, subscription: None
+    period_due: "Callable[[State, Obj], None]" = lambda state, subscription: None
+    subscription_ended: "Callable[[State, Obj], None]" = lambda state, subscription: None
 
 
 class State:

@@ -57,6 +57,7 @@ _COMMON: dict[str, Kind] = {
 _CREATE: dict[str, Kind] = {
     **_COMMON,
     **takings.SUBSCRIPTION,
+    "billing_mode": Fields({"type": Choice(("classic", "flexible"))}, ("type",)),
     "collection_method": Choice(("charge_automatically", "send_invoice")),
     "currency": Text(3),
     "customer": Text(),
@@ -78,8 +79,15 @@ _UPDATE: dict[str, Kind] = {
     **_COMMON,
     "cancellation_details": _DETAILS,
     "items": Many(Fields(_ITEM_CHANGE), 20),
+    "billing_cycle_anchor": Choice(("now", "unchanged")),
     "pause_collection": _PAUSE,
-    "payment_behavior": Choice(("allow_incomplete",)),
+    "payment_behavior": Choice(("allow_incomplete", "pending_if_incomplete")),
+    "proration_date": Moment(),
+}
+
+_RESUME: dict[str, Kind] = {
+    "billing_cycle_anchor": Choice(("now", "unchanged")),
+    "proration_behavior": _PRORATION,
 }
 
 
@@ -110,6 +118,7 @@ def create(state: State, params: dict[str, Any]) -> Obj:
         days_until_due=params.get("days_until_due"),
         behavior=params.get("payment_behavior") or "allow_incomplete",
         off_session=bool(params.get("off_session")),
+        billing_mode=(params.get("billing_mode") or {}).get("type") or "flexible",
         sharing=takings.subscription_terms(state, params),
     )
     return subscriptions.start(state, plan)
@@ -172,11 +181,17 @@ def cancel(state: State, params: dict[str, Any], identifier: str) -> Obj:
 
 
 def resume(state: State, params: dict[str, Any], identifier: str) -> Obj:
-    """`POST /v1/subscriptions/{subscription}/resume`: a paused one begins a new period now."""
+    """`POST /v1/subscriptions/{subscription}/resume`: a paused one goes on, once its invoice is
+    paid."""
     subscription = state.store.need("subscription", identifier)
     if subscription["status"] != "paused":
-        raise invalid(f"Only a paused subscription can be resumed, not {subscription['status']}.")
-    renewals.resume(state, subscription)
+        raise invalid("You can only resume a subscription if it is `paused`.")
+    renewals.resume(
+        state,
+        subscription,
+        params.get("billing_cycle_anchor") or "now",
+        params.get("proration_behavior") or "create_prorations",
+    )
     return subscription
 
 
@@ -237,6 +252,6 @@ def register(api: Api) -> None:
         cancel,
         Fields({"cancellation_details": _DETAILS}),
     )
-    api.add("POST", f"{path}/{{subscription}}/resume", resume, Fields({}))
+    api.add("POST", f"{path}/{{subscription}}/resume", resume, Fields(_RESUME))
     items = plain_list_params(subscription=Text())
     api.add("GET", "/v1/subscription_items", list_items, Fields(items.kinds, ("subscription",)))

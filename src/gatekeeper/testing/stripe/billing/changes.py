@@ -5,16 +5,17 @@ Source: Stripe's pages "Change subscriptions" and "Prorations".
 
 from typing import Any
 
-from gatekeeper.testing.stripe.billing import invoices, renewals, subscriptions
-from gatekeeper.testing.stripe.billing.calendar import following
-from gatekeeper.testing.stripe.billing.lines import (
-    Period,
-    is_metered,
-    licensed_line,
-    proration_lines,
+from gatekeeper.testing.stripe.billing import (
+    bills,
+    invoices,
+    items,
+    pending,
+    renewals,
+    subscriptions,
 )
-from gatekeeper.testing.stripe.billing.subscriptions import UPDATED, new_item, period_of
-from gatekeeper.testing.stripe.core.errors import invalid, missing
+from gatekeeper.testing.stripe.billing.items import Proposal
+from gatekeeper.testing.stripe.billing.subscriptions import UPDATED, period_of
+from gatekeeper.testing.stripe.core.errors import invalid
 from gatekeeper.testing.stripe.core.params import merge_metadata
 from gatekeeper.testing.stripe.core.store import Obj
 from gatekeeper.testing.stripe.state import State
@@ -24,12 +25,19 @@ _PLAIN = ("description", "default_payment_method", "days_until_due", "pause_coll
 
 def update(state: State, subscription: Obj, params: dict[str, Any]) -> Obj:
     """Apply an update; its one `customer.subscription.updated` tells everything that changed."""
-    behavior = params.get("proration_behavior") or "create_prorations"
-    invoice_now: list[Obj] = []
     _check_dates(state, subscription, params)
+    proposal = proposed(state, subscription, params)
+    if params.get("payment_behavior") == "pending_if_incomplete":
+        pending.check(params)
+        if proposal is not None and proposal.at_once:
+            off_session = bool(params.get("off_session"))
+            pending.attempt(state, subscription, proposal, off_session=off_session)
+            return subscription
+    pending.drop(state, subscription)
+    invoice: Obj | None = None
     with state.changing(subscription, UPDATED):
-        if params.get("items"):
-            invoice_now = _update_items(state, subscription, params["items"], behavior)
+        if proposal is not None:
+            items.adopt(state, subscription, proposal)
         for key in _PLAIN:
             if key in params:
                 subscription[key] = params[key]
@@ -40,13 +48,31 @@ def update(state: State, subscription: Obj, params: dict[str, Any]) -> Obj:
         _update_cancellation(state, subscription, params)
         if params.get("trial_end") is not None:
             _update_trial(state, subscription, params["trial_end"])
-        invoice = _invoice_changes(state, subscription, invoice_now) if invoice_now else None
+        if proposal is not None and proposal.at_once:
+            invoice = bills.bill_change(state, subscription, proposal.lines)
     renewals.watch(state, subscription)
     if params.get("trial_end") == "now" and subscription["status"] == "trialing":
         renewals.end_trial(state, subscription)
     if invoice is not None:
-        _collect_now(state, subscription, invoice, bool(params.get("off_session")))
+        collect_now(state, subscription, invoice, bool(params.get("off_session")))
     return subscription
+
+
+def proposed(state: State, subscription: Obj, params: dict[str, Any]) -> Proposal | None:
+    """What the parameters would do to the items, if anything."""
+    restart = params.get("billing_cycle_anchor") == "now"
+    at = params.get("proration_date")
+    period = period_of(subscription)
+    if at is not None and not period.start <= at <= period.end:
+        raise invalid(
+            "Cannot specify proration_date outside of current subscription period.",
+            "proration_date",
+        )
+    if not params.get("items") and not restart:
+        return None
+    behavior = params.get("proration_behavior") or "create_prorations"
+    wanted = params.get("items") or []
+    return items.propose(state, subscription, wanted, behavior, restart=restart, at=at)
 
 
 def _check_dates(state: State, subscription: Obj, params: dict[str, Any]) -> None:
@@ -57,6 +83,13 @@ def _check_dates(state: State, subscription: Obj, params: dict[str, Any]) -> Non
         raise invalid("trial_end must be in the future.", "trial_end")
     if trial_end is not None and subscription["status"] not in ("trialing", "active"):
         raise invalid("Only a trialing or active subscription can have its trial moved.")
+    asked = {name for name in ("cancel_at", "cancel_at_period_end") if params.get(name)}
+    if asked and subscription["schedule"] is not None:
+        raise invalid(
+            f"The subscription is managed by the subscription schedule `{subscription['schedule']}`"
+            ", and updating any cancelation behavior directly is not allowed. Please update the"
+            " schedule instead."
+        )
 
 
 def _update_cancellation(state: State, subscription: Obj, params: dict[str, Any]) -> None:
@@ -89,136 +122,7 @@ def _update_trial(state: State, subscription: Obj, trial_end: int | str) -> None
         item["current_period_end"] = end
 
 
-def _update_items(
-    state: State, subscription: Obj, wanted: list[dict[str, Any]], behavior: str
-) -> list[Obj]:
-    """Change the items; the lines that are to be invoiced at once, if any."""
-    # Copies, so that a refusal half-way has changed nothing.
-    items: list[Obj] = [dict(item) for item in subscription["items"]["data"]]
-    period, now, lines = period_of(subscription), state.now(), []
-    restart = False
-    for index, change in enumerate(wanted):
-        item = _find_item(items, change, index)
-        if item is not None and change.get("deleted"):
-            items.remove(item)
-            lines += _prorated(state, item, _terms(item), None, period, now)
-            continue
-        price = _price_of(state, change, item, index)
-        quantity = change.get("quantity")
-        if item is None:
-            item = new_item(
-                state,
-                subscription["id"],
-                price,
-                quantity,
-                merge_metadata({}, change.get("metadata")),
-                Period(now, period.end),
-            )
-            item["current_period_start"] = period.start
-            items.append(item)
-            lines += _prorated(state, item, None, _terms(item), period, now)
-            continue
-        before = _terms(item)
-        restart = restart or _interval(price) != _interval(item["price"])
-        item["price"] = price
-        if quantity is not None:
-            item["quantity"] = quantity
-        if "metadata" in change:
-            item["metadata"] = merge_metadata(item["metadata"], change["metadata"])
-        if before != _terms(item):
-            lines += _prorated(state, item, before, _terms(item), period, now)
-    if not items:
-        raise invalid("A subscription must have at least one active item.", "items")
-    if len({_interval(item["price"]) for item in items}) > 1:
-        raise invalid("All prices on a subscription must share an interval.", "items")
-    subscription["items"]["data"] = items
-    return _settle_lines(state, subscription, lines, behavior, restart)
-
-
-def _settle_lines(
-    state: State, subscription: Obj, lines: list[Obj], behavior: str, restart: bool
-) -> list[Obj]:
-    trialing = subscription["status"] == "trialing"
-    kept = [] if behavior == "none" or trialing else lines
-    if restart and not trialing:
-        return _restart(state, subscription, kept)
-    if behavior == "always_invoice":
-        return kept
-    pending: list[Obj] = state.store.hidden(subscription)["pending_lines"]
-    pending.extend(kept)
-    return []
-
-
-def _restart(state: State, subscription: Obj, lines: list[Obj]) -> list[Obj]:
-    """Another interval begins now: only the credits remain, and a full new period is billed."""
-    now = state.now()
-    credits = [line for line in lines if line["amount"] < 0]
-    subscription["billing_cycle_anchor"] = now
-    items = subscription["items"]["data"]
-    interval, count = _interval(items[0]["price"])
-    period = Period(now, following(now, interval, count, now))
-    for item in items:
-        item.update(current_period_start=period.start, current_period_end=period.end)
-    return credits + [licensed_line(state, item, period) for item in items if not is_metered(item)]
-
-
-def _find_item(items: list[Obj], change: dict[str, Any], index: int) -> Obj | None:
-    if change.get("id") is None:
-        return None
-    for item in items:
-        if item["id"] == change["id"]:
-            return item
-    raise missing("subscription_item", change["id"], f"items[{index}][id]")
-
-
-def _price_of(state: State, change: dict[str, Any], item: Obj | None, index: int) -> Obj:
-    if change.get("price") is not None:
-        price = state.store.need("price", change["price"], f"items[{index}][price]")
-        if price["recurring"] is None or not price["active"]:
-            raise invalid(
-                f"The price specified is not an active recurring price: {price['id']}",
-                f"items[{index}][price]",
-            )
-        return price
-    if item is None:
-        raise invalid(
-            f"Missing required param: items[{index}][price].",
-            f"items[{index}][price]",
-            "parameter_missing",
-        )
-    found: Obj = item["price"]
-    return found
-
-
-def _terms(item: Obj) -> tuple[Obj, int]:
-    return item["price"], item.get("quantity", 0)
-
-
-def _interval(price: Obj) -> tuple[str, int]:
-    return price["recurring"]["interval"], price["recurring"]["interval_count"]
-
-
-def _prorated(
-    state: State,
-    item: Obj,
-    before: tuple[Obj, int] | None,
-    after: tuple[Obj, int] | None,
-    period: Period,
-    now: int,
-) -> list[Obj]:
-    if is_metered(item):
-        return []
-    return proration_lines(state, item, before, after, period, now)
-
-
-def _invoice_changes(state: State, subscription: Obj, lines: list[Obj]) -> Obj:
-    hidden = state.store.hidden(subscription)
-    pending, hidden["pending_lines"] = hidden["pending_lines"], []
-    now = state.now()
-    return renewals.bill(state, subscription, [*pending, *lines], "subscription_update", (now, now))
-
-
-def _collect_now(state: State, subscription: Obj, invoice: Obj, off_session: bool) -> None:
+def collect_now(state: State, subscription: Obj, invoice: Obj, off_session: bool) -> None:
     """Stripe's default (allow_incomplete): the change stays even if its payment fails."""
     invoices.finalize(state, invoice)
     if invoice["status"] == "open" and invoice["collection_method"] == "charge_automatically":

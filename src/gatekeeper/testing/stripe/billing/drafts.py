@@ -2,6 +2,7 @@
 
 import copy
 
+from gatekeeper.testing.stripe.billing import debits
 from gatekeeper.testing.stripe.core.store import Obj
 from gatekeeper.testing.stripe.listing import whole
 from gatekeeper.testing.stripe.state import State
@@ -17,8 +18,12 @@ def draft(
     currency: str,
     subscription: Obj | None = None,
     auto_advance: bool = True,
+    certain: bool = True,
 ) -> Obj:
-    """A new draft with these lines; a negative total is credited to nobody and counts as zero."""
+    """A new draft with these lines; a negative total is credited to nobody and counts as zero.
+
+    What its lines debit is not `certain` while the change that they are for waits for its payment.
+    """
     identifier = state.ids.new("in")
     total = sum(line["amount"] for line in lines)
     invoice: Obj = {
@@ -57,6 +62,8 @@ def draft(
     )
     for line in lines:
         line["invoice"] = identifier
+    if certain:
+        debits.note(state, lines)
     state.store.add("invoice", invoice, payments=[], subscription=(subscription or {}).get("id"))
     state.emit("invoice.created", invoice)
     return invoice

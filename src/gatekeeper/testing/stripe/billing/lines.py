@@ -129,38 +129,22 @@ def usage(state: State, meter_id: str, customer: str, period: Period) -> int:
     return int(sum(values))
 
 
-def proration_lines(
-    state: State,
-    item: Obj,
-    before: tuple[Obj, int] | None,
-    after: tuple[Obj, int] | None,
-    period: Period,
-    now: int,
-) -> list[Obj]:
-    """The credit for what is unused and the charge for what remains, to the second.
+def proration_line(state: State, item: Obj, period: Period, now: int, *, credit: bool) -> Obj:
+    """What an item costs for the rest of a period, to the second, or the credit for that.
 
-    `before` and `after` are (price, quantity); None when the item was not there.
     Source: Stripe's page "Prorations".
     """
     left = Decimal(period.end - now) / Decimal(max(1, period.end - period.start))
-    rest, lines = Period(now, period.end), []
-    for sides, sign, words in ((before, -1, "Unused time on"), (after, 1, "Remaining time on")):
-        if sides is None:
-            continue
-        price, quantity = sides
-        exact = Decimal(price["unit_amount_decimal"]) * quantity * left * sign
-        amount = int(exact.quantize(Decimal(1), ROUND_HALF_UP))
-        name = state.store.get("product", price["product"])["name"]
-        lines.append(
-            new_line(
-                state,
-                item,
-                amount=amount,
-                quantity=quantity,
-                period=rest,
-                proration=True,
-                description=f"{words} {quantity} × {name}",
-                price=price,
-            )
-        )
-    return lines
+    price, quantity = item["price"], item["quantity"]
+    exact = Decimal(price["unit_amount_decimal"]) * quantity * left * (-1 if credit else 1)
+    name = state.store.get("product", price["product"])["name"]
+    words = "Unused time on" if credit else "Remaining time on"
+    return new_line(
+        state,
+        item,
+        amount=int(exact.quantize(Decimal(1), ROUND_HALF_UP)),
+        quantity=quantity,
+        period=Period(now, period.end),
+        proration=True,
+        description=f"{words} {quantity} × {name}",
+    )

@@ -8,7 +8,7 @@ Source: Stripe's pages "Subscription invoices", "Smart Retries" and "Trial perio
 
 from collections.abc import Callable
 
-from gatekeeper.testing.stripe.billing import drafts, invoices, subscriptions
+from gatekeeper.testing.stripe.billing import bills, invoices, items, pending, subscriptions
 from gatekeeper.testing.stripe.billing.calendar import following
 from gatekeeper.testing.stripe.billing.lines import Period, is_metered, licensed_line, metered_line
 from gatekeeper.testing.stripe.billing.subscriptions import BILLED, ENDED, UPDATED, period_of
@@ -19,6 +19,10 @@ from gatekeeper.testing.stripe.state import State
 
 def watch(state: State, subscription: Obj) -> None:
     """Plan a subscription's next moments; called whenever its dates have changed."""
+    paused: Obj | None = subscription["pause_collection"]
+    if paused is not None and paused["resumes_at"] is not None:
+        until = paused["resumes_at"]
+        _at(state, subscription, until, lambda: _collect_again(state, subscription, until))
     end = period_of(subscription).end
     _at(state, subscription, end, lambda: _period_ended(state, subscription, end))
     if subscription["cancel_at"] is not None:
@@ -61,13 +65,22 @@ def _expire(state: State, subscription: Obj) -> None:
         invoices.void(state, invoice)
 
 
+def _collect_again(state: State, subscription: Obj, until: int) -> None:
+    paused = subscription["pause_collection"]
+    if paused is not None and paused["resumes_at"] == until:
+        with state.changing(subscription, UPDATED):
+            subscription["pause_collection"] = None
+
+
 def _cancel_due(state: State, subscription: Obj, cancel_at: int) -> None:
     if subscription["cancel_at"] == cancel_at:
         subscriptions.cancel(state, subscription, "cancellation_requested")
 
 
 def _period_ended(state: State, subscription: Obj, end: int) -> None:
-    if period_of(subscription).end != end:
+    if period_of(subscription).end == end:
+        state.hooks.period_due(state, subscription)
+    if subscription["status"] in ENDED or period_of(subscription).end != end:
         return  # the dates have moved since this was planned
     if subscription["cancel_at_period_end"]:
         _cancel_due(state, subscription, subscription["cancel_at"])
@@ -82,7 +95,7 @@ def end_trial(state: State, subscription: Obj) -> None:
     behavior = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
     if subscriptions.method_of(state, subscription) is None and behavior != "create_invoice":
         if behavior == "cancel":
-            subscriptions.cancel(state, subscription, "payment_failed")
+            subscriptions.cancel(state, subscription, "cancellation_requested")
             return
         with state.changing(subscription, UPDATED):
             subscription["status"] = "paused"
@@ -106,7 +119,9 @@ def renew(state: State, subscription: Obj) -> Obj:
             item.update(current_period_start=period.start, current_period_end=period.end)
         if subscription["status"] == "trialing":
             subscription["status"] = "active"
-        invoice = bill(state, subscription, lines, "subscription_cycle", (ended.start, ended.end))
+        invoice = bills.bill(
+            state, subscription, lines, "subscription_cycle", (ended.start, ended.end)
+        )
     watch(state, subscription)
     _plan_collection(state, subscription, invoice)
     return invoice
@@ -122,26 +137,6 @@ def _renewal_lines(state: State, subscription: Obj, ended: Period, period: Perio
         elif subscription["status"] != "trialing":
             lines.append(metered_line(state, item, subscription["customer"], ended))
     return lines
-
-
-def bill(
-    state: State, subscription: Obj, lines: list[Obj], reason: str, period: tuple[int, int]
-) -> Obj:
-    """Draft an invoice of a subscription and make it the latest."""
-    paused: Obj | None = subscription["pause_collection"]
-    goes_on = subscription["status"] != "unpaid" and paused is None
-    invoice = drafts.draft(
-        state,
-        state.store.get("customer", subscription["customer"]),
-        lines,
-        reason=reason,
-        period=period,
-        currency=subscription["currency"],
-        subscription=subscription,
-        auto_advance=goes_on,
-    )
-    subscription["latest_invoice"] = invoice["id"]
-    return invoice
 
 
 def _plan_collection(state: State, subscription: Obj, invoice: Obj) -> None:
@@ -186,6 +181,12 @@ def invoice_moved(state: State, invoice: Obj, word: str) -> None:
     subscription = invoices.subscription_of(state, invoice)
     if subscription is None or subscription["status"] in ENDED:
         return
+    if pending.waits(state, subscription, invoice):
+        if word == "paid" or (word == "uncollectible" and subscription["status"] == "paused"):
+            pending.paid(state, subscription)
+        elif word == "voided":
+            pending.voided(state, subscription)
+        return  # whether it can be paid decides over the change, not over what there is
     latest = subscription["latest_invoice"] in (None, invoice["id"])
     if word == "paid" and latest:
         _paid(state, subscription, invoice)
@@ -248,20 +249,17 @@ def _give_up(state: State, subscription: Obj) -> None:
             subscription["status"] = "unpaid"
 
 
-def resume(state: State, subscription: Obj) -> None:
-    """Take a paused subscription up again: a period begins now, billed at once."""
-    now = state.now()
-    recurring = subscription["items"]["data"][0]["price"]["recurring"]
-    period = Period(now, following(now, recurring["interval"], recurring["interval_count"], now))
-    with state.changing(subscription, UPDATED):
-        subscription.update(billing_cycle_anchor=now, status="active")
-        for item in subscription["items"]["data"]:
-            item.update(current_period_start=period.start, current_period_end=period.end)
-        licensed = subscriptions.licensed(subscription)
-        lines = [licensed_line(state, item, period) for item in licensed]
-        invoice = bill(state, subscription, lines, "subscription_cycle", (now, now))
-    state.emit("customer.subscription.resumed", subscription)
-    watch(state, subscription)
-    invoices.finalize(state, invoice)
-    if invoice["status"] == "open":
-        collect(state, subscription, invoice)
+def resume(state: State, subscription: Obj, anchor: str, behavior: str) -> None:
+    """Take a paused subscription up again: at once, unless an invoice has to be paid first.
+
+    With the anchor "now" a period begins now; "unchanged" keeps the old cycle and prorates.
+    """
+    proposal = items.resumption(state, subscription, anchor, behavior)
+    if not proposal.at_once:
+        with state.changing(subscription, UPDATED):
+            items.adopt(state, subscription, proposal)
+            subscription["status"] = "active"
+        watch(state, subscription)
+        state.emit("customer.subscription.resumed", subscription)
+        return
+    pending.attempt(state, subscription, proposal, resumes=True)

@@ -10,6 +10,7 @@ from typing import Any
 from gatekeeper.testing.stripe.billing import drafts, invoices
 from gatekeeper.testing.stripe.billing.calendar import following
 from gatekeeper.testing.stripe.billing.lines import Period, is_metered, licensed_line
+from gatekeeper.testing.stripe.billing.modes import billing_mode
 from gatekeeper.testing.stripe.core.errors import ApiError, invalid
 from gatekeeper.testing.stripe.core.store import Obj
 from gatekeeper.testing.stripe.listing import whole
@@ -41,6 +42,8 @@ class Start:
     behavior: str = "allow_incomplete"
     off_session: bool = False
     paid_by: Obj | None = None
+    billing_mode: str = "flexible"
+    schedule: str | None = None
     sharing: Obj = field(default_factory=dict)
     """`application_fee_percent`, `on_behalf_of` and `transfer_data`, as the API takes them."""
 
@@ -51,7 +54,7 @@ def start(state: State, plan: Start) -> Obj:
     trialing = plan.trial_end is not None and plan.trial_end > state.now()
     subscription = _blank(state, plan, trialing)
     _add_items(state, subscription, plan)
-    state.store.add("subscription", subscription, pending_lines=[], attempts=0)
+    state.store.add("subscription", subscription, pending_lines=[], waiting=None)
     due = sum(line["amount"] for line in _first_lines(state, subscription, trial=trialing))
     settled = due == 0 or plan.collection_method == "send_invoice" or _has_paid(plan.paid_by)
     subscription["status"] = "trialing" if trialing else "active" if settled else "incomplete"
@@ -117,11 +120,7 @@ def _blank(state: State, plan: Start, trialing: bool) -> Obj:
         "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
         "billing_cycle_anchor": plan.trial_end if trialing else now,
         "billing_cycle_anchor_config": None,
-        "billing_mode": {
-            "type": "flexible",
-            "flexible": {"proration_discounts": "included"},
-            "updated_at": now,
-        },
+        "billing_mode": billing_mode(plan.billing_mode, now),
         "billing_schedules": [],
         "billing_thresholds": None,
         "cancel_at": plan.cancel_at,
@@ -156,7 +155,7 @@ def _blank(state: State, plan: Start, trialing: bool) -> Obj:
         "pending_invoice_item_interval": None,
         "pending_setup_intent": None,
         "pending_update": None,
-        "schedule": None,
+        "schedule": plan.schedule,
         "start_date": now,
         "status": "incomplete",
         "test_clock": None,
@@ -284,6 +283,7 @@ def cancel(
         canceled_at=subscription["canceled_at"] or now,
         ended_at=now,
         cancel_at_period_end=False,
+        pending_update=None,
     )
     if not expired:
         kept = {key: value for key, value in (details or {}).items() if value is not None}
@@ -295,4 +295,5 @@ def cancel(
         state.emit(UPDATED, subscription, {"status": "incomplete"})
     else:
         state.emit("customer.subscription.deleted", subscription)
+    state.hooks.subscription_ended(state, subscription)
     return subscription
