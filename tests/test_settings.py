@@ -73,6 +73,7 @@ def test_defaults_need_no_environment() -> None:
         "event_retention_days": 90,
         "outbox_max_attempts": 15,
         "reconcile_every_hours": 24,
+        "reconcile_connected_accounts": False,
         "past_due_grace_days": 7,
         "renewal_grace_hours": 24,
         "pause_collection_access": "deny",

@@ -142,6 +142,9 @@ class Settings(BaseSettings):
     reconcile_every_hours: int = Field(24, ge=0, le=720)
     """How often the worker compares what we have with Stripe; 0: never."""
 
+    reconcile_connected_accounts: bool = False
+    """Replay the missed events of connected accounts too: one listing for each account."""
+
     # -- access and credits -----------------------------------------------------------------------
 
     past_due_grace_days: int = Field(7, ge=0, le=365)

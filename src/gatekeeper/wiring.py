@@ -331,7 +331,10 @@ def _gateway(settings: Settings, telemetry: Telemetry) -> StripeGateway | None:
 
 def _reconcile_policy(settings: Settings) -> ReconcilePolicy:
     hours = settings.reconcile_every_hours
-    return ReconcilePolicy(every=timedelta(hours=hours) if hours else None)
+    return ReconcilePolicy(
+        every=timedelta(hours=hours) if hours else None,
+        connected=settings.reconcile_connected_accounts,
+    )
 
 
 def _needed(part: T | None) -> T:

@@ -9,7 +9,7 @@ from gatekeeper.errors import StripeUnavailableError
 from gatekeeper.storage.port import Store
 from gatekeeper.stripe.backfill import Backfill, by_list, by_metadata
 from gatekeeper.stripe.webhooks import Projections
-from tests.stripe.test_checkout import Shop
+from tests.stripe.shop import Shop
 from tests.stripe.test_reconciliation import (
     dump,
     items,

@@ -19,7 +19,7 @@ from gatekeeper.stripe.moves.mover import NAME
 from gatekeeper.stripe.outgoing import OutgoingRequests
 from gatekeeper.stripe.setup import apply_setup, plan_setup
 from gatekeeper.testing.stripe.core.store import Obj
-from tests.stripe.test_checkout import Shop
+from tests.stripe.shop import Shop
 from tests.stripe.test_outgoing import Crash, rows
 from tests.stripe.test_reconciliation import (
     introduce,

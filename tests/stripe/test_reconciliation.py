@@ -21,7 +21,7 @@ from gatekeeper.stripe.reconciliation.reconciler import NAME
 from gatekeeper.stripe.webhooks import Projections, WebhookReceiver, WebhookRegistry
 from gatekeeper.testing.stripe import Simulator
 from gatekeeper.testing.stripe.core.store import Obj
-from tests.stripe.test_checkout import Shop, open_shop
+from tests.stripe.shop import Shop, open_shop
 from tests.stripe.world import RULES, ManualClock
 
 pytestmark = pytest.mark.anyio

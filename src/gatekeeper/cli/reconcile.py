@@ -31,8 +31,8 @@ def reconcile(
         typer.Option("--allow-revocations", help="Go on although many subscriptions would end."),
     ] = False,
 ) -> None:
-    """Replay the webhook events that never came, then compare all subscriptions with Stripe's and
-    repair what differs.
+    """Replay the webhook events that never came, then compare all subscriptions, recent invoices,
+    refunds and disputes, and open checkouts with Stripe's, and repair what differs.
 
     The exit status is 3 if something differs still: in a dry run, or where a repair failed.
     """
@@ -55,7 +55,9 @@ def reconcile(
 
 async def _run(reference: str, options: RunOptions) -> Report:
     host = load_gate(reference)
-    with watching("events", "subscriptions", "invoices", "checkouts") as watch:
+    with watching(
+        "events", "subscriptions", "invoices", "refunds and disputes", "checkouts"
+    ) as watch:
         async with host.connected():
             return await host.reconciler.run(options, watch)
 

@@ -1,4 +1,4 @@
-"""Drift: where what we keep of a subscription differs from what Stripe says of it.
+"""Drift: where what we keep of a subscription or invoice differs from what Stripe says of it.
 
 The facts come from the projections that also write them, so that what is compared is what would be
 written. Nothing is written here.
@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from gatekeeper.entitlements.state import Item
 from gatekeeper.projection import InvoiceFacts, ItemFacts, SubscriptionFacts
-from gatekeeper.storage.records import Subscription
+from gatekeeper.storage.records import Invoice, Subscription
 
 GIVING_ACCESS: Final = frozenset({"active", "trialing", "past_due"})
 """The statuses that can give access (DESIGN section 6)."""
@@ -23,6 +23,16 @@ _FIELDS: Final = (
     "ended_at",
     "collection_paused",
     "latest_invoice_id",
+)
+_INVOICE_FIELDS: Final = (
+    "status",
+    "subscription_id",
+    "amount_due_minor",
+    "amount_paid_minor",
+    "currency",
+    "finalized_at",
+    "due_at",
+    "paid_at",
 )
 _ITEM_FIELDS: Final = ("price_id", "quantity", "period_start", "period_end", "cancel_at")
 
@@ -50,6 +60,21 @@ def differences(
         if (ours := getattr(stored, name)) != (theirs := getattr(facts, name))
     ]
     return (*found, *_items(facts.items, items), *_paid(latest, items), *_due(facts, latest, items))
+
+
+def invoice_differences(
+    facts: InvoiceFacts, stored: Invoice | None, items: Sequence[Item]
+) -> tuple[Difference, ...]:
+    """What differs between an invoice at Stripe and our copy of it, and what of its paid lines we
+    do not have. `items` are those of the subscriptions that it bills."""
+    if stored is None:
+        return (Difference("status", None, facts.status),)
+    found = (
+        Difference(name, _word(ours), _word(theirs))
+        for name in _INVOICE_FIELDS
+        if (ours := getattr(stored, name)) != (theirs := getattr(facts, name))
+    )
+    return (*found, *_paid(facts, items))
 
 
 def _items(theirs: Sequence[ItemFacts], ours: Sequence[Item]) -> Iterator[Difference]:

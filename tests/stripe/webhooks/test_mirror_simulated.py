@@ -11,7 +11,7 @@ from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import EventStatus
 from gatekeeper.testing.stripe import Simulator
 from gatekeeper.testing.stripe.core.store import Obj
-from tests.stripe.test_checkout import Shop, open_shop
+from tests.stripe.shop import Shop, open_shop
 from tests.stripe.test_reconciliation import subscribe
 from tests.stripe.world import ManualClock
 

@@ -1,6 +1,7 @@
 """The reconciler: replays events, dispatches them, sweeps the objects; by hand or on a schedule."""
 
 import logging
+import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,9 @@ NAME: Final = "reconciliation"
 _LOOK_SECONDS: Final = 60.0
 """How often the schedule looks whether a run is due."""
 
+RETRY: Final = timedelta(minutes=15)
+"""When the schedule tries again after a run that did not come to its end."""
+
 
 class ReconcilePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """When to reconcile and how.
@@ -34,11 +38,13 @@ class ReconcilePolicy(msgspec.Struct, frozen=True, kw_only=True):
         every: how often the schedule runs it; None: never.
         overlap: how far before the end of the last replay the next one begins.
         window: the span of events that is asked for at once.
+        connected: whether the events of connected accounts are replayed too.
     """
 
     every: timedelta | None = timedelta(hours=24)
     overlap: timedelta = timedelta(minutes=10)
     window: timedelta = timedelta(hours=6)
+    connected: bool = False
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,10 +96,22 @@ class Reconciler:
             StripeUnavailableError, StripeRequestError, StoreUnavailableError: the next run goes on
                 where this one ended.
         """
+        options = options or RunOptions()
+        await DatabaseStamp(self._store, self._gateway).confirm()
+        if options.dry_run:
+            return await self._measured(options, watch, None)
+        async with held(self._store, NAME) as work:
+            return await self._measured(options, watch, work)
+
+    async def _measured(self, options: RunOptions, watch: Watch, work: Held | None) -> Report:
         timer, outcome = Stopwatch(), "failed"
         with self._telemetry.span(spans.RECONCILIATION) as span:
             try:
-                report = await self._run_alone(options or RunOptions(), watch)
+                if work is None:
+                    state = await state_of(self._store, NAME)
+                    report = await self._run(options, watch, state, None)
+                else:
+                    report = await self._run_held(options, watch, work)
                 outcome = "finished"
             except GatekeeperError as error:
                 outcome = error.code
@@ -106,18 +124,16 @@ class Reconciler:
             self._tell(report)
         return report
 
-    async def _run_alone(self, options: RunOptions, watch: Watch) -> Report:
-        await DatabaseStamp(self._store, self._gateway).confirm()
-        if options.dry_run:
-            return await self._run(options, watch, await state_of(self._store, NAME), None)
-        async with held(self._store, NAME) as work:
-            report = await self._run(options, watch, work.state, work)
-            if options.objects:
-                now = await self._store.read(_seconds)
-                await work.save(
-                    finished=now, drift=len(report.drift), unrepaired=len(report.unrepaired)
-                )
-            return report
+    async def _run_held(self, options: RunOptions, watch: Watch, work: Held) -> Report:
+        await work.save(tried=await self._store.read(_seconds))
+        report = await self._run(options, watch, work.state, work)
+        if options.objects:
+            await work.save(
+                finished=await self._store.read(_seconds),
+                drift=len(report.drift),
+                unrepaired=len(report.unrepaired),
+            )
+        return report
 
     def _tell(self, report: Report) -> None:
         tell = self._telemetry.count
@@ -130,21 +146,31 @@ class Reconciler:
 
     async def run_if_due(self) -> Report | None:
         """What the schedule does. The first look notes from when on events are ours to have."""
-        every = self.policy.every
-        if every is None:
+        if not self._is_due(await state_of(self._store, NAME), await self._store.read(_seconds)):
             return None
-        state = await state_of(self._store, NAME)
-        now = await self._store.read(_seconds)
-        if "finished" not in state:
-            async with held(self._store, NAME) as work:
+        await DatabaseStamp(self._store, self._gateway).confirm()
+        async with held(self._store, NAME) as work:
+            now = await self._store.read(_seconds)
+            if not self._is_due(work.state, now):
+                return None  # another process has done it since we looked
+            if "finished" not in work.state:
                 await work.save(**{"through": now, **work.state, "finished": now})
-            return None
-        if now < state["finished"] + every.total_seconds():
-            return None
-        return await self.run()
+                return None
+            return await self._measured(RunOptions(), unwatched, work)
+
+    def _is_due(self, state: dict[str, Any], now: int) -> bool:
+        """Whether it is time for a run, or for a first look."""
+        every, finished = self.policy.every, state.get("finished")
+        if every is None or finished is None:
+            return every is not None
+        tried = state.get("tried", 0)
+        waits_until = tried + RETRY.total_seconds() if tried > finished else 0
+        return bool(now >= max(finished + every.total_seconds(), waits_until))
 
     async def loop(self) -> None:
-        """Run whenever it is due, for ever. Whatever goes wrong is logged."""
+        """Run whenever it is due, for ever. Whatever goes wrong is logged. Processes that start
+        together look at different moments."""
+        await anyio.sleep(random.uniform(0, _LOOK_SECONDS))  # noqa: S311 -- not a secret
         while True:
             await anyio.sleep(_LOOK_SECONDS)
             await logged(self.run_if_due)
@@ -156,15 +182,19 @@ class Reconciler:
         if options.events:
             types = {*EVENT_TYPES, *self._receiver.registry.types}
             listed, missed = await self._replay.run(types, state, options.since, watch, work)
+            if self.policy.connected:
+                more = await self._replay.run_connected(types, state, options.since, watch, work)
+                listed, missed = listed + more[0], missed + more[1]
             if missed and work is not None:
                 await self._receiver.drain()
-        found, unrepaired = Found([], 0, 0, 0), []
+        found, unrepaired = Found([], 0, 0, 0), list[str]()
         if options.objects:
             found = await self._sweep.look(watch, work)
             if work is not None:
                 if not options.allow_revocations:
                     self._sweep.guard(found)
                 unrepaired = await self._sweep.repair(found.drift, work)
+            unrepaired += found.unreadable
         report = Report(
             dry_run=options.dry_run,
             events=listed,

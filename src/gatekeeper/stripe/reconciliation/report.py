@@ -20,6 +20,8 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
         customer: the host's id.
         ours: None where we have nothing; so with `theirs`.
         revokes: whether to repair it takes access away.
+        repairs: the id of what is fetched again to repair it, where that is not its own: a refund's
+            charge.
     """
 
     kind: str
@@ -29,6 +31,7 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
     ours: str | None
     theirs: str | None
     revokes: bool = False
+    repairs: str | None = None
 
     def __str__(self) -> str:
         ours, theirs = self.ours or "nothing", self.theirs or "nothing"
@@ -43,9 +46,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         events: how many events Stripe listed that concern us.
         missed: how many of them had never come; all but a dry run have stored them.
-        objects: how many subscriptions and checkouts were compared.
+        objects: how many subscriptions, invoices, refunds, disputes, fraud warnings and checkouts
+            of our customers were compared.
         strangers: how many subscriptions belong to nobody whom the host knows.
-        unrepaired: the ids of the objects whose repair failed; the log says why.
+        unrepaired: the ids of the objects whose repair failed, or that could not be read; the log
+            says why.
     """
 
     dry_run: bool = False
@@ -60,5 +65,5 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def is_clean(self) -> bool:
         """Whether we agree with Stripe now."""
         if self.dry_run:
-            return not self.missed and not self.drift
+            return not self.missed and not self.drift and not self.unrepaired
         return not self.unrepaired

@@ -2,11 +2,14 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import datetime, timedelta
-from functools import partial
 from typing import Final, NamedTuple
 
-from gatekeeper.errors import GatekeeperError, SweepStoppedError, UnavailableError
+from gatekeeper.errors import (
+    GatekeeperError,
+    ProjectionError,
+    SweepStoppedError,
+    UnavailableError,
+)
 from gatekeeper.projection import (
     InvoiceFacts,
     SubscriptionFacts,
@@ -14,6 +17,7 @@ from gatekeeper.projection import (
     project_invoice,
     project_subscription,
 )
+from gatekeeper.projection.mirrored import project_mirrored
 from gatekeeper.services.drift import GIVING_ACCESS, Difference, differences
 from gatekeeper.services.history import Because
 from gatekeeper.services.subscriptions import owner_of
@@ -21,17 +25,18 @@ from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import Purchase, Subscription
 from gatekeeper.stripe.client import Obj, StripeGateway
 from gatekeeper.stripe.long_work import Held
+from gatekeeper.stripe.reconciliation.invoices import InvoiceSweep
+from gatekeeper.stripe.reconciliation.money import MoneySweep
 from gatekeeper.stripe.reconciliation.report import Drift, Watch
 from gatekeeper.stripe.webhooks import Projections
+from gatekeeper.stripe.webhooks.handlers.context import nothing
+from gatekeeper.stripe.webhooks.handlers.money import WARNING
 
 logger = logging.getLogger("gatekeeper.reconciliation")
 
 MAX_REVOKED_PER_CENT: Final = 1
 MIN_REVOKED: Final = 5
 """So many subscriptions may end in a sweep, however few there are."""
-
-INVOICES_SINCE: Final = timedelta(days=62)
-"""How old the invoices are that are looked at: those of this monthly period and of the last."""
 
 SWEPT: Final = Because("reconciliation")
 
@@ -40,21 +45,26 @@ _GONE: Final = "gone"
 
 
 class Found(NamedTuple):
-    """What a sweep has seen: the drift, and how much was looked at."""
+    """What a sweep has seen: the drift, how much was looked at, and the ids of what is not as
+    Stripe's objects are, which holds up nothing else."""
 
     drift: list[Drift]
     objects: int
     running: int
     strangers: int
+    unreadable: tuple[str, ...] = ()
 
 
 class ObjectSweep:
-    """Compares subscriptions, recent invoices and open checkouts, and repairs what differs."""
+    """Compares subscriptions, recent invoices, what was taken off charges, and open checkouts, and
+    repairs what differs."""
 
     def __init__(self, gateway: StripeGateway, store: Store, projections: Projections) -> None:
         self._gateway = gateway
         self._store = store
         self._projections = projections
+        self._invoices = InvoiceSweep(gateway, store)
+        self._money = MoneySweep(gateway, store)
 
     async def look(self, watch: Watch, held: Held | None) -> Found:
         """Compare; writes nothing.
@@ -64,17 +74,22 @@ class ObjectSweep:
         """
         drift: list[Drift] = []
         seen: set[str] = set()
+        unreadable: list[str] = []
         strangers = objects = running = 0
         query = {"status": "all", "expand": ["data.latest_invoice"]}
         async for page in self._gateway.pages(
             "/v1/subscriptions", query, what="listing subscriptions"
         ):
             for found in page:
-                compared = await self._compare(found)
+                seen.add(found["id"])
+                try:
+                    compared = await self._compare(found)
+                except ProjectionError as error:
+                    unreadable.append(_unreadable(found["id"], error))
+                    continue
                 if compared is None:
                     strangers += 1
                     continue
-                seen.add(found["id"])
                 objects += 1
                 drift += compared
             watch("subscriptions", len(page))
@@ -84,21 +99,32 @@ class ObjectSweep:
             if ours.id in seen:
                 continue
             objects += 1
-            listed = await self._gateway.fetch("subscription", ours.id)
-            drift += [_gone(ours)] if listed is None else await self._compare(listed) or []
+            try:
+                listed = await self._gateway.fetch("subscription", ours.id)
+                drift += [_gone(ours)] if listed is None else await self._compare(listed) or []
+            except ProjectionError as error:
+                unreadable.append(_unreadable(ours.id, error))
             await _keep(held)
-        async for bills in self._recent_invoices(await self._store.read(lambda tx: tx.now())):
-            looked_at = await self._store.read(partial(_invoice_drift, page=bills))
-            objects += looked_at.objects
-            drift += looked_at.drift
-            watch("invoices", len(bills))
-            await _keep(held)
+        now = await self._store.read(lambda tx: tx.now())
+        for what, pages in (
+            ("invoices", self._invoices.look(now)),
+            ("refunds and disputes", self._money.look(now)),
+        ):
+            async for part in pages:
+                objects += part.objects
+                drift += part.drift
+                unreadable += [_unreadable(name, error) for name, error in part.unreadable]
+                watch(what, part.objects)
+                await _keep(held)
         async for purchase in self._pending():
             objects += 1
-            drift += await self._checkout(purchase)
+            try:
+                drift += await self._checkout(purchase)
+            except ProjectionError as error:
+                unreadable.append(_unreadable(str(purchase.checkout_session_id), error))
             watch("checkouts", 1)
             await _keep(held)
-        return Found(drift, objects, running, strangers)
+        return Found(drift, objects, running, strangers, tuple(unreadable))
 
     def guard(self, found: Found) -> None:
         """Stop a sweep that would take access from more than 1 % of all (DESIGN section 9): a
@@ -125,14 +151,11 @@ class ObjectSweep:
             UnavailableError: Stripe or the database can't be reached; the next run goes on.
         """
         failed = []
-        for kind, object_id in dict.fromkeys((one.kind, one.id) for one in drift):
+        for kind, object_id, repairs in dict.fromkeys(
+            (one.kind, one.id, one.repairs) for one in drift
+        ):
             try:
-                if kind == "subscription":
-                    await self._projections.subscriptions.refresh(object_id, because=SWEPT)
-                elif kind == "invoice":
-                    await self._projections.invoices.refresh(object_id, because=SWEPT)
-                else:
-                    await self._projections.checkouts.refresh(object_id, because=SWEPT)
+                await self._repair(kind, object_id, repairs)
             except UnavailableError:
                 raise
             except GatekeeperError:
@@ -140,6 +163,19 @@ class ObjectSweep:
                 failed.append(object_id)
             await _keep(held)
         return failed
+
+    async def _repair(self, kind: str, object_id: str, charge_id: str | None) -> None:
+        projections = self._projections
+        if kind == "subscription":
+            await projections.subscriptions.refresh(object_id, because=SWEPT)
+        elif kind == "invoice":
+            await projections.invoices.refresh(object_id, because=SWEPT)
+        elif kind == "checkout.session":
+            await projections.checkouts.refresh(object_id, because=SWEPT)
+        elif charge_id is not None:
+            found = await self._gateway.fetch(kind, object_id) if kind == WARNING else None
+            warning = None if found is None else project_mirrored(found, WARNING)
+            await projections.money.refresh(charge_id, nothing, warning=warning, because=SWEPT)
 
     async def _compare(self, found: Obj) -> list[Drift] | None:
         """How a listed subscription differs from our copy; None if it is a stranger's."""
@@ -169,13 +205,6 @@ class ObjectSweep:
                 theirs="paid" if facts.is_settled else facts.status,
             )
         ]
-
-    async def _recent_invoices(self, now: datetime) -> AsyncIterator[Sequence[InvoiceFacts]]:
-        """The invoices that may still matter, without drafts, which say nothing yet. What they
-        paid for is nowhere else: a subscription shows its latest invoice alone."""
-        query = {"created": {"gte": int((now - INVOICES_SINCE).timestamp())}}
-        async for page in self._gateway.pages("/v1/invoices", query, what="listing invoices"):
-            yield [project_invoice(found) for found in page if found["status"] != "draft"]
 
     async def _running(self) -> AsyncIterator[Subscription]:
         after = ""
@@ -211,41 +240,7 @@ def _drift_of(
     return [_drift(facts.id, owner.id, one) for one in found]
 
 
-class _Compared(NamedTuple):
-    drift: list[Drift]
-    objects: int
-
-
-def _invoice_drift(tx: Transaction, *, page: Sequence[InvoiceFacts]) -> _Compared:
-    """The invoices of our customers whose status we have otherwise, or which we don't have."""
-    found = []
-    objects = 0
-    for facts in page:
-        owner = owner_of(tx, facts.customer, facts.subscription_id)
-        if owner is None:
-            continue
-        objects += 1
-        ours = tx.subscriptions.invoice(facts.id)
-        if ours is None or ours.status != facts.status:
-            found.append(
-                Drift(
-                    kind="invoice",
-                    id=facts.id,
-                    customer=owner.id,
-                    field="status",
-                    ours=None if ours is None else ours.status,
-                    theirs=facts.status,
-                )
-            )
-    return _Compared(found, objects)
-
-
 def _drift(subscription_id: str, customer: str, found: Difference) -> Drift:
-    revokes = (
-        found.field == "status"
-        and found.ours in GIVING_ACCESS
-        and found.theirs not in GIVING_ACCESS
-    )
     return Drift(
         kind="subscription",
         id=subscription_id,
@@ -253,13 +248,28 @@ def _drift(subscription_id: str, customer: str, found: Difference) -> Drift:
         field=found.field,
         ours=found.ours,
         theirs=found.theirs,
-        revokes=revokes,
+        revokes=_revokes(found),
     )
+
+
+def _revokes(found: Difference) -> bool:
+    """Whether to follow Stripe here takes something away: the subscription, one of its items, or
+    all of it for as long as its collection is paused."""
+    if found.field == "status":
+        return found.ours in GIVING_ACCESS and found.theirs not in GIVING_ACCESS
+    if found.field == "collection_paused":
+        return found.theirs == str(True)
+    return found.theirs is None and found.field.count(".") == 1 and found.field.startswith("items.")
 
 
 def _gone(ours: Subscription) -> Drift:
     """A subscription that Stripe neither lists nor finds."""
     return _drift(ours.id, ours.customer, Difference("status", ours.status, _GONE))
+
+
+def _unreadable(object_id: str, error: ProjectionError) -> str:
+    logger.error("%s can't be compared: %s", object_id, error)
+    return object_id
 
 
 async def _keep(held: Held | None) -> None:
