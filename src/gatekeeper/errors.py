@@ -233,7 +233,7 @@ class DebtOutstandingError(DeniedError):
 
 
 class CreditsFrozenError(DeniedError):
-    """The customer's credits are frozen while a payment of theirs is in doubt."""
+    """These credits can't be used for now. Please get in touch with us."""
 
     code = "credits_frozen"
 

@@ -36,6 +36,7 @@ from gatekeeper.services.credit_options import (
 from gatekeeper.services.history import HistoryEntry
 from gatekeeper.services.reservation import Reservation
 from gatekeeper.services.upcoming import SubscriptionView
+from gatekeeper.storage.freezes import Freeze
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import Customer
 from gatekeeper.types import Every
@@ -296,6 +297,18 @@ class SyncGatekeeper:
         else:
             command = credits_.to_cap(customer, unit, every, limit, **options)
             credits_.joined(session).carry_out(command)
+
+    def freeze(self, customer: str, reason: str, *, key: str) -> bool:
+        """See `Gatekeeper.freeze`."""
+        return self._wait(lambda: self.gate.freeze(customer, reason, key=key))
+
+    def unfreeze(self, customer: str, *, actor: str, key: str | None = None) -> bool:
+        """See `Gatekeeper.unfreeze`."""
+        return self._wait(lambda: self.gate.unfreeze(customer, actor=actor, key=key))
+
+    def freezes(self, customer: str) -> Sequence[Freeze]:
+        """See `Gatekeeper.freezes`."""
+        return self._wait(lambda: self.gate.freezes(customer))
 
     def find_hold(self, hold_id: str, *, customer: str | None = None) -> Hold:
         """As `gate.hold`: a hold as it is now."""

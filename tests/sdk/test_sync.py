@@ -9,6 +9,7 @@ import pytest
 from gatekeeper import Gatekeeper, SyncGatekeeper
 from gatekeeper.errors import (
     ConfigurationError,
+    CreditsFrozenError,
     CreditsRequiredError,
     HoldEndedError,
     NoGateError,
@@ -53,6 +54,12 @@ def test_everything_without_an_event_loop(gate_url: str, clock: ManualClock) -> 
             billing.hold(CUSTOMER, "credits", 1, scope="design")
         with pytest.raises(HoldEndedError):
             billing.capture(made.id)
+        assert billing.freeze(CUSTOMER, "looks odd", key="case/1")
+        with pytest.raises(CreditsFrozenError):
+            billing.hold(CUSTOMER, "credits", 1)
+        assert billing.unfreeze(CUSTOMER, actor="ann")
+        (freeze,) = billing.freezes(CUSTOMER)
+        assert (freeze.reason, freeze.actor) == ("looks odd", "ann")
         with pytest.raises(UnknownNameError):
             billing.allows(CUSTOMER, "teleportation")
         with pytest.raises(CreditsRequiredError), billing.reserve(CUSTOMER, "credits", 99):

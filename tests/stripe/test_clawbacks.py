@@ -8,6 +8,8 @@ import pytest
 from gatekeeper.errors import DebtOutstandingError
 from gatekeeper.ledger import Balance
 from gatekeeper.services import accounts
+from gatekeeper.storage.payments import Payment
+from gatekeeper.storage.port import Transaction
 from gatekeeper.testing.events import Obj, checkout_session, make_event
 from tests.stripe.money import charge, dispute, refund
 from tests.stripe.test_purchases import COMPLETED, begin
@@ -163,6 +165,19 @@ async def test_credits_that_expired_unused_are_not_taken_from_others(world: Worl
     await refunded(world, refund("re_1", 500, "failed"))
     again = await balance(world)
     assert (again.available, again.debt) == (FREE, 0)
+
+
+async def test_a_pack_that_an_earlier_release_has_granted_is_taken_back_too(world: World) -> None:
+    await buy(world)
+
+    def forget(tx: Transaction) -> None:
+        tx.payments.save(Payment(id="pi_1"))  # as if it had never been kept
+
+    await world.store.write(forget)
+    await refunded(world, refund("re_1", 250))
+    assert (await world.available(), await world.available("exports")) == (FREE + 50, 1)
+    await refunded(world, refund("re_2", 250))
+    assert (await world.available(), await world.available("exports")) == (FREE, 0)
 
 
 async def test_the_return_of_a_payment_and_its_grant_may_happen_at_once(world: World) -> None:

@@ -1,23 +1,36 @@
 """Hard case 49: an early fraud warning, or a dispute, freezes a customer's credits by policy."""
 
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
+import anyio
+import msgspec
 import pytest
 
+from gatekeeper.asgi.problem import problem_body
 from gatekeeper.errors import CreditsFrozenError
-from gatekeeper.services import accounts, freezes
+from gatekeeper.ledger import GrantCredits, GrantKind
+from gatekeeper.services import accounts, clawbacks, freezes
 from gatekeeper.services.credits import Credits
 from gatekeeper.services.freezes import FreezeDesk
 from gatekeeper.services.ledger.batcher import Batcher
 from gatekeeper.services.ledger.ways import Ways
+from gatekeeper.services.outbox import Signal, SignalRegistry
+from gatekeeper.services.outbox.deliverer import Deliverer
 from gatekeeper.services.rules import FreezePolicy
+from gatekeeper.storage.payments import Share
 from gatekeeper.storage.port import Transaction
+from gatekeeper.storage.sql import errors as sql_errors
+from gatekeeper.stripe.webhooks.handlers.context import nothing
 from gatekeeper.testing.events import Obj, make_event
-from tests.stripe.money import charge, dispute
-from tests.stripe.test_clawbacks import BOUGHT, FREE, buy, disputed
+from tests.stripe.money import charge, dispute, refund
+from tests.stripe.test_clawbacks import BOUGHT, FREE, buy, disputed, refunded
 from tests.stripe.world import World
 
 pytestmark = pytest.mark.anyio
+
+ROUNDS = 12
 
 WARNING: Obj = {
     "id": "issfr_1",
@@ -51,7 +64,9 @@ async def test_case_49_an_early_fraud_warning_freezes_the_credits_until_somebody
     with pytest.raises(CreditsFrozenError) as caught:
         await world.spend(1)
     assert caught.value.status == 402
-    assert caught.value.params["reason"] == "an early fraud warning of payment pi_1"
+    told = msgspec.json.encode(problem_body(caught.value)).decode()
+    assert "fraud" not in told
+    assert "pi_1" not in told
     await world.store.write(lambda tx: accounts.capture(tx, world.rules, "before"))
     assert await world.available() == BOUGHT - 10
     desk = FreezeDesk(world.store, world.rules, world._invalidate)
@@ -60,8 +75,9 @@ async def test_case_49_an_early_fraud_warning_freezes_the_credits_until_somebody
     await world.spend(1, hold="after")
     await warned(world)  # once more: it was looked at, and is not in doubt any more
     await world.spend(1, hold="again")
-    found = await desk.freezes("org_1")
-    assert [(one.key, one.actor) for one in found] == [("radar.early_fraud_warning/issfr_1", "ann")]
+    (found,) = await desk.freezes("org_1")
+    assert (found.key, found.actor) == ("radar.early_fraud_warning/issfr_1", "ann")
+    assert found.reason == "an early fraud warning of payment pi_1"
 
 
 async def test_case_49_a_warning_that_comes_before_the_purchase_is_known_freezes_too(
@@ -116,3 +132,86 @@ async def test_case_49_the_quick_way_and_batches_know_of_a_freeze_at_once(world:
             await use("refused")
         await world.store.write(lambda tx: freezes.unfreeze(tx, world.rules, "org_1", "ann"))
         await use("after")
+
+
+async def test_a_freeze_and_its_end_are_told_of(world: World) -> None:
+    await world.customer()
+
+    def work(tx: Transaction) -> None:
+        freezes.freeze(tx, world.rules, "org_1", "case/1", "looks odd")
+        freezes.freeze(tx, world.rules, "org_1", "case/2", "looks odder")
+        freezes.unfreeze(tx, world.rules, "org_1", "ann", key="case/1")  # the other holds on
+        freezes.unfreeze(tx, world.rules, "org_1", "ann")
+
+    await world.store.write(work)
+    told: list[str] = []
+    registry = SignalRegistry()
+
+    @registry.on("credits.frozen", "credits.unfrozen", name="host")
+    async def hear(signal: Signal) -> None:
+        told.append(f"{signal.topic} {signal.body['key']}")
+
+    deliverer = Deliverer(world.store, registry)
+    while await deliverer.run_once():
+        pass
+    assert told == ["credits.frozen case/1", "credits.frozen case/2", "credits.unfrozen None"]
+
+
+async def test_freezing_paying_refunding_and_spending_at_once_never_wait_crosswise(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without another try: what two transactions wait for crosswise would fail."""
+    monkeypatch.setitem(sql_errors._MAX_RUNS, sql_errors.Failure.CONFLICT, 1)
+    await buy(world)
+    await refunded(world, refund("re_0", 5))
+    world.rules = replace(world.rules, freezes=FreezePolicy(on_dispute=True))
+    projections = world.projections
+    world.stripe.put({**charge(), "disputed": True})
+
+    async def dispute_and_win() -> None:
+        for number in range(ROUNDS):
+            made = dispute("needs_response" if number % 2 else "won", 100)
+            world.stripe.put(made)
+            await projections.money.refresh("ch_1", nothing)
+
+    async def freeze_by_hand() -> None:
+        for number in range(ROUNDS):
+            await world.store.write(
+                partial(
+                    freezes.freeze,
+                    rules=world.rules,
+                    customer="org_1",
+                    key=f"case/{number}",
+                    reason="looks odd",
+                )
+            )
+            await world.store.write(
+                partial(freezes.unfreeze, rules=world.rules, customer="org_1", actor="ann")
+            )
+
+    async def grant() -> None:
+        for number in range(ROUNDS):
+
+            def both(tx: Transaction, number: int = number) -> None:
+                payment = tx.payments.lock("pi_1")
+                shares = []
+                for unit in ("credits", "exports"):
+                    command = GrantCredits(f"g{number}{unit}", 10, GrantKind.TOP_UP)
+                    given = accounts.grant(tx, world.rules, "org_1", unit, command)
+                    shares.append(
+                        Share(unit=unit, grant_id=given.id, key=given.id, amount=10, kind="top_up")
+                    )
+                clawbacks.note_grants(tx, world.rules, payment, "org_1", tuple(shares))
+
+            await world.store.write(both)
+
+    async def spend() -> None:
+        for number in range(ROUNDS):
+            with suppress(CreditsFrozenError):
+                await world.spend(1, hold=f"busy_{number}")
+
+    async with anyio.create_task_group() as tasks:
+        for act in (dispute_and_win, freeze_by_hand, grant, spend):
+            tasks.start_soon(act)
+    await world.store.write(lambda tx: freezes.unfreeze(tx, world.rules, "org_1", "ann"))
+    await world.spend(1, hold="last")

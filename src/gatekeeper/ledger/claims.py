@@ -20,11 +20,8 @@ def claim(
     """
     fresh = draft.account.fresh
     if fresh is not None and fresh.frozen is not None:
-        raise CreditsFrozenError(
-            f"The customer's credits are frozen for now: {fresh.frozen}.",
-            unit=draft.account.unit,
-            reason=fresh.frozen,
-        )
+        # Why is for the host's people (`gate.freezes`): it may warn who is being looked at.
+        raise CreditsFrozenError(unit=draft.account.unit)
     if draft.debt:
         raise DebtOutstandingError(
             f"{draft.debt} {draft.account.unit} are owed after a refund and have to be repaid "

@@ -20,6 +20,7 @@ from gatekeeper.services.ledger.commands import AccountChange, GrantCommand, Not
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.payments import Payment, Share
 from gatekeeper.storage.port import Transaction
+from gatekeeper.storage.records import Stamp
 
 logger = logging.getLogger("gatekeeper.webhooks")
 
@@ -37,11 +38,23 @@ def note_grants(
     _settle(tx, rules, replace(payment, customer=customer, shares=(*payment.shares, *added)))
 
 
+def pack_key(stamp: Stamp, paid_by: str, unit: str) -> str:
+    """The business key of what a pack has granted of a unit, unique for ever."""
+    mode = "live" if stamp.livemode else "test"
+    return f"{mode}/{stamp.account}/{paid_by}/pack/{unit}"
+
+
 def note_charge(
-    tx: Transaction, rules: Rules, money: ChargeMoney, invoice_id: str | None = None
+    tx: Transaction,
+    rules: Rules,
+    stamp: Stamp,
+    money: ChargeMoney,
+    invoice_id: str | None = None,
 ) -> Payment:
     """Note what of a charge was returned, and bring what was taken back to the target."""
     payment = tx.payments.lock(money.payment_id)
+    if not payment.shares:
+        payment = _adopted(tx, rules, stamp, payment)
     return _settle(
         tx,
         rules,
@@ -52,6 +65,27 @@ def note_charge(
             returned_minor=money.returned_minor,
         ),
     )
+
+
+def _adopted(tx: Transaction, rules: Rules, stamp: Stamp, payment: Payment) -> Payment:
+    """A payment with what it has granted before payments were kept, by their business keys."""
+    shares = []
+    for unit in sorted(rules.catalog.units):
+        key = pack_key(stamp, payment.id, unit)
+        given = tx.ledger.grant_by_source(key)
+        if given is None or given.amount is None:
+            continue
+        share = Share(
+            unit=unit,
+            grant_id=given.id,
+            key=key,
+            amount=given.amount,
+            kind=given.kind,
+            expires_at=given.expires_at,
+        )
+        shares.append(share)
+        payment = replace(payment, customer=given.customer)
+    return replace(payment, shares=tuple(shares))
 
 
 def _settle(tx: Transaction, rules: Rules, payment: Payment) -> Payment:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from gatekeeper.services import customers
 from gatekeeper.services.ledger.batch import carry_out
 from gatekeeper.services.ledger.commands import NoticeCommand
+from gatekeeper.services.outbox import tell
 from gatekeeper.services.outbox.caches import Invalidate, outdate
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.freezes import Freeze
@@ -34,6 +35,7 @@ def freeze(tx: Transaction, rules: Rules, customer: str, key: str, reason: str) 
     if not tx.freezes.add(made):
         return None
     logger.warning("the credits of %s are frozen: %s (%s)", customer, reason, key)
+    tell(tx, "credits.frozen", customer, {"key": key, "reason": reason}, made.since)
     return _tell_accounts(tx, rules, customer)
 
 
@@ -45,7 +47,9 @@ def unfreeze(
     check_id(customer, "customer")
     if not tx.freezes.lift(customer, tx.now(), actor, key=key):
         return None
-    logger.info("the credits of %s are free again, by %s", customer, actor)
+    if all(one.lifted_at is not None for one in tx.freezes.of(customer)):
+        logger.info("the credits of %s are free again, by %s", customer, actor)
+        tell(tx, "credits.unfrozen", customer, {"key": key, "actor": actor}, tx.now())
     return _tell_accounts(tx, rules, customer)
 
 

@@ -205,14 +205,13 @@ def _grant(
 ) -> Iterator[str]:
     """Grant what the pack holds, once for ever by its business key; yields why it could not."""
     now = tx.now()
-    mode = "live" if stamp.livemode else "test"
     paid_by = facts.payment_intent_id or facts.id  # nothing to pay has no payment
     payment = tx.payments.lock(paid_by)
     shares: list[Share] = []
     try:
         # Accounts are locked in the order in which everybody locks them.
         for amount in sorted(pack.amounts, key=lambda amount: amount.unit.key):
-            key = f"{mode}/{stamp.account}/{paid_by}/pack/{amount.unit.key}"
+            key = clawbacks.pack_key(stamp, paid_by, amount.unit.key)
             given = accounts.grant(
                 tx,
                 rules,

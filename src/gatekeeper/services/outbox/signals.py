@@ -17,7 +17,9 @@ TOPICS: Final = frozenset(
     {
         "cap.reached",
         "credits.exhausted",
+        "credits.frozen",
         "credits.low",
+        "credits.unfrozen",
         "grant.expiring",
         "payment.duplicate",
         "payment.failed",

@@ -98,6 +98,7 @@ class MoneyProjector(Projector):
             ]
 
         invoice_id = None if money is None else await self._invoice_of(money)
+        stamp = await context.stamp.confirm()
 
         def work(tx: Transaction) -> Touched | None:
             complete(tx)
@@ -116,7 +117,7 @@ class MoneyProjector(Projector):
             if warning is not None:
                 save_object(tx, warning, tx.now())
             if concerned:
-                clawbacks.note_charge(tx, context.rules, money, invoice_id)
+                clawbacks.note_charge(tx, context.rules, stamp, money, invoice_id)
             if invoice_id is not None:
                 returned = plan_returns.note_invoice(tx, context.rules, invoice_id)
                 if returned is not None:
