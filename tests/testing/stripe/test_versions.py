@@ -80,6 +80,30 @@ def test_an_older_shape_reads_as_the_same_facts(
         assert read == true
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_payment_names_its_invoice_until_acacia_and_its_charges_in_the_oldest(
+    client: Any, stripe_sim: Simulator, version: str
+) -> None:
+    """By Stripe's changelogs of 2025-03-31.basil and of 2022-11-15."""
+    subscribe(client)
+    store = stripe_sim.state.store
+    (charge,), (intent,), (invoice,) = (
+        store.all(kind) for kind in ("charge", "payment_intent", "invoice")
+    )
+    client.v1.refunds.create({"charge": charge["id"], "amount": 100})
+    shown = {obj["object"]: as_of(obj, version, store) for obj in (charge, intent)}
+    named = invoice["id"] if version < "2025-03-31" else None
+    for obj in shown.values():
+        assert (obj.get("invoice"), "invoice" in obj) == (named, named is not None)
+    oldest = version < "2022-11-15"
+    assert ("charges" in shown["payment_intent"], "refunds" in shown["charge"]) == (oldest, oldest)
+    assert ("latest_charge" in shown["payment_intent"]) is not oldest
+    if oldest:
+        (inner,) = shown["payment_intent"]["charges"]["data"]
+        assert inner["id"] == charge["id"]
+        assert shown["charge"]["refunds"]["data"][0]["amount"] == 100
+
+
 @pytest.mark.parametrize("version", OLDER)
 async def test_an_endpoint_gets_the_shapes_of_its_version(
     client: Any, stripe_sim: Simulator, version: str

@@ -1,7 +1,7 @@
 """Objects in the shapes of older API versions, for webhook endpoints that were made under one.
 
 `as_of(obj, version, known)` walks down from the simulator's own version, one step for each version
-at which a subscription or an invoice changed its shape. Pure: what a step must know of other
+at which one of the kinds below changed its shape. Pure: what a step must know of other
 objects (the price that a line names, the intent that paid) it asks of `known`.
 
 Simplified: of other objects only the version's name changes; fields are removed and put back where
@@ -32,8 +32,18 @@ Step = Callable[[Obj, Known], None]
 _STEPS: dict[str, dict[str, Step]] = {
     "2025-09-30.clover": {"subscription": clover.subscription, "invoice": clover.invoice},
     "2025-03-31.basil": {"subscription": basil.subscription},
-    "2025-02-24.acacia": {"subscription": acacia.subscription, "invoice": acacia.invoice},
-    "2020-03-02": {"subscription": oldest.subscription, "invoice": oldest.invoice},
+    "2025-02-24.acacia": {
+        "charge": acacia.of_invoice,
+        "invoice": acacia.invoice,
+        "payment_intent": acacia.of_invoice,
+        "subscription": acacia.subscription,
+    },
+    "2020-03-02": {
+        "charge": oldest.charge,
+        "invoice": oldest.invoice,
+        "payment_intent": oldest.payment_intent,
+        "subscription": oldest.subscription,
+    },
 }
 
 

@@ -1,7 +1,8 @@
 """2025-02-24.acacia, from 2025-03-31.basil, which moved the most.
 
 Source: Stripe's changelog of basil: periods went from the subscription to its items, an invoice's
-subscription into `parent`, its payment into `payments`, a line's price into `pricing`.
+subscription into `parent`, its payment into `payments`, a line's price into `pricing`; charges and
+payment intents named their invoice until then.
 """
 
 from gatekeeper.testing.stripe.core.store import Obj
@@ -47,6 +48,17 @@ def invoice(obj: Obj, known: Known) -> None:
     for line in obj["lines"]["data"]:
         _line(line, known)
     obj["lines"]["total_count"] = len(obj["lines"]["data"])
+
+
+def of_invoice(obj: Obj, known: Known) -> None:
+    """A charge or an intent names the invoice that it pays."""
+    intent = obj["payment_intent"] if obj["object"] == "charge" else obj["id"]
+    paid = [
+        payment["invoice"]
+        for payment in known.where("invoice_payment")
+        if intent is not None and payment["payment"].get("payment_intent") == intent
+    ]
+    obj["invoice"] = paid[0] if paid else None
 
 
 def _line(line: Obj, known: Known) -> None:

@@ -1,4 +1,10 @@
-"""2020-03-02, from 2025-02-24.acacia: what five years added is not there yet."""
+"""2020-03-02, from 2025-02-24.acacia: what five years added is not there yet.
+
+Source: Stripe's changelog of 2022-11-15, with which a charge's `refunds` and an intent's `charges`
+were taken out.
+"""
+
+import copy
 
 from gatekeeper.testing.stripe.core.store import Obj
 from gatekeeper.testing.stripe.versions.known import Known, drop
@@ -38,3 +44,24 @@ def invoice(obj: Obj, known: Known) -> None:
     obj["tax_percent"] = None
     for line in obj["lines"]["data"]:
         drop(line, *_LINE)
+
+
+def charge(obj: Obj, known: Known) -> None:
+    """With its refunds."""
+    obj["refunds"] = _list(known.where("refund", charge=obj["id"]))
+
+
+def payment_intent(obj: Obj, known: Known) -> None:
+    """With its charges, where the latest alone is named since."""
+    latest = obj.pop("latest_charge", None)
+    made = known.find("charge", latest)
+    obj["charges"] = _list([] if made is None else [made])
+
+
+def _list(data: list[Obj]) -> Obj:
+    return {
+        "object": "list",
+        "data": copy.deepcopy(data),
+        "has_more": False,
+        "total_count": len(data),
+    }
