@@ -28,6 +28,7 @@ from gatekeeper.guards import (
     reserve,
 )
 from gatekeeper.ledger import Balance, Grant, Hold
+from gatekeeper.services.health import Health, HealthStatus
 from gatekeeper.services.reservation import Reservation
 from gatekeeper.settings import Settings
 from gatekeeper.stripe.webhooks import WebhookEvent, WebhookReceiver, WebhookRegistry
@@ -44,6 +45,8 @@ __all__ = [
     "Gatekeeper",
     "GatekeeperError",
     "Grant",
+    "Health",
+    "HealthStatus",
     "Hold",
     "Identity",
     "Limit",

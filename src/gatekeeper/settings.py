@@ -190,6 +190,18 @@ class Settings(BaseSettings):
     telemetry_every_seconds: int = Field(30, ge=0, le=3_600)
     """How often the queues are counted for the gauges, while anybody collects them; 0: never."""
 
+    health_timeout_seconds: int = Field(2, ge=1, le=30)
+    """How long a look at the database may take."""
+
+    health_max_inbox_age_seconds: int = Field(300, ge=1, le=86_400)
+    """An event that waits for longer makes the health degraded."""
+
+    health_max_outbox_lag_seconds: int = Field(300, ge=1, le=86_400)
+    """A message, or a window of usage, that waits for longer makes the health degraded."""
+
+    health_max_dead_letters: int = Field(0, ge=0, le=1_000_000)
+    """More dead letters of one kind than these make the health degraded."""
+
     # -- what depends on another setting: on one declared above it -------------------------------
 
     @field_validator("schema_auto_upgrade")

@@ -33,6 +33,7 @@ from gatekeeper.services.credit_options import (
     reserve_request,
     revocation,
 )
+from gatekeeper.services.health import Health
 from gatekeeper.services.history import HistoryEntry
 from gatekeeper.services.reservation import Reservation
 from gatekeeper.services.upcoming import SubscriptionView
@@ -71,6 +72,10 @@ class SyncGatekeeper:
         stack, self._stack = self._stack, None
         if stack is not None:
             stack.__exit__(exc_type, exc, traceback)
+
+    def health(self) -> Health:
+        """As `gate.health`, but for a gate that is not open, which is an error here."""
+        return self._wait(self.gate.health)
 
     # -- metered usage ----------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from gatekeeper.services.copies import Copies
 from gatekeeper.services.credits import Credits
 from gatekeeper.services.customers import CustomerDirectory
 from gatekeeper.services.freezes import FreezeDesk
+from gatekeeper.services.health import HealthDesk, Thresholds
 from gatekeeper.services.ledger.batcher import Batcher
 from gatekeeper.services.ledger.ways import Ways
 from gatekeeper.services.metering import Sealer, UsageRecorder
@@ -39,7 +40,7 @@ from gatekeeper.stripe.identities import StripeIdentities
 from gatekeeper.stripe.meters import MeterSender
 from gatekeeper.stripe.moves import PriceMover
 from gatekeeper.stripe.outgoing import OutgoingRequests
-from gatekeeper.stripe.reconciliation import ReconcilePolicy, Reconciler, reconciled_at
+from gatekeeper.stripe.reconciliation import ReconcilePolicy, Reconciler, last_run, reconciled_at
 from gatekeeper.stripe.webhooks import (
     DispatchPolicy,
     Projections,
@@ -80,6 +81,7 @@ class Parts:
     cache: Cache[Entitlements]
     telemetry: Telemetry
     surveyor: Surveyor
+    health: HealthDesk
     opened: tuple[AbstractAsyncContextManager[Any], ...]
 
     @property
@@ -246,6 +248,14 @@ def assemble(
             reconciled_at,
             every_seconds=settings.telemetry_every_seconds,
         ),
+        health=HealthDesk(
+            store,
+            _thresholds(settings),
+            last_run,
+            cache=cache,
+            circuit=None if gateway is None else gateway.circuit,
+            timeout_seconds=settings.health_timeout_seconds,
+        ),
         opened=(store, batcher, cache, *(() if gateway is None else (gateway,))),
     )
 
@@ -334,6 +344,16 @@ def _reconcile_policy(settings: Settings) -> ReconcilePolicy:
     return ReconcilePolicy(
         every=timedelta(hours=hours) if hours else None,
         connected=settings.reconcile_connected_accounts,
+    )
+
+
+def _thresholds(settings: Settings) -> Thresholds:
+    hours = settings.reconcile_every_hours
+    return Thresholds(
+        inbox_age_seconds=settings.health_max_inbox_age_seconds,
+        outbox_lag_seconds=settings.health_max_outbox_lag_seconds,
+        dead_letters=settings.health_max_dead_letters,
+        reconciliation_age=timedelta(hours=2 * hours) if hours else None,
     )
 
 

@@ -2,9 +2,16 @@
 
 from gatekeeper.asgi.billing_routes import billing_routes
 from gatekeeper.asgi.bodies import BodyLimits
+from gatekeeper.asgi.health_route import health_route, liveness_route
 from gatekeeper.asgi.inline import answer_inline
 from gatekeeper.asgi.middleware import GatekeeperMiddleware
-from gatekeeper.asgi.mounting import install, mount_billing, mount_webhooks, with_lifespan
+from gatekeeper.asgi.mounting import (
+    install,
+    mount_billing,
+    mount_health,
+    mount_webhooks,
+    with_lifespan,
+)
 from gatekeeper.asgi.problem import MEDIA_TYPE as PROBLEM_MEDIA_TYPE
 from gatekeeper.asgi.problem import problem_answer, problem_body, problem_headers, problem_response
 from gatekeeper.asgi.types import App, Receive, Scope, Send
@@ -20,8 +27,11 @@ __all__ = [
     "Send",
     "answer_inline",
     "billing_routes",
+    "health_route",
     "install",
+    "liveness_route",
     "mount_billing",
+    "mount_health",
     "mount_webhooks",
     "problem_answer",
     "problem_body",

@@ -5,6 +5,7 @@ import logging
 from starlette.routing import Match, Mount, Route
 
 from gatekeeper.asgi.billing_routes import billing_routes
+from gatekeeper.asgi.health_route import MaySee, health_route, liveness_route
 from gatekeeper.asgi.middleware import GatekeeperMiddleware
 from gatekeeper.asgi.types import App, Message, Receive, Scope, Send
 from gatekeeper.asgi.webhook_route import webhook_route
@@ -33,6 +34,15 @@ def mount_webhooks(app: App, gate: Gatekeeper, *, prefix: str = "/billing") -> A
     For frameworks that mount the other billing routes inside, where their users are known.
     """
     return _mounted(app, webhook_route(gate.receiver, f"{prefix}/webhooks"))
+
+
+def mount_health(
+    app: App, gate: Gatekeeper, *, path: str = "/health", details: MaySee | None = None
+) -> App:
+    """An app that answers at `path` as `health_route` does, at `path` + "/live" as
+    `liveness_route`, and is else `app`."""
+    live = liveness_route(f"{path}/live")
+    return _mounted(_mounted(app, live), health_route(gate, path, details=details))
 
 
 def _mounted(app: App, route: Mount | Route) -> App:

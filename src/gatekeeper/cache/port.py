@@ -136,6 +136,8 @@ class Cache(ABC, Generic[V]):
     """
 
     stats: CacheStats
+    is_shared: bool = False
+    """Whether other processes are told of invalidations, when all is well."""
 
     @property
     @abstractmethod

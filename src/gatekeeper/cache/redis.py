@@ -60,6 +60,8 @@ class RedisCache(LocalCache[V]):
         ConfigurationError: the URL can't be understood. Whether a Redis is there is not looked at.
     """
 
+    is_shared = True
+
     def __init__(
         self,
         url: str,

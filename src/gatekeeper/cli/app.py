@@ -13,6 +13,7 @@ from gatekeeper.cli import (
     customers,
     db,
     events,
+    health,
     ledger,
     outbox,
     reconcile,
@@ -40,6 +41,7 @@ app.add_typer(stripe.app, name="stripe")
 app.add_typer(subscriptions.app, name="subscriptions")
 app.command(name="stripe-sim")(stripe.simulate)
 app.command(name="backfill")(backfill.take_over)
+app.command(name="health")(health.health)
 app.command(name="reconcile")(reconcile.reconcile)
 app.command(name="worker")(worker.work)
 

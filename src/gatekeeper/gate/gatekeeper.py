@@ -13,6 +13,7 @@ from gatekeeper.gate.copies import CopyMethods
 from gatekeeper.gate.credits import CreditMethods
 from gatekeeper.gate.freezing import FreezeMethods
 from gatekeeper.gate.guarding import GuardMethods
+from gatekeeper.gate.health import HealthMethods
 from gatekeeper.gate.syncing import SyncMethods
 from gatekeeper.gate.telling import TellingMethods
 from gatekeeper.gate.usage import UsageMethods
@@ -40,6 +41,7 @@ class Gatekeeper(
     GuardMethods,
     CopyMethods,
     SyncMethods,
+    HealthMethods,
 ):
     """Decides what customers may use, and accounts for every credit.
 

@@ -1,0 +1,39 @@
+"""`gatekeeper health`: how a gate is, for people and for scripts."""
+
+from typing import Annotated
+
+import anyio
+import msgspec
+import typer
+
+from gatekeeper.asgi.health_route import health_body
+from gatekeeper.cli.loading import GateArgument, load_gate
+from gatekeeper.services.health import Health, HealthStatus
+
+STATUSES = {HealthStatus.OK: 0, HealthStatus.FAILING: 1, HealthStatus.DEGRADED: 3}
+"""The exit statuses."""
+
+
+def health(
+    gate: GateArgument,
+    json: Annotated[bool, typer.Option("--json", help="Print application/health+json.")] = False,
+) -> None:
+    """Tell how a gate is. The exit status is 0 if all is well, 3 if something is degraded, and 1 if
+    requests can't be served.
+
+    The circuit to Stripe and the cache are those of this very process, which has just begun.
+    """
+    host = load_gate(gate)
+
+    async def run() -> Health:
+        async with host.connected():
+            return await host.health()
+
+    found = anyio.run(run)
+    if json:
+        typer.echo(msgspec.json.encode(health_body(found)))
+    else:
+        for one in found.checks:
+            typer.echo(f"{one.name}: {one.status}: {one.reason}")
+        typer.echo(f"{found.status}")
+    raise typer.Exit(STATUSES[found.status])
