@@ -78,6 +78,14 @@ def test_defaults_need_no_environment() -> None:
         "outbox_max_attempts": 15,
         "reconcile_every_hours": 24,
         "reconcile_connected_accounts": False,
+        "smtp_host": None,
+        "smtp_port": 587,
+        "smtp_tls": "starttls",
+        "smtp_username": None,
+        "smtp_password": None,
+        "smtp_from": None,
+        "posthog_key": None,
+        "posthog_host": "https://eu.i.posthog.com",
         "past_due_grace_days": 7,
         "renewal_grace_hours": 24,
         "pause_collection_access": "deny",
@@ -235,8 +243,8 @@ def test_unknown_variable_is_a_fault_with_the_nearest_name(monkeypatch: pytest.M
 def test_unknown_variable_that_is_like_no_setting_gets_no_hint(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("GATEKEEPER_\x1b[31mX", "1")
-    assert fault_of() == r"GATEKEEPER_\x1b[31MX is no setting"
+    monkeypatch.setenv("GATEKEEPER_\x1b[31mXYZXYZXYZ", "1")
+    assert fault_of() == r"GATEKEEPER_\x1b[31MXYZXYZXYZ is no setting"
 
 
 def test_unknown_variable_in_the_file_is_a_fault(tmp_path: Path) -> None:

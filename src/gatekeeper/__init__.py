@@ -15,7 +15,7 @@ from gatekeeper.catalog import (
     Unit,
 )
 from gatekeeper.entitlements import Entitlements
-from gatekeeper.errors import GatekeeperError, MissingExtraError
+from gatekeeper.errors import GatekeeperError, MissingExtraError, UndeliverableError
 from gatekeeper.gate import Gatekeeper
 from gatekeeper.guards import (
     RequestState,
@@ -28,7 +28,10 @@ from gatekeeper.guards import (
     reserve,
 )
 from gatekeeper.ledger import Balance, Grant, Hold
+from gatekeeper.services.analytics import Analytics, AnalyticsEvent, PostHogAnalytics
 from gatekeeper.services.health import Health, HealthStatus
+from gatekeeper.services.notices import Letter, Letters, Notice, Notifier, SmtpNotifier
+from gatekeeper.services.outbox import Signal
 from gatekeeper.services.reservation import Reservation
 from gatekeeper.settings import Settings
 from gatekeeper.stripe.webhooks import WebhookEvent, WebhookReceiver, WebhookRegistry
@@ -37,6 +40,8 @@ from gatekeeper.types import UNLIMITED, Identity
 
 __all__ = [
     "UNLIMITED",
+    "Analytics",
+    "AnalyticsEvent",
     "Balance",
     "Catalog",
     "Choice",
@@ -49,17 +54,25 @@ __all__ = [
     "HealthStatus",
     "Hold",
     "Identity",
+    "Letter",
+    "Letters",
     "Limit",
     "Meter",
     "MissingExtraError",
+    "Notice",
+    "Notifier",
     "Pack",
     "Plan",
+    "PostHogAnalytics",
     "Price",
     "RequestState",
     "Reservation",
     "Settings",
+    "Signal",
+    "SmtpNotifier",
     "SyncGatekeeper",
     "Term",
+    "UndeliverableError",
     "Unit",
     "WebhookEvent",
     "WebhookReceiver",

@@ -25,6 +25,7 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, Sett
 from gatekeeper import settings_values as values
 from gatekeeper.errors import SettingsError
 from gatekeeper.services.metering import WindowLength
+from gatekeeper.services.notices.smtp import SmtpTls
 from gatekeeper.services.rules import PartialRefunds
 
 ENV_PREFIX: Final = "GATEKEEPER_"
@@ -144,6 +145,32 @@ class Settings(BaseSettings):
 
     reconcile_connected_accounts: bool = False
     """Replay the missed events of connected accounts too: one listing for each account."""
+
+    # -- telling customers and counting ----------------------------------------------------------
+
+    smtp_host: str | None = None
+    """The mail server for notices to customers; None: no mail."""
+
+    smtp_port: int = Field(587, ge=1, le=65_535)
+    """587 for `starttls`, 465 for `tls`."""
+
+    smtp_tls: SmtpTls = "starttls"
+    """How the connection to the mail server is encrypted."""
+
+    smtp_username: str | None = None
+    """Who logs in to the mail server; None: nobody does."""
+
+    smtp_password: SecretStr | None = None
+    """The password for it."""
+
+    smtp_from: Annotated[str, AfterValidator(values.mail_sender)] | None = None
+    """Who notices come from: `Acme <billing@acme.example>`."""
+
+    posthog_key: SecretStr | None = None
+    """The key of the PostHog project that `gate.analyse` sends to."""
+
+    posthog_host: Annotated[str, AfterValidator(values.api_base)] = "https://eu.i.posthog.com"
+    """Where the PostHog project is."""
 
     # -- access and credits -----------------------------------------------------------------------
 

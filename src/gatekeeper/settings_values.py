@@ -4,6 +4,7 @@
 
 import re
 from collections.abc import Sequence
+from email.utils import parseaddr
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -24,6 +25,7 @@ _POSTGRESQL_DRIVERS: Final = {
 }
 _DATABASE_EXAMPLES: Final = "sqlite:///gatekeeper.db or postgresql://user:password@host/database"
 _MAX_URL_CHARS: Final = 2_048
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]")
 
 # https://docs.stripe.com/keys: secret and restricted keys, of live and of test mode.
@@ -173,6 +175,15 @@ def upgrade_url(value: str) -> str:
     is_https = parts.scheme == "https" and bool(parts.hostname)
     if not (is_path or ((is_https or is_local) and "@" not in parts.netloc)):
         raise ValueError(expected)
+    return text
+
+
+def mail_sender(value: str) -> str:
+    """Who mail comes from: an address, or a name with the address in angle brackets."""
+    text = value.strip()
+    _, address = parseaddr(text)
+    if _CONTROL.search(text) or not re.fullmatch(r"[^@\s]+@[^@\s]+", address):
+        raise ValueError("must be a mail address, such as Acme <billing@acme.example>")
     return text
 
 

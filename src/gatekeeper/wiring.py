@@ -13,6 +13,7 @@ from gatekeeper.catalog import Catalog
 from gatekeeper.entitlements import AccessPolicy, Entitlements, EntitlementsCodec
 from gatekeeper.errors import ConfigurationError, SettingsError
 from gatekeeper.services import duplicates
+from gatekeeper.services.analytics import Denials
 from gatekeeper.services.audit import Auditor
 from gatekeeper.services.copies import Copies
 from gatekeeper.services.credits import Credits
@@ -72,6 +73,7 @@ class Parts:
     receiver: WebhookReceiver
     deliverer: Deliverer
     teller: CacheTeller
+    denials: Denials
     gateway: StripeGateway | None
     checkout: Checkout | None
     reconciliation: Reconciler | None
@@ -234,6 +236,7 @@ def assemble(
         receiver=receiver,
         deliverer=deliverer,
         teller=CacheTeller(store, resolver.invalidate),
+        denials=Denials(store, clock or utc_now),
         gateway=gateway,
         checkout=checkout,
         reconciliation=reconciliation,
@@ -266,6 +269,7 @@ def loops_of(parts: Parts, settings: Settings) -> dict[str, Callable[[], Awaitab
         "upkeep": parts.upkeep.run,
         "deliverer": parts.deliverer.run,
         "cache teller": parts.teller.run,
+        "denials": parts.denials.run,
     }
     if settings.telemetry_every_seconds:
         loops["surveyor"] = parts.surveyor.run

@@ -12,12 +12,14 @@ from starlette.requests import HTTPConnection
 from gatekeeper import (
     Gatekeeper,
     Identity,
+    Signal,
     checks_of,
     consumes,
     consumes_credits,
     current,
     requires_feature,
     requires_plan,
+    reserve,
 )
 from gatekeeper.asgi import GatekeeperMiddleware, Receive, Scope, Send
 from gatekeeper.errors import (
@@ -29,7 +31,7 @@ from gatekeeper.errors import (
 )
 from gatekeeper.guards import ConsumeCheck, PlanCheck, check_placement
 from tests.asgi.apps import app_of, ask, by_header
-from tests.gates import CUSTOMER, available
+from tests.gates import CUSTOMER, available, new_gate
 
 pytestmark = pytest.mark.anyio
 
@@ -438,3 +440,35 @@ async def test_an_app_that_denies_the_handshake_itself_pays_nothing(gate: Gateke
 
 
 async def _connected() -> None: ...
+
+
+# -- refusals are told -----------------------------------------------------------------------------
+
+
+async def test_refusals_are_told_if_somebody_wants_to_hear_of_them(
+    migrated_sqlite_url: str,
+) -> None:
+    heard: list[tuple[str, dict[str, Any]]] = []
+    gate = new_gate(migrated_sqlite_url)
+
+    @gate.on("access.denied", name="funnel")
+    async def hear(signal: Signal) -> None:
+        heard.append((signal.customer, dict(signal.body)))
+
+    @gate.requires_plan("pro")
+    async def guarded() -> None: ...
+
+    async def reserves() -> None:
+        await reserve("credits", 1_000)
+
+    by_header(gate)
+    async with gate:
+        for _ in range(3):
+            for handler in (guarded, reserves):
+                assert (await ask(app_of(gate, handler))).status == 402
+        await gate.denials.write()
+        await gate.outbox.drain()
+    assert heard == [
+        (CUSTOMER, {"needs": "plan", "name": "pro"}),
+        (CUSTOMER, {"needs": "credits", "name": "credits"}),
+    ]

@@ -71,6 +71,7 @@ class Gatekeeper(
         self.check_guards()
         async with AsyncExitStack() as stack:
             await self._connect(stack)
+            self.denials.is_told = "access.denied" in self.signals.types
             self.tasks.loop(self.keeper.run, "gatekeeper keeper")
             for name, loop in loops_of(self._parts, self.settings).items():
                 self.tasks.loop(loop, f"gatekeeper {name}")

@@ -101,7 +101,11 @@ def reserve(
             actor=who.actor,
             reference=request.route,
         )
-        return await keeper.make(wanted)
+        try:
+            return await keeper.make(wanted)
+        except GatekeeperError as error:
+            request.gate.denials.note(who.customer, error)
+            raise
 
     return PendingReservation(
         make,
@@ -134,7 +138,7 @@ def _wrapper(handler: Callable[..., Any], check: Check) -> Callable[..., Any]:
                 if not check.passes(request.gate, who.customer):
                     await check.enforce(request)
             except GatekeeperError as error:
-                request.denial = error
+                request.refused(error)
                 raise
             return await handler(*args, **kwargs)
 
@@ -147,7 +151,7 @@ def _wrapper(handler: Callable[..., Any], check: Check) -> Callable[..., Any]:
             if not check.passes(request.gate, who.customer):
                 await check.enforce(request)
         except GatekeeperError as error:
-            request.denial = error
+            request.refused(error)
             raise
         result = await request.run_sync(functools.partial(handler, *args, **kwargs))
         return await result if inspect.isawaitable(result) else result

@@ -119,6 +119,12 @@ class RequestState:
             self._identity = known
         return known
 
+    def refused(self, error: GatekeeperError) -> None:
+        """Note the error by which a guard, or a `reserve`, has refused the request."""
+        self.denial = error
+        if self._identity is not None:
+            self.gate.denials.note(self._identity.customer, error)
+
     async def entitlements(self) -> Entitlements:
         """What the customer may use."""
         customer = (await self.identity()).customer

@@ -10,6 +10,7 @@ from gatekeeper.entitlements import CustomerState, Override
 from gatekeeper.entitlements.state import counted
 from gatekeeper.errors import CustomerNotFoundError, InvalidInputError
 from gatekeeper.services.outbox.caches import Invalidate, outdate
+from gatekeeper.services.outbox.signals import tell
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import Customer
@@ -23,9 +24,17 @@ _NOT_STORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 
 def ensure(
-    tx: Transaction, customer: str, *, email: str | None = None, name: str | None = None
+    tx: Transaction,
+    customer: str,
+    *,
+    email: str | None = None,
+    name: str | None = None,
+    is_news: bool = True,
 ) -> Customer:
     """The customer, made if they are not known yet. Given fields that are new are written.
+
+    Args:
+        is_news: a customer who is made is told of, by `customer.created`.
 
     Raises:
         InvalidIdError: the id can't be one.
@@ -38,7 +47,10 @@ def ensure(
     if known is None:
         if tx.audit.is_erased(customer):
             raise deleted(customer)
-        tx.customers.insert(Customer(id=customer, created_at=tx.now(), email=email, name=name))
+        now = tx.now()
+        made = Customer(id=customer, created_at=now, email=email, name=name)
+        if tx.customers.insert(made) and is_news:
+            tell(tx, "customer.created", customer, {}, now)
         known = tx.customers.get(customer)
     if known is not None and _told(known, email, name) != known:
         # Locked before it is written: somebody may be noting the customer's Stripe id.

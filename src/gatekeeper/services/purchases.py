@@ -19,6 +19,7 @@ from gatekeeper.errors import CustomerNotFoundError, IdempotencyConflictError
 from gatekeeper.ledger import GrantCredits, GrantKind
 from gatekeeper.projection import CheckoutFacts
 from gatekeeper.services import accounts, clawbacks, duplicates, told
+from gatekeeper.services.outbox import tell
 from gatekeeper.services.prices import stands_for
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.payments import Share
@@ -74,6 +75,14 @@ def attach_session(
         purchase, checkout_session_id=session_id, status=PurchaseStatus.PENDING, settled_at=None
     )
     tx.purchases.save(purchase)
+    body = {
+        "purchase": purchase.id,
+        "price": purchase.price_lookup_key,
+        "quantity": purchase.quantity,
+        "mode": purchase.mode,
+    }
+    checkout = f"checkout-{purchase.id}"  # another session of the same purchase is the same one
+    tell(tx, "checkout.started", purchase.customer, body, tx.now(), signal_id=checkout)
     return purchase
 
 

@@ -33,7 +33,11 @@ def of_subscription(
     shown = _shown(after, items)
     if before is not None and _shown(before, items_before) == shown:
         return
-    body = {**shown, "previous_status": None if before is None else before.status}
+    body = {
+        **shown,
+        "previous_status": None if before is None else before.status,
+        "previous_cancel_at": None if before is None else before.cancel_at,
+    }
     tell(tx, "subscription.changed", after.customer, body, now)
 
 

@@ -9,6 +9,7 @@ import msgspec
 from uuid_utils.compat import uuid7
 
 from gatekeeper.ledger import Change
+from gatekeeper.services.outbox.signals import tell
 from gatekeeper.storage.metering import Usage
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import OutboxMessage
@@ -21,7 +22,7 @@ def record(tx: Transaction, changes: Iterable[Change], now: datetime) -> None:
     """Record the overage and queue the signals of changes, in the transaction that wrote them.
 
     Overage is usage of its meter, in the unit's smallest steps, by an id that derives from the
-    entry: it counts once. A signal's topic is its kind.
+    entry: it counts once. A signal's topic is its kind. What has become debt is told too.
     """
     changed = tuple(changes)
     tx.metering.record(
@@ -48,6 +49,12 @@ def record(tx: Transaction, changes: Iterable[Change], now: datetime) -> None:
         for change in changed
         for signal in change.signals
     )
+    for change in changed:
+        added = sum(entry.debt_delta for entry in change.entries if entry.debt_delta > 0)
+        if added:
+            account = change.account
+            body = {"unit": account.unit, "owed": account.debt, "added": added}
+            tell(tx, "credits.debt", account.customer, body, now)
 
 
 def overage_id(unit: str, entry_sequence: int) -> str:

@@ -159,7 +159,7 @@ def _conflict(tx: Transaction, theirs: str, ours: str) -> str | None:
 def _link(tx: Transaction, theirs: str, ours: str) -> str | None:
     """Map one customer; returns why not. Looked at again, under the row's lock."""
     try:
-        customers.ensure(tx, ours)
+        customers.ensure(tx, ours, is_news=False)
     except (CustomerNotFoundError, InvalidIdError) as error:
         return f"{ours}: {error}"
     known = tx.customers.get(ours, lock=True)

@@ -87,10 +87,11 @@ class Desk:
 
     def take(self, change: Change) -> None:
         """Go on from a change."""
+        owes_more = change.account.debt > self.account.debt
         self.posting.add(change)
         for cap in change.caps:
             self._scoped[cap.scope, cap.every] = cap
-        if change.overage or change.signals:
+        if change.overage or change.signals or owes_more:
             self.told.append(change)
 
     def put(self, account: Account) -> None:

@@ -15,16 +15,21 @@ from gatekeeper.storage.records import OutboxMessage
 
 TOPICS: Final = frozenset(
     {
+        "access.denied",
         "cap.reached",
+        "checkout.started",
+        "credits.debt",
         "credits.exhausted",
         "credits.frozen",
         "credits.low",
         "credits.unfrozen",
+        "customer.created",
         "grant.expiring",
         "payment.duplicate",
         "payment.failed",
         "payment.succeeded",
         "subscription.changed",
+        "usage.rejected",
     }
 )
 """The topics that a host may receive."""
@@ -94,14 +99,20 @@ def signal_of(message: OutboxMessage) -> Signal:
 
 
 def tell(
-    tx: Transaction, topic: str, customer: str, body: Mapping[str, Any], now: datetime
+    tx: Transaction,
+    topic: str,
+    customer: str,
+    body: Mapping[str, Any],
+    now: datetime,
+    *,
+    signal_id: str | None = None,
 ) -> None:
     """Write a signal in the transaction of the change that it tells of. `body` is plain data;
-    moments become ISO 8601."""
+    moments become ISO 8601. A signal of the same `signal_id` is told once."""
     tx.outbox.add(
         [
             OutboxMessage(
-                id=str(uuid7()),
+                id=signal_id or str(uuid7()),
                 customer=customer,
                 topic=topic,
                 body=msgspec.json.encode(body).decode(),
