@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from gatekeeper.testing.stripe import thin
 from gatekeeper.testing.stripe.api.payment_methods import instrument_of
 from gatekeeper.testing.stripe.billing import (
     accounts,
     checkout,
     disputes,
+    metering,
     refunds,
     reviews,
     warnings,
@@ -154,6 +156,18 @@ class Actions:
             if closed is None:
                 raise missing("review", charge["review"] or "")
             return dict(closed)
+
+    # Metered usage
+
+    def report_meter_errors(
+        self, meter: str | None, *errors: tuple[str, str], account: str | None = None
+    ) -> Obj:
+        """Stripe reports errors of meter events: each a code ("meter_event_customer_not_found")
+        and the event's identifier. No meter: of events whose meter it did not find."""
+        with self._acting(account) as state:
+            found = None if meter is None else state.store.need("billing.meter", meter)
+            begun = state.now() - state.settings.meter_report_seconds
+            return thin.whole(metering.report(state, found, list(errors), begun))
 
     # Connected accounts
 

@@ -16,6 +16,7 @@ from gatekeeper.testing.stripe.api import (
     connect,
     customers,
     disputes,
+    events,
     invoices,
     meters,
     payment_intents,
@@ -49,6 +50,7 @@ _RESOURCES = (
     connect,
     customers,
     disputes,
+    events,
     invoices,
     meters,
     payment_intents,
@@ -106,6 +108,7 @@ def build_app(state: State, endpoint: Endpoint, control: list[Route]) -> Starlet
 
     routes = [
         Route("/v1/{rest:path}", endpoint.handle, methods=["GET", "POST", "DELETE"]),
+        Route("/v2/{rest:path}", endpoint.handle, methods=["GET"]),
         *CheckoutPages(state).routes,
         *PortalPages(state).routes,
         *control,

@@ -97,6 +97,10 @@ class Postman:
         ]
         return snapshots + destinations_for(self._store, event_type)
 
+    def destinations_for(self, event_type: str) -> list[str]:
+        """The ids of the destinations of thin notifications that want this type."""
+        return destinations_for(self._store, event_type)
+
     def post(self, event: Obj, endpoint_ids: list[str]) -> None:
         """Queue a new event for these endpoints, as the rules for faults have it."""
         now = self._clock.now()

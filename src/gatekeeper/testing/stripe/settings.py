@@ -64,6 +64,11 @@ class Settings:
     """How long a refund of the cards `pm_card_pendingRefund` and `pm_card_refundFail` takes."""
     dispute_review_seconds: int = 5
     """How long a bank takes to judge the evidence of test mode (at Stripe, seconds too)."""
+    meter_errors: Literal["at_once", "later"] = "at_once"
+    """Whether a meter event that cannot be billed is refused, or accepted and reported afterwards
+    by `v1.billing.meter.error_report_triggered` (or `no_meter_found`): Stripe does either."""
+    meter_report_seconds: int = 10
+    """How long errors of meter events are gathered for one report."""
     disputes_prevented: bool = False
     """Whether the account is enrolled in Dispute Resolution, which prevents some disputes."""
 

@@ -114,6 +114,25 @@ class State:
         self.postman.post(event, targets)
         return event
 
+    def notify(self, type: str, related: Obj | None, data: Obj) -> Obj:
+        """Record an event of API v2, which has no snapshot, and post its thin notification."""
+        event: Obj = {
+            "id": self.ids.new("evt_test"),
+            "object": "v2.core.event",
+            "created": self.now(),
+            "data": data,
+            "livemode": self.settings.livemode,
+            "pending_webhooks": 0,
+            "related_object": related,
+            "request": dict(self.request),
+            "type": type,
+        }
+        if self.account is not None:
+            event["account"] = self.account
+        self.platform.store.add("v2.core.event", event)
+        self.postman.post(event, self.postman.destinations_for(type.removeprefix("v1.")))
+        return event
+
     @contextmanager
     def changing(self, obj: Obj, event: str | None = None) -> Iterator[Obj]:
         """Change an object; if anything changed, an updated event says what it was before."""

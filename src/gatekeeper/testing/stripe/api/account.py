@@ -1,4 +1,4 @@
-"""`/v1/account`, `/v1/events`, `/v1/webhook_endpoints`, portal sessions."""
+"""`/v1/account`, `/v1/webhook_endpoints`, portal sessions."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +14,7 @@ from gatekeeper.testing.stripe.core.params import (
     merge_metadata,
 )
 from gatekeeper.testing.stripe.core.store import Obj
-from gatekeeper.testing.stripe.listing import list_params, page, plain_list_params
+from gatekeeper.testing.stripe.listing import page, plain_list_params
 from gatekeeper.testing.stripe.routing import Api
 from gatekeeper.testing.stripe.state import State
 from gatekeeper.testing.stripe.thin import KIND as DESTINATION
@@ -49,26 +49,6 @@ def account(state: State, params: dict[str, Any]) -> Obj:
         "settings": None,
         "type": "standard",
     }
-
-
-def list_events(state: State, params: dict[str, Any]) -> Obj:
-    """`GET /v1/events`."""
-    types = params.get("types") or ([params["type"]] if params.get("type") else None)
-    delivered = params.get("delivery_success")
-    rows = [
-        event
-        for event in state.store.all("event")
-        if (types is None or any(_matches(event["type"], wanted) for wanted in types))
-        and (delivered is None or delivered is (event["pending_webhooks"] == 0))
-    ]
-    return page("/v1/events", rows, params)
-
-
-def _matches(event_type: str, wanted: str) -> bool:
-    """`invoice.*` stands for every type that begins so."""
-    if wanted.endswith("*"):
-        return event_type.startswith(wanted[:-1])
-    return event_type == wanted
 
 
 def create_endpoint(state: State, params: dict[str, Any]) -> Obj:
@@ -181,9 +161,6 @@ def register(api: Api) -> None:
         return lambda state, params, identifier: state.store.need(kind, identifier)
 
     api.add("GET", "/v1/account", account)
-    events = list_params(type=Text(), types=Many(Text(), 20), delivery_success=Flag())
-    api.add("GET", "/v1/events", list_events, events)
-    api.add("GET", "/v1/events/{id}", one("event"))
     path, own = "/v1/webhook_endpoints", "/v1/webhook_endpoints/{webhook_endpoint}"
 
     def list_endpoints(state: State, params: dict[str, Any]) -> Obj:

@@ -1,19 +1,18 @@
-"""`/v1/billing/meters` with their summaries, and `/v1/billing/meter_events`."""
+"""`/v1/billing/meters` with summaries, `/v1/billing/meter_events` and their adjustments."""
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
-from gatekeeper.testing.stripe.core.clock import DAY_SECONDS, MINUTE_SECONDS
-from gatekeeper.testing.stripe.core.errors import invalid
+from gatekeeper.testing.stripe.billing import metering
+from gatekeeper.testing.stripe.core.clock import DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS
+from gatekeeper.testing.stripe.core.errors import invalid, missing_parameter
 from gatekeeper.testing.stripe.core.params import Choice, Fields, Kind, Mapped, Moment, Text
 from gatekeeper.testing.stripe.core.store import Obj
 from gatekeeper.testing.stripe.listing import page, plain_list_params
 from gatekeeper.testing.stripe.routing import Api
 from gatekeeper.testing.stripe.state import State
 
-OLDEST_SECONDS = 35 * DAY_SECONDS
-NEWEST_SECONDS = 5 * MINUTE_SECONDS
-UNIQUE_SECONDS = DAY_SECONDS
+_WINDOWS = {"day": DAY_SECONDS, "hour": HOUR_SECONDS}
 
 _CREATE: dict[str, Kind] = {
     "customer_mapping": Fields(
@@ -84,102 +83,95 @@ def list_all(state: State, params: dict[str, Any]) -> Obj:
 
 
 def report(state: State, params: dict[str, Any]) -> Obj:
-    """`POST /v1/billing/meter_events`: an identifier counts once in a day; bounded timestamps."""
-    name, payload, now = params["event_name"], params["payload"], state.now()
-    meters = state.store.where("billing.meter", event_name=name, status="active")
-    if not meters:
-        raise invalid(f"No active meter found for event name {name}.", "event_name")
-    meter = meters[0]
-    customer = payload.get(meter["customer_mapping"]["event_payload_key"])
-    if customer is None:
-        key = meter["customer_mapping"]["event_payload_key"]
-        raise invalid(f"Event payload must contain the key {key}.", f"payload[{key}]")
-    state.store.need("customer", customer, "payload[stripe_customer_id]")
-    _check_value(meter, payload)
+    """`POST /v1/billing/meter_events`: an identifier counts once in a day; bounded timestamps.
+
+    With `settings.meter_errors` "later", what is wrong is accepted and reported afterwards.
+    """
     at = params.get("timestamp")
-    at = now if at is None else at
-    if at < now - OLDEST_SECONDS or at > now + NEWEST_SECONDS:
-        raise invalid(
-            "The timestamp must be within the past 35 days and at most 5 minutes in the future.",
-            "timestamp",
-            "timestamp_too_far_in_past" if at < now else "timestamp_in_future",
-        )
-    identifier = params.get("identifier") or state.ids.token(32)
-    before = state.store.find("billing.meter_event", identifier)
-    if before is not None and now - before["created"] < UNIQUE_SECONDS:
-        raise invalid(f"An event already exists with identifier {identifier}.")
-    key = identifier if before is None else f"{identifier}@{before['created']}"
     event: Obj = {
         "object": "billing.meter_event",
-        "created": now,
-        "event_name": name,
-        "identifier": identifier,
+        "created": state.now(),
+        "event_name": params["event_name"],
+        "identifier": params.get("identifier") or state.ids.token(32),
         "livemode": state.settings.livemode,
-        "payload": payload,
-        "timestamp": at,
+        "payload": params["payload"],
+        "timestamp": state.now() if at is None else at,
     }
-    if before is not None:
-        state.store.keep_as("billing.meter_event", key, before)
-    state.store.keep_as("billing.meter_event", identifier, event)
+    meter, problem = metering.problem_of(state, event)
+    if problem is not None and state.settings.meter_errors == "at_once":
+        raise problem.refusal
+    metering.keep(state, event, counts=problem is None)
+    if problem is not None:
+        metering.complain(state, meter, problem.code, event["identifier"])
     return event
 
 
+def adjust(state: State, params: dict[str, Any]) -> Obj:
+    """`POST /v1/billing/meter_event_adjustments`: cancel an event of the last 24 hours."""
+    identifier = (params.get("cancel") or {}).get("identifier")
+    if identifier is None:
+        raise missing_parameter("cancel[identifier]")
+    metering.cancel(state, identifier)
+    return {
+        "object": "billing.meter_event_adjustment",
+        "cancel": {"identifier": identifier},
+        "event_name": params["event_name"],
+        "livemode": state.settings.livemode,
+        "status": "pending",
+        "type": "cancel",
+    }
+
+
 def summaries(state: State, params: dict[str, Any], identifier: str) -> Obj:
-    """`GET /v1/billing/meters/{id}/event_summaries`: one sum over whole minutes, at once."""
+    """`GET /v1/billing/meters/{id}/event_summaries`: one sum over whole minutes, or one for each
+    hour or day (UTC) in which something was used; at once, where Stripe takes a while."""
     meter = state.store.need("billing.meter", identifier)
     customer = state.store.need("customer", params["customer"], "customer")["id"]
     start, end = params["start_time"], params["end_time"]
+    grouped = params.get("value_grouping_window")
+    step = _WINDOWS[grouped] if grouped else MINUTE_SECONDS
     for name, second in (("start_time", start), ("end_time", end)):
-        if second % MINUTE_SECONDS:
-            raise invalid("The time must be aligned with minute boundaries.", name)
+        if second % step:
+            raise invalid(f"The time must be aligned with {grouped or 'minute'} boundaries.", name)
     if start >= end:
         raise invalid("The start must be before the end.", "start_time")
     key = meter["customer_mapping"]["event_payload_key"]
     events = [
         event
-        for event in state.store.where("billing.meter_event", event_name=meter["event_name"])
+        for event in state.store.where(metering.EVENT, event_name=meter["event_name"])
         if event["payload"].get(key) == customer and start <= event["timestamp"] < end
     ]
-    url = f"/v1/billing/meters/{identifier}/event_summaries"
-    if not events:
-        return page(url, [], params)
-    summary = {
-        "id": f"mtrusg_{identifier}_{start}_{end}",
-        "object": "billing.meter_event_summary",
-        "aggregated_value": _aggregate(meter, events),
-        "end_time": end,
-        "livemode": state.settings.livemode,
-        "meter": identifier,
-        "start_time": start,
-    }
-    return page(url, [summary], params)
+    spans = {(start, end): events} if events else {}
+    if grouped:
+        spans = {}
+        for event in events:
+            begun = event["timestamp"] - event["timestamp"] % step
+            spans.setdefault((begun, begun + step), []).append(event)
+    rows = [
+        {
+            "id": f"mtrusg_{identifier}_{begun}_{over}",
+            "object": "billing.meter_event_summary",
+            "aggregated_value": _aggregate(meter, found),
+            "end_time": over,
+            "livemode": state.settings.livemode,
+            "meter": identifier,
+            "start_time": begun,
+        }
+        for (begun, over), found in sorted(spans.items(), reverse=True)
+    ]
+    return page(f"/v1/billing/meters/{identifier}/event_summaries", rows, params)
 
 
 def _aggregate(meter: Obj, events: list[Obj]) -> int | float:
     key = meter["value_settings"]["event_payload_key"]
-    values = [Decimal(event["payload"][key]) for event in events]
     match meter["default_aggregation"]["formula"]:
         case "count":
-            return len(values)
+            return len(events)
         case "last":
-            return float(values[-1])
+            latest = max(events, key=lambda event: event["timestamp"])
+            return float(latest["payload"][key])
         case _:
-            return float(sum(values))
-
-
-def _check_value(meter: Obj, payload: dict[str, Any]) -> None:
-    key = meter["value_settings"]["event_payload_key"]
-    if key not in payload:
-        if meter["default_aggregation"]["formula"] == "count":
-            payload[key] = "1"
-            return
-        raise invalid(f"Event payload must contain the key {key}.", f"payload[{key}]")
-    try:
-        finite = Decimal(payload[key] or "").is_finite()
-    except InvalidOperation:
-        finite = False
-    if not finite:
-        raise invalid(f"The value of {key} must be a number.", f"payload[{key}]")
+            return float(sum(Decimal(event["payload"][key]) for event in events))
 
 
 def register(api: Api) -> None:
@@ -198,11 +190,12 @@ def register(api: Api) -> None:
     api.add("POST", f"{path}/{{id}}/deactivate", _switch(False))
     api.add("POST", f"{path}/{{id}}/reactivate", _switch(True))
     span: dict[str, Kind] = {"customer": Text(5000), "start_time": Moment(), "end_time": Moment()}
+    grouping: dict[str, Kind] = {"value_grouping_window": Choice(tuple(_WINDOWS))}
     api.add(
         "GET",
         f"{path}/{{id}}/event_summaries",
         summaries,
-        Fields({**plain_list_params().kinds, **span}, tuple(span)),
+        Fields({**plain_list_params().kinds, **span, **grouping}, tuple(span)),
     )
     reporting: dict[str, Kind] = {
         "event_name": Text(100),
@@ -213,3 +206,10 @@ def register(api: Api) -> None:
     api.add(
         "POST", "/v1/billing/meter_events", report, Fields(reporting, ("event_name", "payload"))
     )
+    adjusting: dict[str, Kind] = {
+        "cancel": Fields({"identifier": Text(100)}),
+        "event_name": Text(100),
+        "type": Choice(("cancel",)),
+    }
+    path = "/v1/billing/meter_event_adjustments"
+    api.add("POST", path, adjust, Fields(adjusting, ("event_name", "type")))
