@@ -42,6 +42,8 @@ from gatekeeper.stripe.meters import MeterSender
 from gatekeeper.stripe.moves import PriceMover
 from gatekeeper.stripe.outgoing import OutgoingRequests
 from gatekeeper.stripe.reconciliation import ReconcilePolicy, Reconciler, last_run, reconciled_at
+from gatekeeper.stripe.reconciliation import ReconcilePolicy, Reconciler, reconciled_at
+from gatekeeper.stripe.transfers import TransferSender
 from gatekeeper.stripe.webhooks import (
     DispatchPolicy,
     Projections,
@@ -80,6 +82,7 @@ class Parts:
     takeover: Backfill | None
     mover: PriceMover | None
     outgoing: OutgoingRequests | None
+    payer: TransferSender | None
     cache: Cache[Entitlements]
     telemetry: Telemetry
     surveyor: Surveyor
@@ -203,10 +206,12 @@ def assemble(
         )
     sender = None
     mover = None
+    payer = None
     if gateway is not None and outgoing is not None:
         if settings.refund_duplicates:
             refunds = DuplicateRefunds(gateway, outgoing)
             signals.on(duplicates.TOPIC, name=DUPLICATES)(refunds.settle)
+        payer = TransferSender(gateway, store, outgoing)
         mover = PriceMover(gateway, store, catalog, outgoing)
         identities = StripeIdentities(gateway, outgoing, store)
         sender = MeterSender(gateway, store, catalog, identities)
@@ -242,6 +247,7 @@ def assemble(
         reconciliation=reconciliation,
         takeover=takeover,
         mover=mover,
+        payer=payer,
         outgoing=outgoing,
         cache=cache,
         telemetry=telemetry,
@@ -283,6 +289,8 @@ def loops_of(parts: Parts, settings: Settings) -> dict[str, Callable[[], Awaitab
         loops["reconciliation"] = parts.reconciliation.loop
     if parts.outgoing is not None:
         loops["outgoing"] = parts.outgoing.run
+    if parts.payer is not None:
+        loops["transfers"] = parts.payer.run
     return loops
 
 

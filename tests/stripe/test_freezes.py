@@ -22,6 +22,7 @@ from gatekeeper.services.rules import FreezePolicy
 from gatekeeper.storage.payments import Share
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.sql import errors as sql_errors
+from gatekeeper.storage.sql.dialects.base import Failure
 from gatekeeper.stripe.webhooks.handlers.context import nothing
 from gatekeeper.testing.events import Obj, make_event
 from tests.stripe.money import charge, dispute, refund
@@ -161,7 +162,7 @@ async def test_freezing_paying_refunding_and_spending_at_once_never_wait_crosswi
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without another try: what two transactions wait for crosswise would fail."""
-    monkeypatch.setitem(sql_errors._MAX_RUNS, sql_errors.Failure.CONFLICT, 1)
+    monkeypatch.setitem(sql_errors._MAX_RUNS, Failure.CONFLICT, 1)
     await buy(world)
     await refunded(world, refund("re_0", 5))
     world.rules = replace(world.rules, freezes=FreezePolicy(on_dispute=True))

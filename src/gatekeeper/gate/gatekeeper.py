@@ -16,6 +16,7 @@ from gatekeeper.gate.guarding import GuardMethods
 from gatekeeper.gate.health import HealthMethods
 from gatekeeper.gate.syncing import SyncMethods
 from gatekeeper.gate.telling import TellingMethods
+from gatekeeper.gate.transferring import TransferMethods
 from gatekeeper.gate.usage import UsageMethods
 from gatekeeper.guards import placement
 from gatekeeper.stripe.reconciliation import logged
@@ -37,6 +38,7 @@ class Gatekeeper(
     FreezeMethods,
     UsageMethods,
     TellingMethods,
+    TransferMethods,
     BuyingMethods,
     GuardMethods,
     CopyMethods,

@@ -35,6 +35,7 @@ from gatekeeper.storage.records import (
     Subscription,
 )
 from gatekeeper.storage.survey import Surveys
+from gatekeeper.storage.transfers import Transfers
 
 T = TypeVar("T")
 
@@ -189,6 +190,7 @@ class Transaction(ABC):
     desk: EventDesk
     outbox: Outbox
     progress: Progress
+    transfers: Transfers
     requests: Requests
     metering: Metering
     audit: Audit

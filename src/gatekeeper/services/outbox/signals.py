@@ -30,6 +30,7 @@ TOPICS: Final = frozenset(
         "payment.succeeded",
         "subscription.changed",
         "usage.rejected",
+        "transfer.failed",
     }
 )
 """The topics that a host may receive."""

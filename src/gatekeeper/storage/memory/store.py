@@ -24,6 +24,7 @@ from gatekeeper.storage.memory.purchases import MemoryPurchases
 from gatekeeper.storage.memory.subscriptions import MemorySubscriptions
 from gatekeeper.storage.memory.survey import MemorySurveys
 from gatekeeper.storage.memory.tables import Journal, Table
+from gatekeeper.storage.memory.transfers import MemoryTransfers
 from gatekeeper.storage.port import Joined, JoinedSync, Store, Transaction
 from gatekeeper.storage.records import Stamp
 from gatekeeper.types import Clock, utc_now
@@ -49,6 +50,7 @@ class MemoryTransaction(Transaction):
         outbox = MemoryOutbox(journal)
         self.outbox: MemoryOutbox = outbox
         self.mirror = mirror = MemoryMirror(journal)
+        self.transfers = transfers = MemoryTransfers(journal)
         self.progress = MemoryProgress(journal)
         self.requests = requests = MemoryRequests(journal)
         self.metering = metering = MemoryMetering(journal)
@@ -62,6 +64,7 @@ class MemoryTransaction(Transaction):
             [
                 payments.erase,
                 mirror.erase,
+                transfers.erase,
                 lambda customer, _: freezes.erase(customer),
                 lambda customer, _: outbox.erase(customer),
                 lambda customer, _: requests.erase(customer),

@@ -49,6 +49,7 @@ from gatekeeper.storage.sql.tables import (
     requests,
     subscription_changes,
     subscriptions,
+    transfers,
     usage,
     usage_windows,
 )
@@ -84,6 +85,7 @@ _WIPED: Final[dict[Table, dict[str, Any]]] = {
     purchases: {},
     subscription_changes: {},
     subscriptions: {},
+    transfers: {},
     invoices: {},
     usage: {"window_id": func.coalesce(usage.c.window_id, ERASED_WINDOW)},
     usage_windows: {

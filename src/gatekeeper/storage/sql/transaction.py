@@ -27,6 +27,7 @@ from gatekeeper.storage.sql.purchases import SqlPurchases
 from gatekeeper.storage.sql.subscriptions import SqlSubscriptions
 from gatekeeper.storage.sql.survey import SqlSurveys
 from gatekeeper.storage.sql.tables import stamp
+from gatekeeper.storage.sql.transfers import SqlTransfers
 from gatekeeper.types import Clock
 
 _logger: Final = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ class SqlTransaction(Transaction):
         self.metering = SqlMetering(connection, dialect, noted)
         self.audit = SqlAudit(connection, dialect, noted)
         self.mirror = SqlMirror(connection, dialect, noted)
+        self.transfers = SqlTransfers(connection, dialect, noted)
         self.survey = SqlSurveys(connection, dialect, noted)
 
     def now(self) -> datetime:

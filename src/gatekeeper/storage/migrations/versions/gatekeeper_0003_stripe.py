@@ -29,6 +29,7 @@ def upgrade() -> None:
     _create_usage()
     _create_freezes()
     _create_payments()
+    _create_transfers()
     _give_the_outbox_receivers()
     _index_purchases()
     _tell_of_failures()
@@ -221,6 +222,44 @@ def _create_freezes() -> None:
         _instant("lifted_at", null=True),
         _text("actor", null=True),
         sa.PrimaryKeyConstraint("customer", "key", name=op.f("pk_gatekeeper_freezes")),
+    )
+
+
+def _create_transfers() -> None:
+    transfers = "gatekeeper_transfers"
+    op.create_table(
+        transfers,
+        _text("id"),
+        _text("customer", comment="Who has paid."),
+        _text("charge_id"),
+        _text("destination", comment="The seller's connected account."),
+        sa.Column("amount_minor", sa.BigInteger(), nullable=False),
+        _text("currency"),
+        _text("status"),
+        _instant("created_at"),
+        _instant("due_at", comment="When it may be tried, until sent."),
+        sa.Column(
+            "attempts", sa.Integer(), nullable=False, comment="How often Stripe has refused it."
+        ),
+        _text("transfer_id", null=True, comment="Stripe's."),
+        sa.Column("reversed_minor", sa.BigInteger(), nullable=False),
+        _instant("sent_at", null=True),
+        _text("last_error", null=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_gatekeeper_transfers")),
+        comment="What is owed to sellers of what buyers have paid, and was sent to them.",
+    )
+    for column in ("customer", "transfer_id"):
+        op.create_index(
+            op.f(f"ix_gatekeeper_transfers_{column}"), transfers, [column], unique=False
+        )
+    waiting = sa.text("status <> 'sent'")
+    op.create_index(
+        "ix_gatekeeper_transfers_due",
+        transfers,
+        ["due_at"],
+        unique=False,
+        postgresql_where=waiting,
+        sqlite_where=waiting,
     )
 
 

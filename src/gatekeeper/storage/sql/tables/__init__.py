@@ -32,6 +32,7 @@ from gatekeeper.storage.sql.tables.metering import usage, usage_windows
 from gatekeeper.storage.sql.tables.mirror import objects, subscription_changes
 from gatekeeper.storage.sql.tables.outgoing import progress, requests
 from gatekeeper.storage.sql.tables.payments import payments
+from gatekeeper.storage.sql.tables.transfers import transfers
 
 __all__ = [
     "TABLE_PREFIX",
@@ -64,6 +65,7 @@ __all__ = [
     "stamp",
     "subscription_changes",
     "subscriptions",
+    "transfers",
     "usage",
     "usage_windows",
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from gatekeeper.services import transfers
 from gatekeeper.services.outbox.caches import Invalidate
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.port import Store
@@ -13,6 +14,7 @@ from gatekeeper.stripe.webhooks.handlers.invoice import InvoiceProjector
 from gatekeeper.stripe.webhooks.handlers.mirror import (
     KINDS,
     ByAccount,
+    Effect,
     HeldProjector,
     MirrorProjector,
 )
@@ -48,7 +50,8 @@ class Projections:
         self.customers = CustomerProjector(context, self.subscriptions)
         self.checkouts = CheckoutProjector(context, self.subscriptions)
         self.money = MoneyProjector(context)
-        copies = {kind: MirrorProjector(context, kind) for kind in KINDS}
+        effects: Mapping[str, Effect] = {"transfer": transfers.note_copy}
+        copies = {kind: MirrorProjector(context, kind, effects.get(kind)) for kind in KINDS}
         ours: Mapping[str, Projector] = {
             "customer": self.customers,
             "subscription": self.subscriptions,

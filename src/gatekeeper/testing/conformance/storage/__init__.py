@@ -34,6 +34,7 @@ from gatekeeper.testing.conformance.storage.subscriptions import SubscriptionCon
 from gatekeeper.testing.conformance.storage.survey import SurveyConformance
 from gatekeeper.testing.conformance.storage.tickets import TicketConformance
 from gatekeeper.testing.conformance.storage.transactions import TransactionConformance
+from gatekeeper.testing.conformance.storage.transfers import TransferConformance
 from gatekeeper.testing.conformance.storage.values import ValueConformance
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "SurveyConformance",
     "TicketConformance",
     "TransactionConformance",
+    "TransferConformance",
     "ValueConformance",
 ]
 
@@ -83,6 +85,7 @@ class StoreConformance(
     SurveyConformance,
     TicketConformance,
     TransactionConformance,
+    TransferConformance,
     ValueConformance,
 ):
     """Everything that every store must do. Provide an opened `store` as a fixture."""
