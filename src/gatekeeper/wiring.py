@@ -42,7 +42,6 @@ from gatekeeper.stripe.meters import MeterSender
 from gatekeeper.stripe.moves import PriceMover
 from gatekeeper.stripe.outgoing import OutgoingRequests
 from gatekeeper.stripe.reconciliation import ReconcilePolicy, Reconciler, last_run, reconciled_at
-from gatekeeper.stripe.reconciliation import ReconcilePolicy, Reconciler, reconciled_at
 from gatekeeper.stripe.transfers import TransferSender
 from gatekeeper.stripe.webhooks import (
     DispatchPolicy,

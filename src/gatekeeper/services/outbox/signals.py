@@ -29,8 +29,8 @@ TOPICS: Final = frozenset(
         "payment.failed",
         "payment.succeeded",
         "subscription.changed",
-        "usage.rejected",
         "transfer.failed",
+        "usage.rejected",
     }
 )
 """The topics that a host may receive."""
