@@ -1,12 +1,18 @@
 """Hard cases 1 to 8, 12 to 14 and 61: from the request to the stored event and its handlers."""
 
 import json
+import sqlite3
+from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import anyio
+import httpx
 import pytest
+from starlette.applications import Starlette
 
+from gatekeeper.asgi import webhook_route
 from gatekeeper.errors import (
     ConfigurationError,
     PayloadError,
@@ -19,6 +25,7 @@ from gatekeeper.storage.memory import MemoryStore
 from gatekeeper.storage.migrations import upgrade
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import EventStatus, Stamp
+from gatekeeper.storage.sql.sqlite_runner import SqliteOptions
 from gatekeeper.storage.sql.store import store_for
 from gatekeeper.stripe.webhooks import DispatchPolicy, WebhookEvent
 from gatekeeper.stripe.webhooks.intake import Intake
@@ -31,6 +38,7 @@ from gatekeeper.testing.events import (
     subscription,
     thin_event,
 )
+from tests.adapters.driver import http_scope
 from tests.services.postgres import PrivatePostgres
 from tests.stripe.world import ManualClock, World
 
@@ -191,20 +199,41 @@ BAD_HEADERS = {
 
 
 @pytest.mark.parametrize("header", BAD_HEADERS.values(), ids=list(BAD_HEADERS))
-async def test_case_06_a_hostile_header_is_a_400(
-    memory_world: World, header: bytes | str | None
-) -> None:
+async def test_case_06_a_hostile_header_is_a_400(world: World, header: bytes | str | None) -> None:
     with pytest.raises(SignatureError) as caught:
-        await memory_world.receiver.receive(b"{}", header)
+        await world.receiver.receive(b"{}", header)
     assert caught.value.status == 400
+    assert await world.counts() == {}
 
 
-async def test_case_06_a_body_over_the_limit_is_a_413(memory_world: World) -> None:
-    receiver = memory_world.new_receiver(max_body_bytes=1_024)
-    assert receiver.max_body_bytes == 1_024
-    with pytest.raises(PayloadTooLargeError) as caught:
-        await receiver.receive(b" " * 1_025, None)
-    assert caught.value.status == 413
+@pytest.mark.parametrize("declared", [True, False], ids=["declared", "in fact"])
+async def test_case_06_a_body_over_the_limit_is_a_413_without_reading_on(
+    world: World, declared: bool
+) -> None:
+    receiver = world.new_receiver(max_body_bytes=1_024)
+    app = Starlette(routes=[webhook_route(receiver, "/")])
+    body, signature = signed(make_event("invoice.paid", invoice()), at=world.clock.now)
+    headers = [(b"stripe-signature", signature.encode())]
+    if declared:
+        headers.append((b"content-length", b"1025"))
+    read = 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal read
+        read += 1
+        return {"type": "http.request", "body": body.ljust(1_024), "more_body": True}
+
+    answer: list[Any] = []
+
+    async def send(message: Any) -> None:
+        answer.append(message)
+
+    await app({**http_scope("POST", "/"), "headers": headers}, receive, send)
+    assert answer[0]["status"] == 413
+    assert read == (0 if declared else 2)
+    with pytest.raises(PayloadTooLargeError):  # nor by a route of the host's own
+        await receiver.receive(b" " * 1_025, signature)
+    assert await world.counts() == {}
 
 
 @pytest.mark.parametrize("minutes", [-6, 6], ids=["past", "future"])
@@ -326,21 +355,70 @@ async def test_case_14_the_first_handler_is_not_run_again_when_the_second_fails(
     assert await world.status_of(event) is EventStatus.DONE
 
 
+class PostgresOutage:
+    """A PostgreSQL that is stopped."""
+
+    def __init__(self, private: PrivatePostgres) -> None:
+        self.url = private.url
+        self.begin, self.end = private.stop, private.start
+
+
+class SqliteOutage:
+    """A file whose lock somebody else keeps for longer than we wait."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._other = sqlite3.connect(url.removeprefix("sqlite:///"), check_same_thread=False)
+
+    def begin(self) -> None:
+        self._other.execute("BEGIN IMMEDIATE")
+
+    def end(self) -> None:
+        self._other.rollback()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def outage(request: pytest.FixtureRequest) -> Iterator[SqliteOutage | PostgresOutage]:
+    if request.param == "sqlite":
+        locked = SqliteOutage(request.getfixturevalue("migrated_sqlite_url"))
+        yield locked
+        locked._other.close()
+    else:
+        private: PrivatePostgres = request.getfixturevalue("private_postgres")
+        upgrade(private.url)
+        yield PostgresOutage(private)
+
+
 async def test_case_61_an_inbox_that_cannot_commit_is_a_503_and_the_retry_works(
-    private_postgres: PrivatePostgres, clock: ManualClock
+    outage: SqliteOutage | PostgresOutage, clock: ManualClock
 ) -> None:
-    await anyio.to_thread.run_sync(upgrade, private_postgres.url)
-    async with store_for(private_postgres.url, clock=clock) as store:
+    """By the route: Stripe sees a 503 for a known event and for a new one, and sends both again."""
+    patience = SqliteOptions(busy_timeout_seconds=0.1)
+    async with store_for(outage.url, clock=clock, sqlite=patience) as store:
         world = World(store, clock)
-        event = make_event("invoice.paid", invoice())
-        await anyio.to_thread.run_sync(private_postgres.stop)
-        with pytest.raises(StoreUnavailableError) as caught:
-            await world.send(event)
-        assert caught.value.status == 503
-        await anyio.to_thread.run_sync(private_postgres.start)
-        assert await world.counts() == {}
-        assert await world.send(event) == [True]
-        assert await world.counts() == {EventStatus.PENDING: 1}
+        app = Starlette(routes=[webhook_route(world.receiver, "/")])
+        known, new = (make_event("invoice.paid", invoice()) for _ in range(2))
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://host.test") as stripe:
+
+            async def send(event: dict[str, Any]) -> httpx.Response:
+                body, signature = signed(event, at=clock.now)
+                return await stripe.post("/", content=body, headers={"stripe-signature": signature})
+
+            assert (await send(known)).status_code == 200
+            await anyio.to_thread.run_sync(outage.begin)
+            for event in (known, new, new):
+                refused = await send(event)
+                assert refused.status_code == 503
+                assert refused.json()["code"] in {"store_unavailable", "transaction_conflict"}
+                assert refused.headers["retry-after"]
+            answer = await world.receiver.answer(*signed(new, at=clock.now))
+            assert (answer.status, answer.new) == (503, False)
+            await anyio.to_thread.run_sync(outage.end)
+            assert await world.counts() == {EventStatus.PENDING: 1}
+            for event in (new, known):
+                assert (await send(event)).status_code == 200
+            assert await world.counts() == {EventStatus.PENDING: 2}
 
 
 async def test_every_refusal_is_a_webhook_error(memory_world: World) -> None:

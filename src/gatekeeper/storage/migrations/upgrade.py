@@ -25,6 +25,7 @@ from gatekeeper.storage.sql.dialects import POSTGRESQL, SQLITE
 from gatekeeper.storage.sql.errors import raise_named
 from gatekeeper.storage.sql.postgresql_runner import (
     PostgresqlOptions,
+    behind,
     connect_arguments,
     split_url,
 )
@@ -166,9 +167,8 @@ def _on_sqlite(url: URL, work: Callable[[Connection], T]) -> T:
 
 async def _on_postgresql(url: URL, work: Callable[[Connection], T]) -> T:
     plain, from_url = split_url(url)
-    engine = create_async_engine(
-        plain, poolclass=NullPool, connect_args=connect_arguments(_PATIENT, from_url)
-    )
+    arguments = connect_arguments(behind(url, _PATIENT), from_url)
+    engine = create_async_engine(plain, poolclass=NullPool, connect_args=arguments)
     try:
         async with engine.begin() as connection:
             return await connection.run_sync(work)

@@ -1,8 +1,7 @@
 """PostgreSQL through asyncpg."""
 
-import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import URL, Connection
@@ -18,6 +17,9 @@ from gatekeeper.types import Clock
 T = TypeVar("T")
 
 DRIVER: Final = "postgresql+asyncpg"
+
+_PGBOUNCER: Final = "pgbouncer"
+"""The parameter of a URL that leads to PgBouncer."""
 
 MIN_POOL_FOR_QUICK: Final = 8
 """The smallest pool that lends connections for good: the quick way keeps two of them, and four may
@@ -36,10 +38,10 @@ class PostgresqlOptions:
         lock_timeout_seconds: how long a statement waits for a lock. Must be below the former to
             matter. Not set behind PgBouncer, which gives a session's settings to whoever comes
             next.
-        pgbouncer: the URL leads to PgBouncer in transaction mode. Prepared statements then get
-            names that never meet another client's, none is kept, and no setting is made for the
-            session. PgBouncer 1.21 and later can keep them (`max_prepared_statements`); leave this
-            off there, and set `ignore_startup_parameters = lock_timeout` in pgbouncer.ini.
+        pgbouncer: the URL leads to PgBouncer in transaction mode, where a connection of ours is
+            another one of the server's with each transaction. No statement is then prepared for
+            longer than its own execution, and no setting is made for the session. The parameter
+            `pgbouncer=true` of the URL says the same.
     """
 
     pool_size: int = 10
@@ -56,6 +58,7 @@ class PostgresqlRunner(Runner):
     dialect: SqlDialect = POSTGRESQL
 
     def __init__(self, url: URL, options: PostgresqlOptions) -> None:
+        options = behind(url, options)
         plain, from_url = split_url(url)
         self._has_quick = not options.pgbouncer and options.pool_size >= MIN_POOL_FOR_QUICK
         self.engine: AsyncEngine = create_async_engine(
@@ -101,18 +104,26 @@ def connect_arguments(options: PostgresqlOptions, from_url: dict[str, Any]) -> d
         **from_url,
     }
     if options.pgbouncer:
-        # https://docs.sqlalchemy.org/en/21/dialects/postgresql.html#prepared-statement-name-with-pgbouncer
         arguments["statement_cache_size"] = 0
         arguments["prepared_statement_cache_size"] = 0
-        arguments["prepared_statement_name_func"] = _statement_name
+        arguments["prepared_statement_name_func"] = _nameless
     else:
         settings["lock_timeout"] = f"{round(options.lock_timeout_seconds * 1000)}ms"
     arguments["server_settings"] = settings
     return arguments
 
 
-def _statement_name() -> str:
-    return f"__gatekeeper_{uuid.uuid4()}__"
+def _nameless() -> str:
+    """The name of every statement behind PgBouncer: none. One with a name of its own would be
+    closed when Python gets round to it, on another connection of the server's, and stay on its own
+    for good. Without a cache, asyncpg sends one that has no name together with its arguments."""
+    return ""
+
+
+def behind(url: URL, options: PostgresqlOptions) -> PostgresqlOptions:
+    """The options for a URL that may say that it leads to PgBouncer."""
+    said = str(url.query.get(_PGBOUNCER, "")).lower()
+    return replace(options, pgbouncer=True) if said in {"true", "1"} else options
 
 
 def split_url(url: URL) -> tuple[URL, dict[str, Any]]:
@@ -134,8 +145,8 @@ def split_url(url: URL) -> tuple[URL, dict[str, Any]]:
                 arguments[name] = value
             case "connect_timeout":
                 arguments["timeout"] = float(str(value))
-            case "channel_binding":
-                pass  # asyncpg negotiates it by itself
+            case "channel_binding" | "pgbouncer":
+                pass  # asyncpg negotiates the one by itself; for the other there is `behind`
             case _:
                 raise ConfigurationError(
                     f"The database URL has a parameter {name!r} that Gatekeeper does not know."
