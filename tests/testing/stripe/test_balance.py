@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 import stripe
 
-from gatekeeper.testing.stripe import Simulator
+from gatekeeper.testing.stripe import ApiError, Settings, Simulator
+from tests.testing.stripe.conftest import START
 from tests.testing.stripe.test_refunds import pay
 
 
@@ -54,3 +55,66 @@ def test_a_hold_has_a_row_when_it_is_captured(client: Any) -> None:
         held.id, {"amount_to_capture": 200, "expand": ["latest_charge.balance_transaction"]}
     )
     assert done.latest_charge.balance_transaction.amount == 200
+
+
+def test_money_is_paid_out_by_hand(client: Any, stripe_sim: Simulator) -> None:
+    pay(client, amount=10_000)
+    terms = {"amount": 5_000, "currency": "eur", "metadata": {"a": "1"}}
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        client.v1.payouts.create(terms)
+    assert caught.value.code == "balance_insufficient"
+    stripe_sim.advance(days=7)
+    made = client.v1.payouts.create({**terms, "expand": ["balance_transaction"]})
+    assert (made.status, made.automatic, made.balance_transaction.amount) == (
+        "pending",
+        False,
+        -5_000,
+    )
+    assert amounts(client) == (4_825, 0)
+    changed = client.v1.payouts.update(made.id, {"metadata": {"b": "2"}})
+    assert changed.metadata.to_dict() == {"a": "1", "b": "2"}
+    stripe_sim.advance(days=2)
+    assert client.v1.payouts.retrieve(made.id).status == "paid"
+    assert [p.id for p in client.v1.payouts.list({"status": "paid"}).data] == [made.id]
+    with pytest.raises(stripe.InvalidRequestError, match="only if they are pending"):
+        client.v1.payouts.cancel(made.id)
+    failed = stripe_sim.fail_payout(made.id)
+    assert (failed["status"], failed["failure_code"]) == ("failed", "account_closed")
+    with pytest.raises(ApiError, match="cannot fail"):
+        stripe_sim.fail_payout(made.id)
+    second = client.v1.payouts.create({**terms, "method": "instant"})
+    assert client.v1.payouts.cancel(second.id).status == "canceled"
+    stripe_sim.advance(days=2)
+    assert amounts(client) == (9_825, 0)
+    told = [e["type"] for e in stripe_sim.events() if e["type"].startswith("payout.")]
+    assert told == [
+        "payout.created",
+        "payout.updated",
+        "payout.paid",
+        "payout.failed",
+        "payout.created",
+        "payout.canceled",
+    ]
+
+
+class TestPaidOutDaily:
+    @pytest.fixture
+    def stripe_sim_settings(self) -> Settings:
+        return Settings(seed=1, ticking=False, start=START, payout_schedule="daily")
+
+    def test_what_is_available_goes_to_the_bank(self, client: Any, stripe_sim: Simulator) -> None:
+        account = client.v1.accounts.create({}).id
+        stripe_sim.onboard(account)
+        intent = pay(client, amount=10_000, transfer_data={"destination": account, "amount": 500})
+        stripe_sim.advance(days=7, hours=12)
+        (made,) = client.v1.payouts.list().data
+        assert (made.amount, made.automatic, made.status) == (9_325, True, "pending")
+        rows = client.v1.balance_transactions.list({"payout": made.id}).data
+        assert {row.source for row in rows} >= {str(intent.latest_charge)}
+        (theirs,) = client.v1.payouts.list({}, {"stripe_account": account}).data
+        assert theirs.amount == 500
+        stripe_sim.advance(days=3)
+        assert client.v1.payouts.retrieve(made.id).reconciliation_status == "completed"
+        assert len(client.v1.payouts.list().data) == 1
+        paid = stripe_sim.events("payout.paid", "payout.reconciliation_completed")
+        assert [event.get("account") for event in paid] == [None, None, account, account]

@@ -30,13 +30,15 @@ As a process: `gatekeeper stripe-sim`, or `run()` here; its controls are under `
         sim = server.mount(Simulator(seed=1))
 
 What it holds: customers, products, prices, payment methods and Stripe's test cards, checkout
-sessions with hosted pages, subscriptions with trials, renewals, retries and proration, invoices,
-payment intents, charges, refunds, disputes, fraud warnings, reviews and the balance, meters and
-their events, events, webhook endpoints with signed and retried deliveries, portal sessions,
-idempotency keys, `expand[]`, connected accounts with objects of their own, transfers and fees.
-It speaks the API version of `settings.API_VERSION` and refuses every parameter that it does not
-know. What it gets wrong about Stripe's shapes, `openapi` finds out: in the tests every request and
-every object is validated against Stripe's published OpenAPI document.
+sessions with hosted pages, subscriptions with trials, renewals, retries, proration, pending updates
+and schedules, invoices, payment and setup intents, charges, refunds, disputes, fraud warnings,
+reviews, the balance and payouts, meters with events and error reports, events of both APIs, webhook
+endpoints with signed and retried deliveries, portal sessions, idempotency keys, `expand[]`,
+connected accounts with objects of their own, transfers and fees. What customers, banks and sellers
+do, a test does by `Simulator`'s methods of `actions`. It speaks the API version of
+`settings.API_VERSION` and refuses every parameter that it does not know. What it gets wrong about
+Stripe's shapes, `openapi` finds out: in the tests every request and every object is validated
+against Stripe's published OpenAPI document.
 
 What that document cannot show, and this simplifies: all items of a subscription share one interval;
 a checkout in subscription mode takes recurring prices alone, and always asks for a payment method;

@@ -11,8 +11,11 @@ from gatekeeper.testing.stripe.billing import (
     checkout,
     disputes,
     metering,
+    payments,
+    payouts,
     refunds,
     reviews,
+    setups,
     warnings,
 )
 from gatekeeper.testing.stripe.core.errors import invalid, missing
@@ -66,6 +69,26 @@ class Actions:
             if checkout.submit(state, session, payer) == "requires_action":
                 checkout.authenticate(state, session, authenticate)
             return dict(session)
+
+    def authenticate(self, intent: str, success: bool = True, *, account: str | None = None) -> Obj:
+        """Answer 3-D Secure for a payment or setup intent that asks for it; the intent."""
+        with self._acting(account) as state:
+            found = state.store.find("payment_intent", intent)
+            found = found or state.store.need(setups.KIND, intent)
+            if found["status"] != "requires_action":
+                raise invalid("There is nothing to authenticate.")
+            if found["object"] == setups.KIND:
+                setups.authenticate(state, found, success)
+            else:
+                payments.authenticate(state, found, success)
+            return dict(found)
+
+    def fail_payout(
+        self, payout: str, code: str = "account_closed", *, account: str | None = None
+    ) -> Obj:
+        """The bank sends a payout back, even after it had arrived."""
+        with self._acting(account) as state:
+            return dict(payouts.fail(state, state.store.need("payout", payout), code))
 
     # Refunds
 

@@ -21,16 +21,19 @@ from gatekeeper.testing.stripe.api import (
     meters,
     payment_intents,
     payment_methods,
+    payouts,
     prices,
     products,
     radar,
     refunds,
+    setup_intents,
     subscriptions,
     transfers,
 )
 from gatekeeper.testing.stripe.api import schedules as schedules_api
 from gatekeeper.testing.stripe.billing import checkout, renewals, schedules
 from gatekeeper.testing.stripe.billing import invoices as invoicing
+from gatekeeper.testing.stripe.billing import payouts as paying_out
 from gatekeeper.testing.stripe.core.errors import ApiError
 from gatekeeper.testing.stripe.endpoint import Endpoint
 from gatekeeper.testing.stripe.pages.checkout import CheckoutPages
@@ -55,9 +58,11 @@ _RESOURCES = (
     meters,
     payment_intents,
     payment_methods,
+    payouts,
     radar,
     refunds,
     schedules_api,
+    setup_intents,
     subscriptions,
     transfers,
 )
@@ -81,6 +86,8 @@ def wire(state: State) -> None:
     state.hooks.subscription_started = renewals.watch
     state.hooks.period_due = schedules.period_due
     state.hooks.subscription_ended = schedules.subscription_ended
+    if state.settings.payout_schedule == "daily":
+        paying_out.schedule(state)
 
 
 async def work(state: State) -> None:

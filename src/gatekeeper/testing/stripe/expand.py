@@ -28,6 +28,7 @@ _KIND_OF_FIELD = {
     "latest_invoice": "invoice",
     "payment_intent": "payment_intent",
     "payment_method": "payment_method",
+    "pending_setup_intent": "setup_intent",
     "price": "price",
     "product": "product",
     "review": "review",

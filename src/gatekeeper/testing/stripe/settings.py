@@ -58,6 +58,10 @@ class Settings:
     """What Stripe keeps of each payment besides, in minor units."""
     settlement_days: int = 7
     """How long a payment's money is pending before it is available."""
+    payout_schedule: Literal["daily", "manual"] = "manual"
+    """Whether what is available is paid out every day (Stripe's default), or by hand."""
+    payout_days: int = 2
+    """How long a payout takes to arrive."""
     balance_checked: bool = False
     """Whether a transfer out of the balance is refused when there is too little, as at Stripe."""
     refund_seconds: int = 60

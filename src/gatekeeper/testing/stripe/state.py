@@ -75,6 +75,10 @@ class State:
             self._connected[account] = seen
         return self._connected[account]
 
+    def seen(self) -> "list[State]":
+        """The platform, and every connected account that anybody has looked at."""
+        return [self.platform, *self._connected.values()]
+
     # Time
 
     def catch_up(self) -> None:

@@ -17,9 +17,10 @@ class Card:
 
     `decline` is the (code, decline code, message) of every charge; `attachable` says whether a
     customer can keep it. `authentication`: when the cardholder has to confirm (3-D Secure): never;
-    once, at set-up; or at every payment. `refund` is how a refund goes: at once, pending first, or
-    failed in the end. `aftermath` is what follows a charge: a dispute for that reason, an inquiry,
-    a dispute that is prevented where the settings say so, an early fraud warning, or a review.
+    once, at set-up; whenever they are there; or at every payment. `refund` is how a refund goes:
+    at once, pending first, or failed in the end. `aftermath` is what follows a charge: a dispute
+    for that reason, an inquiry, a dispute that is prevented where the settings say so, an early
+    fraud warning, or a review.
     """
 
     number: str
@@ -28,7 +29,7 @@ class Card:
     country: str = "US"
     decline: tuple[str, str | None, str] | None = None
     attachable: bool = True
-    authentication: Literal["never", "once", "always"] = "never"
+    authentication: Literal["never", "once", "on_session", "always"] = "never"
     refund: Literal["succeeded", "pending", "failed"] = "succeeded"
     aftermath: Aftermath | None = None
 
@@ -102,6 +103,7 @@ CARDS = {
         Card("4000000000000341", decline=_GENERIC),
         Card("4000002500003155", authentication="once"),
         Card("4000000000003220", authentication="once"),
+        Card("4000003800000446", authentication="on_session"),
         Card("4000002760003184", authentication="always"),
         Card("4000008260003178", authentication="always", decline=_FUNDS),
         Card("4000000000007726", refund="pending"),
@@ -134,6 +136,7 @@ _TOKENS = {
     "chargeCustomerFail": "4000000000000341",
     "authenticationRequiredOnSetup": "4000002500003155",
     "authenticationRequired": "4000002760003184",
+    "authenticationRequiredSetupForOffSession": "4000003800000446",
     "authenticationRequiredChargeDeclinedInsufficientFunds": "4000008260003178",
     "threeDSecure2Required": "4000000000003220",
     "pendingRefund": "4000000000007726",

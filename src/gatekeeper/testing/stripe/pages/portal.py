@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from gatekeeper.testing.stripe.billing import changes, payments, subscriptions
+from gatekeeper.testing.stripe.billing import changes, payments, setups, subscriptions
 from gatekeeper.testing.stripe.billing.methods import attach, new_method
 from gatekeeper.testing.stripe.core.errors import ApiError, invalid
 from gatekeeper.testing.stripe.core.money import money
@@ -142,25 +142,32 @@ class PortalPages:
             )
 
     async def ask(self, request: Request) -> Response:
-        """The bank's question about a payment intent."""
+        """The bank's question about a payment or setup intent."""
         with self._state.lock:
-            intent = self._find(request, "payment_intent", "intent")
-            if intent is None or intent["status"] != "requires_action":
+            intent = self._asking(request)
+            if intent is None:
                 return page("Not found", _NOT_FOUND, status=404)
-            amount = money(intent["amount"], intent["currency"])
+            amount = money(intent.get("amount", 0), intent.get("currency", "eur"))
             return page("3-D Secure", question(amount, f"/3ds/{intent['id']}"))
 
     async def authenticate(self, request: Request) -> Response:
         """The answer to it; the browser goes on to the intent's return_url, if it has one."""
         form = await read_form(request)
         with self._state.lock:
-            intent = self._find(request, "payment_intent", "intent")
-            if intent is None or intent["status"] != "requires_action":
+            intent = self._asking(request)
+            if intent is None:
                 return page("Not found", _NOT_FOUND, status=404)
-            status = payments.authenticate(self._state, intent, form.get("outcome") == "complete")
-            back = self._state.store.hidden(intent)["return_url"]
+            back = (intent["next_action"].get("redirect_to_url") or {}).get("return_url")
+            act = setups if intent["object"] == setups.KIND else payments
+            act.authenticate(self._state, intent, form.get("outcome") == "complete")
+            status = intent["status"]
             if back is None:
-                return page("3-D Secure", f"<h1>Done</h1><p>The payment is now: {status}</p>")
+                return page("3-D Secure", f"<h1>Done</h1><p>It is now: {status}</p>")
             join = "&" if "?" in back else "?"
-            query = f"payment_intent={intent['id']}&redirect_status={status}"
+            query = f"{intent['object']}={intent['id']}&redirect_status={status}"
             return RedirectResponse(f"{back}{join}{query}", 303)
+
+    def _asking(self, request: Request) -> Obj | None:
+        found = self._find(request, "payment_intent", "intent")
+        found = found or self._find(request, setups.KIND, "intent")
+        return found if found is not None and found["status"] == "requires_action" else None
