@@ -35,6 +35,17 @@ def opened(gate: Gatekeeper, runner: asyncio.Runner) -> Iterator[Gatekeeper]:
         runner.run(gate.__aexit__(None, None, None))
 
 
+@contextmanager
+def opened_for_commands(gate: Gatekeeper, runner: asyncio.Runner) -> Iterator[Gatekeeper]:
+    """The gate without its background work, on the loop of `runner`."""
+    connected = gate.connected()
+    runner.run(connected.__aenter__())
+    try:
+        yield gate
+    finally:
+        runner.run(connected.__aexit__(None, None, None))
+
+
 def pair_of(gate: Gatekeeper) -> Pair:
     """What is measured: reserve one credit, capture it. Two commands, each durable by itself."""
 

@@ -10,6 +10,7 @@ import math
 import re
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -100,10 +101,9 @@ class Pgbench:
                 timeout=pace.seconds + _SLACK_SECONDS,
                 check=False,  # its error text is worth more than the exception's
             )
-            failed = _FAILED.search(done.stdout)
-            if done.returncode or failed is None or int(failed[1]):
+            if done.returncode or failed_in(done.stdout) != 0:
                 raise PgbenchError(f"{done.stdout}\n{done.stderr}")
-            sample = _read_logs(Path(folder), pace)
+            sample = _measured(read_logs(Path(folder)), pace)
         self._books.check(sample.done)
         return sample
 
@@ -115,14 +115,25 @@ def _script(workload: Workload) -> str:
     return choose + (_RESERVE + _CAPTURE).format(customer="'c' || :number::text")
 
 
-def _read_logs(folder: Path, pace: Pace) -> Sample:
-    """A line is: client, number, microseconds, script, the second it ended, and its microseconds
+def failed_in(output: str) -> int | None:
+    """How many transactions failed, as pgbench says; None if it does not say."""
+    failed = _FAILED.search(output)
+    return None if failed is None else int(failed[1])
+
+
+def read_logs(folder: Path) -> list[tuple[float, float]]:
+    """When each transaction ended, and how long it took, in seconds. A line of the log is: client,
+    number, microseconds, script, the second it ended, and its microseconds
     (https://www.postgresql.org/docs/current/pgbench.html, "Per-Transaction Logging")."""
     pairs = []
     for log in folder.glob("log*"):
         for line in log.read_text().splitlines():
             words = line.split()
             pairs.append((int(words[4]) + int(words[5]) / 1e6, int(words[2]) / 1e6))
+    return pairs
+
+
+def _measured(pairs: Sequence[tuple[float, float]], pace: Pace) -> Sample:
     first = min((ended - took for ended, took in pairs), default=0.0)
     start, end = first + pace.warm_up, first + pace.warm_up + pace.seconds
     measured = [took for ended, took in pairs if start <= ended <= end]

@@ -19,6 +19,8 @@ from gatekeeper.stripe.webhooks.envelope import MAX_BODY_BYTES, parse
 
 AIM: Final = 50
 SIZES_KIB: Final = (2, 5, 10, 50)
+EVENT_ID: Final = "evt_1SVxQhKYlo2CUI79vXWyEfGh"
+INVOICE_ID: Final = "in_1SVxQfKYlo2CUI79vXWyAbCd"
 _SECRET: Final = "whsec_" + "benchmark" * 4  # signs nothing but this module's bodies
 _TOLERANCE_SECONDS: Final = 3_600  # the run may take longer than the usual five minutes
 
@@ -105,10 +107,10 @@ def _refusals() -> list[Row]:
 def _render(base: dict[str, Any], lines: list[dict[str, Any]]) -> bytes:
     subject = dict(base["object"])
     if lines:
-        url = "/v1/invoices/in_1SVxQfKYlo2CUI79vXWyAbCd/lines"
+        url = f"/v1/invoices/{INVOICE_ID}/lines"
         subject["lines"] = {"object": "list", "data": lines, "has_more": False, "url": url}
     event = {
-        "id": "evt_1SVxQhKYlo2CUI79vXWyEfGh",
+        "id": EVENT_ID,
         "object": "event",
         "api_version": "2026-10-28.endive",
         "created": 1_795_168_800,
@@ -175,7 +177,7 @@ _LINE: Final[dict[str, Any]] = {
     "discount_amounts": [],
     "discountable": True,
     "discounts": [],
-    "invoice": "in_1SVxQfKYlo2CUI79vXWyAbCd",
+    "invoice": INVOICE_ID,
     "livemode": False,
     "metadata": {},
     "parent": {
@@ -204,7 +206,7 @@ _LINE: Final[dict[str, Any]] = {
 }
 
 _INVOICE: Final[dict[str, Any]] = {
-    "id": "in_1SVxQfKYlo2CUI79vXWyAbCd",
+    "id": INVOICE_ID,
     "object": "invoice",
     "account_country": "CH",
     "account_name": "Example Records GmbH",

@@ -4,7 +4,9 @@
 each, and answers with how it ended: what is imported is imported once.
 
 Every transaction of ours is a function that `Store.write` runs, so that a point is named by the
-function and by whether the process dies before the commit or after it. Nothing in the library knows
+function and by whether the process dies before the commit or after it. What PostgreSQL takes by one
+statement without a transaction has the name of the function that other databases run for it; before
+its commit is before it is sent. Nothing in the library knows
 of these points: a name that is reached no more makes the test fail.
 """
 
@@ -14,7 +16,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -29,6 +31,9 @@ from gatekeeper.services.outbox import Signal
 from gatekeeper.services.rules import Rules
 from gatekeeper.settings import Settings
 from gatekeeper.storage.port import Transaction
+from gatekeeper.storage.quick import Arrived
+from gatekeeper.storage.records import InboxEvent
+from gatekeeper.storage.sql.postgresql_quick import PostgresqlQuick
 from gatekeeper.storage.sql.store import SqlStore
 from gatekeeper.stripe.webhooks import WebhookEvent
 from gatekeeper.testing.events import signed
@@ -62,37 +67,53 @@ class Job(msgspec.Struct):
     later_seconds: float = 0.0
 
 
+ARRIVAL: Final = "Store.arrive.insert"
+
+Seen = Callable[[str], None]
+"""Told the name of a transaction."""
+
+
+def watch(before: Seen, after: Seen) -> None:
+    """Have these called before and after each commit."""
+    write, arrive = SqlStore.write, PostgresqlQuick.arrive
+
+    async def watched(self: SqlStore, work: Callable[[Transaction], T]) -> T:
+        name = name_of(work)
+
+        def inside(tx: Transaction) -> T:
+            result = work(tx)
+            before(name)
+            return result
+
+        result = await write(self, inside)
+        after(name)
+        return result
+
+    async def watched_arrival(
+        self: PostgresqlQuick, events: Sequence[InboxEvent], now: datetime | None
+    ) -> Arrived:
+        before(ARRIVAL)
+        arrived = await arrive(self, events, now)
+        after(ARRIVAL)
+        return arrived
+
+    SqlStore.write = watched  # type: ignore[method-assign]
+    PostgresqlQuick.arrive = watched_arrival  # type: ignore[method-assign]
+
+
 def die_at(point: str) -> None:
     """Have the process killed at a point, as by `kill -9`."""
     when, name = point.split(" ", 1)
-    write = SqlStore.write
 
-    async def sabotaged(self: SqlStore, work: Callable[[Transaction], T]) -> T:
-        if name_of(work) != name:
-            return await write(self, work)
-        if when == "after":
-            await write(self, work)
+    def die(seen: str) -> None:
+        if seen == name:
             os.kill(os.getpid(), signal.SIGKILL)
 
-        def and_die(tx: Transaction) -> T:
-            work(tx)
-            os.kill(os.getpid(), signal.SIGKILL)
-            raise AssertionError
-
-        return await write(self, and_die)
-
-    SqlStore.write = sabotaged  # type: ignore[method-assign]
+    watch(*((die, ignore) if when == "before" else (ignore, die)))
 
 
-def note_all(seen: Callable[[str], None]) -> None:
-    """Tell the name of every transaction that begins."""
-    write = SqlStore.write
-
-    async def noted(self: SqlStore, work: Callable[[Transaction], T]) -> T:
-        seen(name_of(work))
-        return await write(self, work)
-
-    SqlStore.write = noted  # type: ignore[method-assign]
+def ignore(name: str) -> None:
+    """Live on."""
 
 
 def name_of(work: Any) -> str:
@@ -172,7 +193,7 @@ def be(job: Job) -> int:
     try:
         process = Process(job)
         if job.point == "?":
-            note_all(lambda name: process.note(f"write {name}"))
+            watch(lambda name: process.note(f"write {name}"), ignore)
         elif job.point is not None:
             die_at(job.point)
         asyncio.run(process.run())

@@ -45,7 +45,7 @@ KNOWN: Final = 5
 
 SENDERS: Final = 8
 BACK_OFF_SECONDS: Final = 0.02
-PATIENCE_SECONDS: Final = 60
+PATIENCE_SECONDS: Final = 100
 CHECKS_WITHOUT_REDIS: Final = 200
 
 
@@ -257,7 +257,7 @@ async def check(
         assert (await gate.balance(customer, "thanks")).available == 1 + 3
     assert len(host.handled) == 3 * len(customers)
     listed = await gate.outbox.listing(OutboxState.SENT, 10_000)
-    sent = [message for message in listed if not message.receiver]
+    sent = [one for one in listed if one.topic in TOPICS and not one.receiver]
     assert Counter(message.topic for message in sent) == {
         "payment.succeeded": 2 * len(customers),
         "subscription.changed": len(customers),

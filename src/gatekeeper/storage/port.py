@@ -28,6 +28,7 @@ from gatekeeper.storage.progress import Progress
 from gatekeeper.storage.quick import QuickLedger
 from gatekeeper.storage.records import (
     Customer,
+    InboxEvent,
     Invoice,
     PriceRecord,
     Purchase,
@@ -270,6 +271,19 @@ class Store(ABC):
     @abstractmethod
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` on a consistent snapshot, without write locks."""
+
+    async def arrive(self, make: Callable[[datetime], Sequence[InboxEvent]]) -> Sequence[bool]:
+        """Store events that have arrived together, as `Inbox.insert_many` does, by a commit of its
+        own. `make` gets the time at which they are received, and may be called more than once.
+
+        Raises:
+            StoreUnavailableError: the database can't be reached, or its answer was lost.
+        """
+
+        def insert(tx: Transaction) -> Sequence[bool]:
+            return tx.inbox.insert_many(make(tx.now()))
+
+        return await self.write(insert)
 
     @abstractmethod
     def join(self, session: object) -> AbstractAsyncContextManager["Joined"]:

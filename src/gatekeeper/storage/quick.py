@@ -1,16 +1,26 @@
-"""The quick way to the ledger: read without locks, write in one statement what has not moved since.
+"""Quick ways, where a round trip costs more than a second try: to the ledger, and into the inbox.
 
-An optional part of a store, where a round trip costs more than a second try. Whatever it refuses
-can be done in a transaction that locks.
+To the ledger: read without locks, write in one statement what has not moved since.
+
+They are an optional part of a store. Whatever they refuse can be done in a transaction that locks.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from gatekeeper.ledger import Account, Hold
 from gatekeeper.storage.postings import AccountKey, Posting
+from gatekeeper.storage.records import InboxEvent
+
+
+class Arrived(NamedTuple):
+    """The keys of the events that are stored by this, and of those that were there and are dead."""
+
+    new: set[str]
+    dead: set[str]
 
 
 class NotReadError(Exception):
@@ -64,3 +74,16 @@ class QuickLedger(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Give the connections back."""
+
+
+class QuickInbox(ABC):
+    """Events that arrive together, stored by one statement without a transaction around it."""
+
+    @abstractmethod
+    async def arrive(self, events: Sequence[InboxEvent], now: datetime | None) -> Arrived:
+        """Store those that are not there yet, in this order; each has another key, and none was
+        worked on. They are received, and due, `now`; None: by the database's clock.
+
+        Raises:
+            NotWrittenError: nothing was written, or nobody knows whether it was.
+        """

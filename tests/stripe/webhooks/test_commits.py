@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any, TypeVar
 
 import anyio
@@ -45,10 +46,10 @@ async def gated(**limits: Any) -> AsyncIterator[tuple[GatedStore, GroupCommit]]:
 
 
 def row(key: str, **changes: Any) -> MakeRow:
-    return lambda tx: samples.event(key, f"sub_{key}", **changes)
+    return lambda now: samples.event(key, f"sub_{key}", **changes)
 
 
-def bad(tx: Transaction) -> Any:
+def bad(now: datetime) -> Any:
     raise ValueError("this row can't be made")
 
 
@@ -190,8 +191,8 @@ async def test_when_the_loop_is_stopped_those_who_wait_are_told() -> None:
     async with gated() as (_store, commits):
         task = asyncio.create_task(commits.insert(row("evt_0"), 1))
         await settled()
-        assert commits._task is not None
-        commits._task.cancel()
+        (under_way,) = commits._tasks
+        under_way.cancel()
         with pytest.raises(StoreUnavailableError, match="stopping"):
             await task
 

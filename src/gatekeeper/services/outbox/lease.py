@@ -85,11 +85,10 @@ class MessageLease:
     def put_back(self, tx: Transaction) -> None:
         """Put back what could not be settled when it was time, as after any outage. What was
         settled after all, or is somebody else's by now, is left alone."""
-        now = tx.now()
         tx.outbox.failed(
             self.message.id,
             "What came of it could not be written.",
-            due_at=now + self._policy.outage_delay(now - self.message.created_at),
+            due_at=tx.now() + self._policy.delay(self.message.attempts),
             lease=self._until,
             counted=False,
         )

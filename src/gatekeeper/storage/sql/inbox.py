@@ -5,7 +5,7 @@ settles or uses a ticket, always before rows of `inbox`. So no two claimers get 
 through an event that arrives while the first one is being claimed.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -13,7 +13,8 @@ from sqlalchemy import Boolean, and_, bindparam, delete, exists, func, or_, sele
 
 from gatekeeper.storage.inbox import MAX_EVENTS_PER_OBJECT, Inbox
 from gatekeeper.storage.records import ErrorKind, EventStatus, InboxEvent
-from gatekeeper.storage.sql.aggregate import Aggregate, columns_of, select_of, struct_of
+from gatekeeper.storage.sql.aggregate import Aggregate, select_of, struct_of
+from gatekeeper.storage.sql.arrivals import distinct, new_object
 from gatekeeper.storage.sql.tables import completions, inbox, inbox_objects
 from gatekeeper.storage.sql.tables.base import PENDING
 from gatekeeper.storage.sql.types import storable
@@ -144,9 +145,6 @@ _RETRY_ONE: Final = RETRY.where(
 _BRING_BACK: Final = RETRY.where(
     inbox.c.key == bindparam("of_key"), inbox.c.status == EventStatus.DEAD
 ).values(payload=bindparam("body"))
-_DEAD_OF: Final = select(inbox.c.key).where(
-    inbox.c.key.in_(bindparam("keys", expanding=True)), inbox.c.status == EventStatus.DEAD
-)
 _FORGET: Final = delete(completions).where(
     completions.c.event_key == bindparam("of_key"), completions.c.handler == bindparam("name")
 )
@@ -197,9 +195,6 @@ _USE_TICKET: Final = (
         terminal=or_(inbox_objects.c.terminal, bindparam("is_terminal", type_=Boolean())),
     )
 )
-_OBJECTS: Final = select(inbox_objects.c.object_key).where(
-    inbox_objects.c.object_key.in_(bindparam("objects", expanding=True))
-)
 _OBJECT: Final = select(inbox_objects.c.object_key).where(
     inbox_objects.c.object_key == bindparam("of_object")
 )
@@ -209,34 +204,16 @@ class SqlInbox(Aggregate, Inbox):
     """`Inbox` over the tables `inbox`, `inbox_objects` and `inbox_completions`."""
 
     def insert(self, event: InboxEvent) -> bool:
-        if self._changed(self._dialect.insert_new(inbox), columns_of(event)):
-            self._add_object(event.object_key)
-            return True
-        if event.status is EventStatus.PENDING:
-            self._bring_back(event)
-        return False
+        return self.insert_many([event])[0]
 
     def insert_many(self, events: Sequence[InboxEvent]) -> Sequence[bool]:
-        # In the order of their keys: two batches that hold the same events don't wait for each
-        # other in a ring.
-        first: dict[str, InboxEvent] = {}
-        for event in events:
-            first.setdefault(event.key, event)
-        rows = [columns_of(first[key]) for key in sorted(first)]
-        statement = self._dialect.insert_new(inbox).returning(inbox.c.key)
-        new = set(self._connection.execute(statement, rows).scalars()) if rows else set()
-        self._add_objects({first[key].object_key for key in new})
-        known = [
-            event
-            for key, event in sorted(first.items())
-            if key not in new and event.status is EventStatus.PENDING
-        ]
-        if known:
-            which = {"keys": [event.key for event in known]}
-            dead = set(self._connection.execute(_DEAD_OF, which).scalars())
-            for event in known:
-                if event.key in dead:
-                    self._bring_back(event)
+        first = distinct(events)
+        if not first:
+            return []
+        new, dead = self._dialect.arrive(self._connection, list(first.values()))
+        for key in sorted(dead):
+            if first[key].status is EventStatus.PENDING:
+                self._bring_back(first[key])
         return [event.key in new and first[event.key] is event for event in events]
 
     def get(self, key: str) -> InboxEvent | None:
@@ -332,22 +309,9 @@ class SqlInbox(Aggregate, Inbox):
         which = {"of_key": event.key, "due": event.due_at, "body": event.payload}
         self._connection.execute(_BRING_BACK, which)
 
-    def _add_objects(self, object_keys: Collection[str]) -> None:
-        """`_add_object` for many."""
-        if not object_keys:
-            return
-        found = self._connection.execute(_OBJECTS, {"objects": list(object_keys)}).scalars()
-        rows = [
-            {"object_key": object_key, "taken": 0, "used": 0, "terminal": False}
-            for object_key in sorted(set(object_keys).difference(found))
-        ]
-        if rows:
-            self._connection.execute(self._dialect.insert_new(inbox_objects), rows)
-
     def _add_object(self, object_key: str) -> bool:
         """Make an object's row; False if it has one. Looked up first, since INSERT ... ON CONFLICT
         would wait for a transaction that is updating the row, and a webhook must not."""
         if self._connection.execute(_OBJECT, {"of_object": object_key}).first() is not None:
             return False
-        row = {"object_key": object_key, "taken": 0, "used": 0, "terminal": False}
-        return self._changed(self._dialect.insert_new(inbox_objects), row) == 1
+        return self._changed(self._dialect.insert_new(inbox_objects), new_object(object_key)) == 1

@@ -1,4 +1,4 @@
-"""The quick way on PostgreSQL: asyncpg's own protocol, on connections that are kept.
+"""The quick ways on PostgreSQL: asyncpg's own protocol, on connections that are kept.
 
 SQLAlchemy lends the connections and keeps out of the way: each read and each write is one prepared
 statement and one round trip, and PostgreSQL plans it once.
@@ -19,7 +19,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from gatekeeper.errors import StoreUnavailableError
 from gatekeeper.ledger import Hold, HoldStatus
 from gatekeeper.storage.postings import AccountKey, Posting
-from gatekeeper.storage.quick import NotReadError, NotWrittenError, QuickLedger, QuickRead
+from gatekeeper.storage.quick import (
+    Arrived,
+    NotReadError,
+    NotWrittenError,
+    QuickInbox,
+    QuickLedger,
+    QuickRead,
+)
+from gatekeeper.storage.records import InboxEvent
+from gatekeeper.storage.sql.arrivals import ARRIVE_ALONE, ARRIVING, arrived_of
 from gatekeeper.storage.sql.packing import (
     ACCOUNT_COLUMNS,
     account_of,
@@ -59,8 +68,8 @@ class _Kept(NamedTuple):
     driver: Any
 
 
-class PostgresqlQuick(QuickLedger):
-    """See the port. `clock` takes the place of the database's, for tests."""
+class PostgresqlQuick(QuickLedger, QuickInbox):
+    """See the ports. `clock` takes the place of the database's, for tests."""
 
     def __init__(self, engine: AsyncEngine, clock: Clock | None = None) -> None:
         self._engine = engine
@@ -113,6 +122,14 @@ class PostgresqlQuick(QuickLedger):
             raise _unknown() from error
         self._note_time(asked, row[1])
         return {postings[n].key for n in row[0] or ()}
+
+    async def arrive(self, events: Sequence[InboxEvent], now: datetime | None) -> Arrived:
+        columns = ([getattr(event, name) for event in events] for name in ARRIVING)
+        try:
+            async with self._connection() as connection:
+                return arrived_of(await connection.fetch(ARRIVE_ALONE, now, *columns))
+        except (*_LOST, StoreUnavailableError, asyncpg.PostgresError, ValueError) as error:
+            raise NotWrittenError from error
 
     async def close(self) -> None:
         idle, self._idle = self._idle, []

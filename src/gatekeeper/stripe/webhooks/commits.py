@@ -1,7 +1,9 @@
 """Group commit of what comes in: events that arrive while one commit is under way share the next.
 
 A commit costs the same for one event as for a hundred, so that a burst is stored as fast as the
-database writes, and an event that comes alone waits for nobody. Nobody is answered before the
+database writes, and an event that comes alone waits for nobody. Where the database takes several
+writers, a second commit begins beside the first once as many events wait as that one holds: while
+the one waits for the database, the next are read and checked. Nobody is answered before the
 commit; a caller who goes away harms nobody else; one row that can't be written fails alone.
 """
 
@@ -10,16 +12,17 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from gatekeeper.errors import OverloadedError, StoreUnavailableError, UnavailableError
-from gatekeeper.storage.port import Store, Transaction
+from gatekeeper.storage.port import Store
 from gatekeeper.storage.records import InboxEvent
 
 logger = logging.getLogger("gatekeeper.webhooks")
 
-MakeRow = Callable[[Transaction], InboxEvent]
-"""Makes an event's row in the transaction that writes it, whose clock it takes its times from."""
+MakeRow = Callable[[datetime], InboxEvent]
+"""Makes an event's row, received at this time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,22 +45,31 @@ class IntakeLimits:
     timeout_seconds: float = 10.0
 
 
+UNDER_WAY: Final = 2
+"""How many commits may be under way where the database takes several writers."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Arrival:
     make: MakeRow
     size: int
     answer: "asyncio.Future[bool]"
+    deadline: float  # by the event loop's clock
 
 
 class GroupCommit:
-    """The queue of one endpoint, and the commit that is under way."""
+    """The queue of one endpoint, and the commits that are under way."""
 
     def __init__(self, store: Store, limits: IntakeLimits | None = None) -> None:
         self._store = store
         self._limits: Final = limits or IntakeLimits()
+        self._at_once: Final = UNDER_WAY if store.locks_rows else 1
         self._waiting: deque[_Arrival] = deque()
         self._waiting_bytes = 0
-        self._task: asyncio.Task[None] | None = None
+        self._unanswered: deque[_Arrival] = deque()  # in the order of their deadlines
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: dict[asyncio.Task[None], int] = {}  # each with the size of its batch
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def waiting(self) -> int:
@@ -79,42 +91,89 @@ class GroupCommit:
         ):
             raise OverloadedError("More events wait to be stored than can be queued.")
         loop = asyncio.get_running_loop()
-        arrival = _Arrival(make, size, loop.create_future())
+        if loop is not self._loop:
+            self._begin_anew(loop)
+        arrival = _Arrival(make, size, loop.create_future(), loop.time() + limits.timeout_seconds)
         self._waiting.append(arrival)
         self._waiting_bytes += size
-        self._start(loop)
+        self._unanswered.append(arrival)
+        if self._timer is None:
+            self._timer = loop.call_at(arrival.deadline, self._expire)
+        if not self._tasks or (
+            len(self._tasks) < self._at_once and len(self._waiting) >= min(self._tasks.values())
+        ):
+            self._start(loop)
         try:
-            async with asyncio.timeout(limits.timeout_seconds):
-                return await arrival.answer
-        except TimeoutError:
-            raise StoreUnavailableError(
-                f"The event could not be stored within {limits.timeout_seconds:g} s."
-            ) from None
+            return await arrival.answer
         finally:
             # A caller who has gone away takes what has not begun along.
-            if arrival.answer.cancelled() and arrival in self._waiting:
-                self._waiting.remove(arrival)
-                self._waiting_bytes -= size
+            if arrival.answer.cancelled():
+                self._forget(arrival)
+
+    def _begin_anew(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Nobody waits any more whose event loop is over."""
+        self._loop = loop
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        self._unanswered.clear()
+        self._tasks.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _forget(self, arrival: _Arrival) -> None:
+        if arrival in self._waiting:
+            self._waiting.remove(arrival)
+            self._waiting_bytes -= arrival.size
+
+    def _expire(self) -> None:
+        """Tell those whose time is over. One timer serves all: one for each would cost an event
+        more than its signature does."""
+        self._timer = None
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        seconds = self._limits.timeout_seconds
+        while self._unanswered:
+            arrival = self._unanswered[0]
+            if not arrival.answer.done():
+                if arrival.deadline > now:
+                    self._timer = loop.call_at(arrival.deadline, self._expire)
+                    return
+                self._forget(arrival)
+                arrival.answer.set_exception(
+                    StoreUnavailableError(f"The event could not be stored within {seconds:g} s.")
+                )
+            self._unanswered.popleft()
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """See to it that what waits is committed. A task of an event loop that is over is not."""
-        task = self._task
-        if task is None or task.done() or task.get_loop() is not loop:
-            self._task = loop.create_task(self._run(), name="gatekeeper intake")
+        task = loop.create_task(self._run(), name="gatekeeper intake")
+        self._tasks[task] = 1
 
     async def _run(self) -> None:
         """Commit what waits until nothing does."""
-        while self._waiting:
-            batch = self._take()
-            try:
-                async with asyncio.timeout(self._limits.timeout_seconds):
-                    await self._commit(batch)
-            except TimeoutError:
-                logger.warning("%d event(s) could not be stored in time", len(batch))
-                _fail(batch, StoreUnavailableError("The database did not answer in time."))
-            except BaseException:  # we are being stopped, with the event loop
-                _fail(batch, StoreUnavailableError("The event was not stored: we are stopping."))
-                raise
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            while self._waiting:
+                batch = self._take()
+                self._tasks[task] = len(batch)
+                await self._commit_in_time(batch)
+                while self._unanswered and self._unanswered[0].answer.done():
+                    self._unanswered.popleft()  # their bodies go with them
+        finally:
+            # At once: who comes next must see that nobody is at it.
+            self._tasks.pop(task, None)
+
+    async def _commit_in_time(self, batch: Sequence[_Arrival]) -> None:
+        try:
+            async with asyncio.timeout(self._limits.timeout_seconds):
+                await self._commit(batch)
+        except TimeoutError:
+            logger.warning("%d event(s) could not be stored in time", len(batch))
+            _fail(batch, StoreUnavailableError("The database did not answer in time."))
+        except BaseException:  # we are being stopped, with the event loop
+            _fail(batch, StoreUnavailableError("The event was not stored: we are stopping."))
+            raise
 
     def _take(self) -> list[_Arrival]:
         limits = self._limits
@@ -133,13 +192,11 @@ class GroupCommit:
     async def _commit(self, batch: Sequence[_Arrival]) -> None:
         """Write a batch in one transaction; if one of it can't be written, each in its own."""
 
-        def insert(tx: Transaction) -> Sequence[bool]:
-            if len(batch) == 1:
-                return (tx.inbox.insert(batch[0].make(tx)),)
-            return tx.inbox.insert_many([arrival.make(tx) for arrival in batch])
+        def make(now: datetime) -> Sequence[InboxEvent]:
+            return [arrival.make(now) for arrival in batch]
 
         try:
-            answers = await self._store.write(insert)
+            answers = await self._store.arrive(make)
         except UnavailableError as error:
             _fail(batch, error)
         except Exception as error:  # noqa: BLE001 -- told to whom it belongs

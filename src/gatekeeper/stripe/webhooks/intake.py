@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from gatekeeper.errors import PayloadTooLargeError
-from gatekeeper.storage.port import Store, Transaction
+from gatekeeper.storage.port import Store
 from gatekeeper.storage.records import EventStatus, InboxEvent
 from gatekeeper.stripe.signature import DEFAULT_TOLERANCE_SECONDS, verify
 from gatekeeper.stripe.webhooks.commits import GroupCommit, IntakeLimits
@@ -42,6 +42,7 @@ class Intake:
         teller: Teller | None = None,
     ) -> None:
         self._teller = teller or Teller()
+        self._store = store
         self._commits = GroupCommit(store, limits)
         self._secrets = tuple(secrets)
         self._livemode = livemode
@@ -92,9 +93,10 @@ class Intake:
                 envelope.livemode,
             )
 
-        def make(tx: Transaction) -> InboxEvent:
-            account = self._account(tx, envelope)
-            return _row(envelope, body, tx.now(), account=account, ignored=foreign)
+        account = await self._account(envelope)
+
+        def make(now: datetime) -> InboxEvent:
+            return _row(envelope, body, now, account=account, ignored=foreign)
 
         if taking is not None:
             taking.is_of(envelope)
@@ -105,14 +107,15 @@ class Intake:
             self._stored()
         return new
 
-    def _account(self, tx: Transaction, envelope: Envelope) -> str | None:
+    async def _account(self, envelope: Envelope) -> str | None:
         """The connected account whose object an event is about; None for our own, which an
         organisation's endpoint names too."""
         owner = envelope.owner
         if owner is None:
             return None
-        if self._own is None and (stamp := tx.stamp()) is not None:
-            self._own = stamp.account
+        if self._own is None:
+            stamp = await self._store.read(lambda tx: tx.stamp())
+            self._own = None if stamp is None else stamp.account
         return None if owner == self._own else owner
 
 

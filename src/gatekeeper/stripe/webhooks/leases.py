@@ -92,7 +92,7 @@ class Lease:
             tx.inbox.settle(
                 event.key,
                 EventStatus.PENDING,
-                due_at=now + self._policy.outage_delay(now - event.received_at),
+                due_at=now + self._policy.delay(event.attempts),
                 error="What came of it could not be written.",
                 kind=ErrorKind.TRANSIENT,
                 lease=self._until,

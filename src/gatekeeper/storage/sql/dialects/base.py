@@ -10,6 +10,8 @@ from sqlalchemy import Connection, Table
 from sqlalchemy.sql.dml import Insert
 
 from gatekeeper.storage.postings import Posting
+from gatekeeper.storage.quick import Arrived
+from gatekeeper.storage.records import InboxEvent
 
 
 class Failure(Enum):
@@ -83,6 +85,10 @@ class SqlDialect(ABC):
         Raises:
             TransactionConflictError: an account is not as it was read, or a hold has ended.
         """
+
+    @abstractmethod
+    def arrive(self, connection: Connection, events: Sequence[InboxEvent]) -> Arrived:
+        """Store the events that are not there yet, in this order, each under another key."""
 
     @abstractmethod
     def hurry(self, connection: Connection) -> None:

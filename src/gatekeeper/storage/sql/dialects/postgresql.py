@@ -13,6 +13,9 @@ from sqlalchemy.sql.dml import Insert
 
 from gatekeeper.errors import TransactionConflictError
 from gatekeeper.storage.postings import Posting
+from gatekeeper.storage.quick import Arrived
+from gatekeeper.storage.records import InboxEvent
+from gatekeeper.storage.sql.arrivals import arrive_at_once
 from gatekeeper.storage.sql.dialects.base import Failure, SqlDialect, replaced_columns
 from gatekeeper.storage.sql.posting_postgresql import Shape, parameters, statement
 from gatekeeper.storage.sql.tables import schema
@@ -74,6 +77,9 @@ class PostgresqlDialect(SqlDialect):
         row = connection.execute(_post(shape), named).one()
         if len(row[0] or ()) != len(postings):
             raise TransactionConflictError("An account changed after it was read.")
+
+    def arrive(self, connection: Connection, events: Sequence[InboxEvent]) -> Arrived:
+        return arrive_at_once(connection, events)
 
     def hurry(self, connection: Connection) -> None:
         connection.execute(_HURRY)

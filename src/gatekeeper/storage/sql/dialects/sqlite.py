@@ -13,9 +13,12 @@ from sqlalchemy.sql.dml import Insert
 
 from gatekeeper.errors import HostTransactionError
 from gatekeeper.storage.postings import Posting
+from gatekeeper.storage.quick import Arrived
+from gatekeeper.storage.records import InboxEvent
+from gatekeeper.storage.sql.arrivals import arrive
 from gatekeeper.storage.sql.dialects.base import Failure, SqlDialect, replaced_columns
 from gatekeeper.storage.sql.posting_sqlite import post_to_sqlite
-from gatekeeper.storage.sql.tables import schema
+from gatekeeper.storage.sql.tables import inbox, inbox_objects, schema
 from gatekeeper.types import utc_now
 
 # Primary result codes (https://www.sqlite.org/rescode.html): the low byte of the extended ones.
@@ -51,6 +54,9 @@ class SqliteDialect(SqlDialect):
 
     def post(self, connection: Connection, postings: Sequence[Posting]) -> None:
         post_to_sqlite(connection, postings)
+
+    def arrive(self, connection: Connection, events: Sequence[InboxEvent]) -> Arrived:
+        return arrive(connection, events, self.insert_new(inbox), self.insert_new(inbox_objects))
 
     def hurry(self, connection: Connection) -> None:
         """Nothing: a transaction that may write waits for nobody any more."""

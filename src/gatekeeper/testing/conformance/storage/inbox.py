@@ -93,6 +93,51 @@ class InboxConformance:
         )
         assert [sum(each) for each in zip(*racing, strict=True)] == [1] * len(keys)
 
+    async def test_what_arrives_together_is_stored_once_and_due_at_once(self, store: Store) -> None:
+        """Committed by the store itself, and received by the store's clock."""
+        dead = samples.event("evt_dead", "sub_1", status=EventStatus.DEAD, attempts=9)
+        done = samples.event("evt_done", "sub_1", status=EventStatus.DONE)
+        await _insert(store, dead, done)
+        full = samples.event(
+            "evt_a", "sub_2", account="acct_1", livemode=True, twin="acct_1/evt_snapshot"
+        )
+        bare = samples.event("evt_b", "sub_2", api_version=None, object_type=None, object_id=None)
+        other = samples.event("evt_c", "sub_3", status=EventStatus.IGNORED)
+        given = [bare, full, full, other, done, replace(dead, status=EventStatus.PENDING)]
+
+        def make(now: datetime) -> list[InboxEvent]:
+            return [replace(e, received_at=now, due_at=now, attempts=0) for e in given]
+
+        before = await store.read(lambda tx: tx.now())
+        new = await store.arrive(make)
+        after = await store.read(lambda tx: tx.now())
+        assert list(new) == [True, True, False, True, False, False]
+        assert list(await store.arrive(make)) == [False] * 6
+        assert list(await store.arrive(lambda now: [])) == []
+        for event in (bare, full, other):
+            stored = await store.read(partial(_get, key=event.key))
+            assert stored is not None
+            assert before <= stored.received_at <= after
+            assert stored == replace(
+                event, received_at=stored.received_at, due_at=stored.received_at
+            )
+        assert await store.read(partial(_get, key="evt_done")) == done
+        found = await store.read(partial(_get, key="evt_dead"))
+        assert found is not None
+        assert found == replace(dead, **_AFRESH, due_at=found.due_at)
+        assert sorted(await _claim(store, now=after)) == ["evt_a", "evt_b", "evt_dead"]
+
+    async def test_case_01_of_racing_arrivals_each_event_is_new_to_one(self, store: Store) -> None:
+        keys = [f"evt_{number:02}" for number in range(20)]
+
+        async def arrive(*, turned: bool) -> list[bool]:
+            events = [samples.event(key, f"sub_{key[-1]}") for key in keys]
+            new = list(await store.arrive(lambda now: events[::-1] if turned else events))
+            return new[::-1] if turned else new
+
+        racing = await asyncio.gather(*(arrive(turned=bool(number % 2)) for number in range(6)))
+        assert [sum(each) for each in zip(*racing, strict=True)] == [1] * len(keys)
+
     async def test_a_duplicate_of_a_finished_event_stays_finished(self, store: Store) -> None:
         await _insert(store, samples.event())
         await store.write(lambda tx: tx.inbox.settle("evt_1", EventStatus.DONE))
