@@ -11,6 +11,8 @@ class Circuit:
     Args:
         threshold: how many failures in a row open it.
         retry_seconds: how long an open circuit lets nobody through, between two tries.
+        try_seconds: how long a try may take; until it has ended, or this time is over, there is no
+            other.
         monotonic: seconds that never run backwards.
         on_change: called with the change, once for each.
     """
@@ -22,8 +24,10 @@ class Circuit:
         monotonic: Callable[[], float],
         on_change: Callable[["CircuitChange"], None],
         threshold: int = 1,
+        try_seconds: float = 0.0,
     ) -> None:
         self._retry_seconds = retry_seconds
+        self._try_seconds = try_seconds
         self._monotonic = monotonic
         self._on_change = on_change
         self._threshold = threshold
@@ -43,7 +47,7 @@ class Circuit:
         now = self._monotonic()
         if now < self._next_try_at:
             return False
-        self._next_try_at = now + self._retry_seconds
+        self._next_try_at = now + max(self._retry_seconds, self._try_seconds)
         return True
 
     def succeeded(self) -> None:
@@ -55,14 +59,19 @@ class Circuit:
         self._opened_at = None
         self._on_change(CircuitChange(True, seconds, None))
 
-    def failed(self, error: Exception) -> None:
-        """The service has not answered, or has answered with an error of its own."""
+    def failed(self, error: Exception, *, is_try: bool = True) -> None:
+        """The service has not answered, or has answered with an error of its own. `is_try`: it was
+        asked while the circuit was open; False for what had been asked before it opened."""
         now = self._monotonic()
-        self._next_try_at = now + self._retry_seconds
         self._failures += 1
-        if self._opened_at is not None or self._failures < self._threshold:
+        if self._opened_at is not None:
+            if is_try:
+                self._next_try_at = now + self._retry_seconds
+            return
+        if self._failures < self._threshold:
             return
         self._opened_at = now
+        self._next_try_at = now + self._retry_seconds
         self._on_change(CircuitChange(False, 0.0, error))
 
 

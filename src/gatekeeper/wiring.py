@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -199,7 +199,8 @@ def assemble(
     reconciliation = None
     takeover = None
     if gateway is not None and projections is not None:
-        takeover = Backfill(gateway, store, projections)
+        quiet = Projections(gateway, store, replace(rules, tells=False), resolver.invalidate)
+        takeover = Backfill(gateway, store, quiet, projections)
         reconciliation = Reconciler(
             gateway, store, receiver, projections, _reconcile_policy(settings), telemetry
         )

@@ -1,12 +1,14 @@
 """The backfill of an existing account: nothing is guessed, nothing overwritten, all projected."""
 
+import dataclasses
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from gatekeeper.errors import StripeUnavailableError
-from gatekeeper.storage.port import Store
+from gatekeeper.storage.port import Store, Transaction
+from gatekeeper.storage.records import Customer, OutboxState
 from gatekeeper.stripe.backfill import Backfill, by_list, by_metadata
 from gatekeeper.stripe.webhooks import Projections
 from tests.stripe.shop import Shop
@@ -16,6 +18,7 @@ from tests.stripe.test_reconciliation import (
     lose_webhooks,
     memory_shop,  # noqa: F401 -- fixture
     nobody,
+    reconcile,
     shop,  # noqa: F401 -- fixture
     subscribe,
 )
@@ -23,9 +26,15 @@ from tests.stripe.world import RULES
 
 pytestmark = pytest.mark.anyio
 
+NEWS = {"payment.succeeded", "subscription.changed"}
+
 
 def backfill_of(shop: Shop) -> Backfill:  # noqa: F811
-    return Backfill(shop.gateway, shop.store, Projections(shop.gateway, shop.store, RULES, nobody))
+    quiet, telling = (
+        Projections(shop.gateway, shop.store, rules, nobody)
+        for rules in (dataclasses.replace(RULES, tells=False), RULES)
+    )
+    return Backfill(shop.gateway, shop.store, quiet, telling)
 
 
 async def strangers(shop: Shop, *names: str) -> dict[str, str]:  # noqa: F811
@@ -115,3 +124,78 @@ async def test_a_run_that_was_cut_off_goes_on(
     assert (report.links, report.skipped, report.subscriptions) == (3, 2, 1)
     for name in ids.values():
         assert "pro" in (await shop.entitlements(name)).plans
+
+
+async def topics(shop: Shop) -> list[str]:  # noqa: F811
+    """What waits to be told."""
+    found = await shop.store.read(lambda tx: tx.outbox.listing(OutboxState.WAITING, 100))
+    return sorted(message.topic for message in found)
+
+
+@pytest.mark.parametrize("tell", [False, True])
+async def test_a_takeover_is_no_news_unless_the_operator_has_it_told(
+    tell: bool,
+    shop: Shop,  # noqa: F811
+) -> None:
+    ids = await strangers(shop, "org_1")
+    await backfill_of(shop).run(by_list(ids), tell=tell, customers_per_second=1_000)
+    told = [name for name in await topics(shop) if name in NEWS]
+    assert told == (sorted(NEWS) if tell else [])
+    assert "pro" in (await shop.entitlements()).plans
+    shop.clock.now = shop.sim.advance(days=34)
+    lose_webhooks(shop)
+    await reconcile(shop)  # what happens from then on is news
+    assert set(await topics(shop)) >= NEWS
+
+
+async def test_another_list_begins_anew_after_a_run_that_was_cut_off(
+    memory_shop: Shop,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shop = memory_shop  # noqa: F811
+    ids = await strangers(shop, "org_1", "org_2")
+    first, last = sorted(ids)
+    work, take = backfill_of(shop), Backfill._take
+
+    async def dying(self: Backfill, theirs: str, *more: Any) -> Any:
+        if theirs == last:
+            raise StripeUnavailableError
+        return await take(self, theirs, *more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Backfill, "_take", dying)
+        with pytest.raises(StripeUnavailableError):
+            await work.run(by_list({last: "a", first: "b"}), customers_per_second=1_000)
+    await shop.store.write(lambda tx: tx.customers.save(replace(_row(tx, "b"), stripe_id=None)))
+    report = await work.run(by_list({last: "a", first: "c"}), customers_per_second=1_000)
+    assert (report.links, report.skipped) == (2, 0)
+    assert (await shop.customer("c")).stripe_id == first
+
+
+def _row(tx: Transaction, customer: str) -> Customer:
+    found = tx.customers.get(customer)
+    assert found is not None
+    return found
+
+
+async def test_what_can_not_be_projected_is_told_and_holds_up_nobody(
+    memory_shop: Shop,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shop = memory_shop  # noqa: F811
+    ids = await strangers(shop, "org_1", "org_2")
+    fetch, bad = shop.gateway.fetch, next(iter(sorted(ids)))
+
+    async def broken(kind: str, object_id: str, **more: Any) -> Any:
+        found = await fetch(kind, object_id, **more)
+        if found is not None and kind == "subscription" and found["customer"] == bad:
+            found["billing_cycle_anchor"] = "soon"
+        return found
+
+    monkeypatch.setattr(shop.gateway, "fetch", broken)
+    report = await backfill_of(shop).run(by_list(ids), customers_per_second=1_000)
+    assert report.links == 2
+    assert report.failed
+    assert all(one.startswith(f"{ids[bad]}: ") for one in report.failed)
+    other = next(name for theirs, name in ids.items() if theirs != bad)
+    assert "pro" in (await shop.entitlements(other)).plans

@@ -202,6 +202,7 @@ class Broken:
         self.http_status = status
         self.json_body = body
         self.request_id = None
+        self.code = None
 
 
 @pytest.mark.parametrize("status", [None, 200, 409, 424, 429, 500, 503])

@@ -1,17 +1,20 @@
 """How fast we ask, when we stop asking, and what is logged of it."""
 
 import logging
+import traceback
 from typing import Any
 
 import anyio
 import httpx
 import pytest
 
-from gatekeeper.errors import StripeRequestError, StripeUnavailableError
+from gatekeeper.circuit import Circuit
+from gatekeeper.errors import GatekeeperError, StripeRequestError, StripeUnavailableError
 from gatekeeper.stripe.client import Limits, StripeGateway
 from gatekeeper.stripe.pacing import Pace, TokenBucket, TooManyWaitingError
 from gatekeeper.stripe.transport import HttpxTransport
 from gatekeeper.testing.stripe import Simulator
+from gatekeeper.testing.stripe.faults import FaultKind
 
 pytestmark = pytest.mark.anyio
 
@@ -86,6 +89,30 @@ async def test_no_more_run_at_once_than_are_allowed() -> None:
                 pass
     with anyio.fail_after(1):
         async with pace.turn(writes=False):
+            pass
+
+
+async def test_a_rest_that_begins_while_one_waits_for_a_turn_counts() -> None:
+    time = Time()
+    pace = paced(time, per_second=1)
+    async with pace.turn(writes=True):
+        pass
+    sleep = time.sleep
+
+    async def limited_meanwhile(seconds: float) -> None:
+        pace._sleep = sleep
+        pace.rest("3")
+        await sleep(seconds)
+
+    pace._sleep = limited_meanwhile
+    async with pace.turn(writes=True):
+        pass
+    assert time.slept == [1.0, 2.0]
+    pace._sleep = limited_meanwhile
+    pace.rest("2.5")
+    pace._max_wait_seconds = 2.8
+    with pytest.raises(TooManyWaitingError):  # the second rest would be too long
+        async with pace.turn(writes=True):
             pass
 
 
@@ -171,6 +198,103 @@ async def test_outages_in_a_row_open_the_circuit_and_one_answer_closes_it(
         assert gateway.circuit.is_closed
     told = [record.levelname for record in caplog.records if record.name == "gatekeeper.stripe"]
     assert told == ["ERROR", "WARNING"]
+
+
+async def test_what_waits_for_too_long_here_says_nothing_of_stripe(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Answers(monkeypatch, FINE)
+    limits = Limits(per_second=1, outage_threshold=1)
+    async with StripeGateway("sk_test_1", limits=limits, timeout_seconds=0.5) as gateway:
+        await gateway.fetch("customer", "cus_1")
+        with pytest.raises(StripeUnavailableError, match="wait for their turn"):
+            await gateway.fetch("customer", "cus_1")
+        assert gateway.circuit.is_closed
+
+
+async def test_one_attempt_at_a_time_finds_out_whether_stripe_answers_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    time = Time()
+    monkeypatch.setattr("gatekeeper.stripe.client.monotonic", time)
+    answers = Answers(monkeypatch, httpx.ConnectError("nobody"))
+    limits = Limits(outage_threshold=1, outage_retry_seconds=10)
+    async with StripeGateway("sk_test_1", limits=limits, timeout_seconds=20) as gateway:
+
+        async def ask() -> bool:
+            try:
+                return await gateway.fetch("customer", "cus_1") is not None
+            except StripeUnavailableError:
+                return False
+
+        assert not await ask()
+        assert answers.asked == 3  # with its retries
+        time.now += 10
+        assert not await ask()
+        assert answers.asked == 4  # the try has none
+
+        asked, answered = anyio.Event(), anyio.Event()
+
+        async def slow(*args: Any, **options: Any) -> httpx.Response:
+            asked.set()
+            await answered.wait()
+            return FINE
+
+        monkeypatch.setattr(httpx.AsyncClient, "request", slow)
+        time.now += 10
+        done: list[bool] = []
+
+        async def attempt() -> None:
+            done.append(await ask())
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(attempt)
+            await asked.wait()
+            time.now += 11  # longer than between two tries
+            gateway.circuit.failed(OSError("asked before it opened"), is_try=False)
+            assert not await ask()
+            answered.set()
+        assert done == [True]
+        assert gateway.circuit.is_closed
+
+
+async def test_a_try_that_was_called_off_does_not_lock_the_circuit() -> None:
+    time = Time()
+    circuit = Circuit(retry_seconds=1, try_seconds=5, monotonic=time, on_change=lambda change: None)
+    circuit.failed(OSError())
+    time.now += 1
+    assert circuit.allows()  # and nothing comes of it
+    time.now += 4.9
+    assert not circuit.allows()
+    time.now += 0.1
+    assert circuit.allows()
+
+
+@pytest.mark.parametrize(
+    "fault", ["server_error", "unavailable", "rate_limited", "dropped", "lost", None]
+)
+async def test_no_error_shows_a_secret_or_what_a_customer_said(
+    fault: FaultKind | None,
+    stripe_sim: Simulator,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(HttpxTransport, "INITIAL_DELAY", 0.0)
+    caplog.set_level(logging.DEBUG)
+    if fault is not None:
+        stripe_sim.misbehave(fault, times=None, retry_after=0)
+    key = stripe_sim.settings.api_key if fault else "sk_test_51WrongKey4242"
+    gateway = StripeGateway(key, api_base=stripe_sim.url)
+    said = {"email": "ada@example.com", "name": "Ada 4242424242424242"}
+    try:
+        async with gateway:
+            await gateway.post("/v1/customers", said, what="customers create")
+    except GatekeeperError as error:
+        logging.getLogger("host").exception("it failed")
+        shown = ["".join(traceback.format_exception(error)), repr(error), str(error.params)]
+    seen = "\n".join([*shown, repr(gateway), str(vars(gateway).get("_client")), caplog.text])
+    for secret in (key, "ada", "4242", "%40"):
+        assert secret not in seen.lower()
 
 
 async def test_no_logger_tells_a_secret_or_what_a_customer_said(

@@ -8,11 +8,12 @@ import anyio
 import typer
 
 from gatekeeper.cli.loading import GateArgument, load_gate
+from gatekeeper.cli.watching import watching
 from gatekeeper.errors import InvalidInputError
 from gatekeeper.stripe.backfill import BackfillReport, WhoIs, by_list, by_metadata
 
 CONFLICT_STATUS = 3
-"""The exit status that tells of customers who were left alone."""
+"""The exit status that tells of customers who were left alone, or not taken over as a whole."""
 
 
 def take_over(
@@ -27,11 +28,15 @@ def take_over(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be mapped and change nothing.")
     ] = False,
+    tell: Annotated[
+        bool, typer.Option("--tell", help="Tell your receivers of each subscription, as of news.")
+    ] = False,
     customers_per_second: Annotated[float, typer.Option(min=0.01, max=50)] = 5.0,
 ) -> None:
     """Map Stripe's customers to your ids, and project what they have bought.
 
-    The exit status is 3 if some were left alone because their mapping is not certain.
+    The exit status is 3 if some were left alone because their mapping is not certain, or if
+    something of theirs could not be projected.
     """
     if (metadata_key is None) is (map_file is None):
         raise InvalidInputError("Give either --metadata-key or --map.")
@@ -40,20 +45,25 @@ def take_over(
     async def run(who_is: WhoIs) -> BackfillReport:
         host = load_gate(gate)
         async with host.connected():
-            return await host.backfill.run(
-                who_is, dry_run=dry_run, customers_per_second=customers_per_second
-            )
+            with watching("customers", "taken over") as watch:
+                return await host.backfill.run(
+                    who_is,
+                    dry_run=dry_run,
+                    tell=tell,
+                    customers_per_second=customers_per_second,
+                    watch=watch,
+                )
 
     report = anyio.run(run, who_is)
-    for conflict in report.conflicts:
-        typer.echo(conflict)
+    for told in (*report.conflicts, *report.failed):
+        typer.echo(told)
     typer.echo(
         f"{report.links} customer(s) {'to be mapped' if dry_run else 'mapped'} "
         f"({report.skipped} by an earlier run), {report.nobodys} nobody's, "
         f"{len(report.conflicts)} left alone; {report.subscriptions} subscription(s) and "
         f"{report.invoices} paid invoice(s) projected."
     )
-    if report.conflicts:
+    if report.conflicts or report.failed:
         raise typer.Exit(CONFLICT_STATUS)
 
 

@@ -40,6 +40,8 @@ class Rules:
 
     Attributes:
         partial_refunds: of subscriptions' invoices; a refund in full always takes back.
+        tells: whether subscriptions and payments that change are news; not while an account is
+            taken over, whose customers have had them for long.
         terms_of: what each plan of the catalogue entitles to today.
         default_terms: what a customer has who bought nothing.
         key: a fingerprint of all that decides what an account has due: an account that was brought
@@ -51,6 +53,7 @@ class Rules:
     hold_ttl: timedelta = timedelta(minutes=5)
     freezes: FreezePolicy = field(default_factory=FreezePolicy)
     partial_refunds: PartialRefunds = "take_back"
+    tells: bool = True
     terms_of: Mapping[str, Terms] = field(init=False, repr=False)
     default_terms: Terms = field(init=False, repr=False)
     key: str = field(init=False, repr=False)

@@ -95,7 +95,8 @@ def save_subscription(
     )
     if changed:
         tx.subscriptions.save(row, items)
-        told.of_subscription(tx, before, stored.values(), row, items, now)
+        if rules.tells:
+            told.of_subscription(tx, before, stored.values(), row, items, now)
     return _note_unpaid(tx, facts.id) or changed
 
 
@@ -130,7 +131,8 @@ def save_invoice(
     there. What of the money has gone back is noted by `plan_returns.note_invoice`, afterwards.
     """
     before = tx.subscriptions.invoice(facts.id)
-    told.of_invoice(tx, before, facts, customer, now)
+    if rules.tells:
+        told.of_invoice(tx, before, facts, customer, now)
     tx.subscriptions.save_invoice(
         Invoice(
             id=facts.id,

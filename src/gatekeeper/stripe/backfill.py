@@ -3,8 +3,13 @@
 Who is who is said by the operator: by a list, or by the key of Stripe's metadata that holds the
 host's id (metadata decides nothing unless the operator says so). A mapping that is there is never
 overwritten; what contradicts itself is reported and left alone.
+
+It is silent: that a subscription was there before is no news to the customer, whom a host's handler
+of `subscription.changed` may write to. The operator may have it told.
 """
 
+import hashlib
+import logging
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -12,14 +17,23 @@ import anyio
 import msgspec
 from msgspec.structs import replace
 
-from gatekeeper.errors import CustomerNotFoundError, InvalidIdError
+from gatekeeper.errors import (
+    ConflictError,
+    CustomerNotFoundError,
+    GatekeeperError,
+    InvalidIdError,
+    UnavailableError,
+)
 from gatekeeper.services import customers
 from gatekeeper.services.history import Because
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.stripe.client import Obj, StripeGateway
 from gatekeeper.stripe.long_work import Held, held
+from gatekeeper.stripe.reconciliation.report import Watch, unwatched
 from gatekeeper.stripe.stamp import DatabaseStamp
 from gatekeeper.stripe.webhooks import Projections
+
+logger = logging.getLogger("gatekeeper.reconciliation")
 
 NAME: Final = "backfill"
 IMPORTED: Final = Because("backfill")
@@ -46,6 +60,8 @@ class BackfillReport(msgspec.Struct, frozen=True, kw_only=True):
         skipped: how many of them an earlier run had finished.
         nobodys: how many Stripe customers have no host's id.
         conflicts: why others were left alone, one sentence each.
+        failed: whose subscriptions or invoices could not all be projected, one sentence each; they
+            are mapped, and a reconciliation finds what is missing.
         subscriptions, invoices: how many were projected.
     """
 
@@ -53,46 +69,68 @@ class BackfillReport(msgspec.Struct, frozen=True, kw_only=True):
     skipped: int = 0
     nobodys: int = 0
     conflicts: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
     subscriptions: int = 0
     invoices: int = 0
 
 
 class Backfill:
-    """Maps customers, then projects their subscriptions and paid invoices as webhooks would."""
+    """Maps customers, then projects their subscriptions and paid invoices as webhooks would.
 
-    def __init__(self, gateway: StripeGateway, store: Store, projections: Projections) -> None:
+    Args:
+        quiet: projections by rules that tell nobody.
+        telling: projections that tell what has changed.
+    """
+
+    def __init__(
+        self, gateway: StripeGateway, store: Store, quiet: Projections, telling: Projections
+    ) -> None:
         self._gateway = gateway
         self._store = store
-        self._projections = projections
+        self._quiet = quiet
+        self._telling = telling
 
     async def run(
-        self, who_is: WhoIs, *, dry_run: bool = False, customers_per_second: float = 5.0
+        self,
+        who_is: WhoIs,
+        *,
+        dry_run: bool = False,
+        tell: bool = False,
+        customers_per_second: float = 5.0,
+        watch: Watch = unwatched,
     ) -> BackfillReport:
-        """Map and project. A run that was cut off goes on behind the last customer it finished;
-        one that ended begins anew, and finds nothing to change.
+        """Map and project. A run that was cut off goes on behind the last customer it finished, if
+        who is who is still the same; one that ended begins anew, and finds nothing to change.
+
+        Args:
+            tell: `subscription.changed` for each subscription, and `payment.succeeded` for what was
+                paid in the last week.
 
         Raises:
             ConflictError: another process is at it.
             DatabaseStampError, StripeUnavailableError, StripeRequestError, StoreUnavailableError.
         """
         await DatabaseStamp(self._store, self._gateway).confirm()
-        found, nobodys = await self._listed(who_is)
+        found, nobodys = await self._listed(who_is, watch)
         links, conflicts = await self._store.read(lambda tx: _links(tx, found))
         report = BackfillReport(links=len(links), nobodys=nobodys, conflicts=tuple(conflicts))
         if dry_run:
             return report
+        projections = self._telling if tell else self._quiet
+        digest = hashlib.sha256(msgspec.json.encode(found, order="sorted")).hexdigest()
         async with held(self._store, NAME) as work:
-            after = work.state.get("after", "")
+            after = work.state.get("after", "") if work.state.get("of") == digest else ""
             rest = [(theirs, ours) for theirs, ours in sorted(links.items()) if theirs > after]
             report = replace(report, skipped=len(links) - len(rest))
             for theirs, ours in rest:
-                report = await self._take(theirs, ours, report, work)
-                await work.save(after=theirs)
+                report = await self._take(theirs, ours, report, work, projections)
+                await work.save(after=theirs, of=digest)
+                watch("taken over", 1)
                 await anyio.sleep(1 / customers_per_second)
             await work.save(after="")
         return report
 
-    async def _listed(self, who_is: WhoIs) -> tuple[dict[str, list[str]], int]:
+    async def _listed(self, who_is: WhoIs, watch: Watch) -> tuple[dict[str, list[str]], int]:
         """Stripe's ids by the host's. Held in memory: some 200 bytes for each customer."""
         found: dict[str, list[str]] = {}
         nobodys = 0
@@ -103,30 +141,42 @@ class Backfill:
                     nobodys += 1
                 else:
                     found.setdefault(ours, []).append(customer["id"])
+            watch("customers", len(page))
         return found, nobodys
 
     async def _take(
-        self, theirs: str, ours: str, report: BackfillReport, work: Held
+        self,
+        theirs: str,
+        ours: str,
+        report: BackfillReport,
+        work: Held,
+        projections: Projections,
     ) -> BackfillReport:
+        """Map one customer and project what is theirs; what can't be holds up nobody else."""
         if (conflict := await self._store.write(lambda tx: _link(tx, theirs, ours))) is not None:
             return replace(report, conflicts=(*report.conflicts, conflict))
         subscriptions = invoices = 0
-        query = {"customer": theirs, "status": "all"}
-        async for page in self._gateway.pages(
-            "/v1/subscriptions", query, what="listing subscriptions"
+        failed: list[str] = []
+        for path, status, refresh in (
+            ("/v1/subscriptions", "all", projections.subscriptions.refresh),
+            ("/v1/invoices", "paid", projections.invoices.refresh),
         ):
-            for one in page:
-                await self._projections.subscriptions.refresh(one["id"], because=IMPORTED)
-                subscriptions += 1
-                await work.save()
-        query = {"customer": theirs, "status": "paid"}
-        async for page in self._gateway.pages("/v1/invoices", query, what="listing invoices"):
-            for one in page:
-                await self._projections.invoices.refresh(one["id"], because=IMPORTED)
-                invoices += 1
-                await work.save()
+            query = {"customer": theirs, "status": status}
+            async for page in self._gateway.pages(path, query, what=f"listing {path}"):
+                for one in page:
+                    try:
+                        await refresh(one["id"], because=IMPORTED)
+                    except (UnavailableError, ConflictError):
+                        raise
+                    except GatekeeperError as error:
+                        logger.exception("%s of %s could not be projected", one["id"], ours)
+                        failed.append(f"{ours}: {one['id']}: {error}")
+                    subscriptions += path == "/v1/subscriptions"
+                    invoices += path == "/v1/invoices"
+                    await work.save()
         return replace(
             report,
+            failed=(*report.failed, *failed),
             subscriptions=report.subscriptions + subscriptions,
             invoices=report.invoices + invoices,
         )

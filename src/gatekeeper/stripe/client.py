@@ -21,7 +21,7 @@ from gatekeeper.errors import ConfigurationError, StripeRequestError, StripeUnav
 from gatekeeper.stripe.kinds import KINDS
 from gatekeeper.stripe.pacing import Pace
 from gatekeeper.stripe.quiet import keep_quiet
-from gatekeeper.stripe.refusals import refusal_of
+from gatekeeper.stripe.refusals import WAITING, refusal_of
 from gatekeeper.stripe.telling import Asking, RequestTeller
 from gatekeeper.telemetry import OFF, Telemetry
 
@@ -114,6 +114,7 @@ class StripeGateway:
         self.circuit = Circuit(
             threshold=self._limits.outage_threshold,
             retry_seconds=self._limits.outage_retry_seconds,
+            try_seconds=2 * timeout_seconds,  # for its turn, and for the answer
             monotonic=monotonic,
             on_change=_log_outage,
         )
@@ -318,7 +319,12 @@ class StripeGateway:
         options: Mapping[str, str | None],
         asking: Asking,
     ) -> Obj:
-        given = {name: value for name, value in options.items() if value is not None}
+        given: dict[str, Any] = {
+            name: value for name, value in options.items() if value is not None
+        }
+        is_try = not self.circuit.is_closed
+        if is_try:
+            given["max_network_retries"] = 0  # one attempt says whether Stripe is there
         if not self.circuit.allows():
             raise StripeUnavailableError(
                 f"Stripe has not answered for a while ({what}); try later."
@@ -330,8 +336,10 @@ class StripeGateway:
         except self._stripe().StripeError as error:
             refusal = refusal_of(error, what)
             asking.answered(error.http_status)
-            if error.http_status is None or error.http_status >= 500:
-                self.circuit.failed(refusal)
+            if error.code == WAITING:
+                pass  # Stripe was not asked
+            elif error.http_status is None or error.http_status >= 500:
+                self.circuit.failed(refusal, is_try=is_try)
             else:
                 self.circuit.succeeded()
             raise refusal from None

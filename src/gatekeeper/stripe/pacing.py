@@ -1,7 +1,8 @@
 """How fast this process asks Stripe: so many requests a second and at once, and a rest after a 429.
 
 Stripe allows an account 100 requests a second in live mode and 25 in test mode, counts reads and
-writes apart, and limits how many run at once (https://docs.stripe.com/rate-limits). The limits are
+writes apart, allows each kind of object about 25, and limits how many run at once
+(https://docs.stripe.com/rate-limits); it need not say how long to rest after a 429. The limits are
 the account's: several processes share them, so each is set to a part.
 
 (The package `limits` counts in windows and refuses; here a request waits for its turn.)
@@ -80,13 +81,15 @@ class Pace:
         Raises:
             TooManyWaitingError.
         """
-        rest = max(0.0, self._rests_until - self._monotonic())
+        deadline = self._monotonic() + self._max_wait_seconds
+        await self._rest_over(deadline)
         bucket = self._writes if writes else self._reads
-        wait = bucket.take(self._max_wait_seconds - rest)
+        wait = bucket.take(max(0.0, deadline - self._monotonic()))
         if wait is None:
             raise TooManyWaitingError
-        if rest + wait > 0:
-            await self._sleep(rest + wait)
+        if wait > 0:
+            await self._sleep(wait)
+            await self._rest_over(deadline)  # one that has begun meanwhile
         with anyio.move_on_after(self._max_wait_seconds) as waited:
             await self._limit.acquire()
         if waited.cancelled_caught:
@@ -95,6 +98,12 @@ class Pace:
             yield
         finally:
             self._limit.release()
+
+    async def _rest_over(self, deadline: float) -> None:
+        while (rest := self._rests_until - self._monotonic()) > 0:
+            if self._rests_until > deadline:
+                raise TooManyWaitingError
+            await self._sleep(rest)
 
     def rest(self, retry_after: str | None) -> None:
         """Stripe has answered 429: nobody asks until then. `retry_after` is its header."""

@@ -10,7 +10,13 @@ from typing import Final
 
 from gatekeeper.stripe.refusals import redact
 
-_LOGGERS: Final = ("stripe", "httpx", "httpcore")
+_LOGGERS: Final = (
+    "stripe",
+    "httpx",
+    "httpcore",
+    # A filter of a logger is not asked for what its children write.
+    *(f"httpcore.{name}" for name in ("connection", "http11", "http2", "proxy", "socks")),
+)
 _BODY: Final = re.compile(r"\b(post_data|body|error_message)=.*", re.DOTALL)
 _QUERY: Final = re.compile(r"(https?://[^\s?\"']+)\?[^\s\"']*")
 

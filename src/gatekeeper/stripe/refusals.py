@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _SECRET: Final = re.compile(r"\b(sk|rk|pk|whsec|ek|ek_live|ek_test)_[A-Za-z0-9_*]+")
 _MAX_MESSAGE_CHARS: Final = 300
+WAITING: Final = "too_many_waiting"
+"""The code of an error of our own: Stripe was not asked, since too many wait for their turn."""
+
 _TRY_AGAIN: Final = frozenset({409, 424, 429})
 """409 and 424: another request holds a lock or an idempotency key just now."""
 
@@ -38,6 +41,10 @@ def refusal_of(error: "StripeError", what: str) -> GatekeeperError:
     `stripe_code`, `stripe_param`, `decline_code` and `request_id` among the params. Both have
     `stripe_status`, if there was an answer.
     """
+    if error.code == WAITING:
+        return StripeUnavailableError(
+            f"Too many requests to Stripe wait for their turn ({what}); try again."
+        )
     status = error.http_status
     if status is None or not 400 <= status < 500 or status in _TRY_AGAIN:
         shown = f"answered {status}" if status else "did not answer"

@@ -10,6 +10,7 @@ import httpx
 import stripe
 
 from gatekeeper.stripe.pacing import Pace, TooManyWaitingError
+from gatekeeper.stripe.refusals import WAITING
 from gatekeeper.stripe.telling import count_attempt
 
 _connection_error: Any = stripe.APIConnectionError  # the package leaves its arguments untyped
@@ -45,8 +46,7 @@ class HttpxTransport(stripe.HTTPClient):
                 count_attempt()
                 answer = await self._client.request(method, url, headers=headers, content=post_data)
         except TooManyWaitingError:
-            reason = "Too many requests to Stripe are waiting for their turn."
-            raise _connection_error(reason, should_retry=False) from None
+            raise _connection_error(WAITING, code=WAITING, should_retry=False) from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             reason = f"No answer from Stripe: {type(error).__name__}."
             raise _connection_error(reason, should_retry=True) from error

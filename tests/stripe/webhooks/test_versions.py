@@ -17,7 +17,7 @@ from gatekeeper.stripe.webhooks import WebhookEvent
 from gatekeeper.testing.events import unix
 from gatekeeper.testing.stripe import Simulator
 from gatekeeper.testing.stripe.versions import VERSIONS
-from tests.stripe.test_checkout import Shop, open_shop
+from tests.stripe.shop import Shop, open_shop
 from tests.stripe.test_reconciliation import subscribe
 from tests.stripe.world import ManualClock
 
