@@ -50,6 +50,8 @@ def test_defaults_need_no_environment() -> None:
         "partial_refunds": "take_back",
         "telemetry_every_seconds": 30,
         "refund_duplicates": False,
+        "freeze_on_review": False,
+        "velocity_rules": "",
         "health_timeout_seconds": 2,
         "health_max_inbox_age_seconds": 300,
         "health_max_outbox_lag_seconds": 300,

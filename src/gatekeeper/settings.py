@@ -189,6 +189,13 @@ class Settings(BaseSettings):
     freeze_on_dispute: bool = False
     """Freeze a customer's credits while a dispute takes their money back; won, it ends."""
 
+    freeze_on_review: bool = False
+    """Freeze a customer's credits while a payment of theirs is under review."""
+
+    velocity_rules: Annotated[str, AfterValidator(values.velocity_rules)] = ""
+    """What of a customer's payments is too much in too short a time: rules such as
+    `failed_payments>5/24h:freeze`, separated by commas."""
+
     refund_duplicates: bool = False
     """Cancel and refund the later of two subscriptions of one plan that were paid for in checkouts
     that were open at once. Either way it is told, and counts for nothing beside the other."""

@@ -12,6 +12,8 @@ from pydantic import SecretStr
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from gatekeeper.projection.velocity import parse_rules
+
 MAX_WEBHOOK_SECRETS: Final = 8
 """Each costs an HMAC of the body whenever a signature is wrong. A rotation needs two."""
 
@@ -127,6 +129,12 @@ def publishable_key(value: str) -> str:
 def key_is_live(key: str) -> bool:
     """Whether a key that was accepted above acts in live mode."""
     return key.split("_", 2)[1] == "live"
+
+
+def velocity_rules(value: str) -> str:
+    """Rules as `projection/velocity.py` reads them."""
+    parse_rules(value)
+    return value
 
 
 def split_secrets(value: object) -> object:

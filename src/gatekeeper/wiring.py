@@ -12,6 +12,7 @@ from gatekeeper.cache.telling import cache_readings
 from gatekeeper.catalog import Catalog
 from gatekeeper.entitlements import AccessPolicy, Entitlements, EntitlementsCodec
 from gatekeeper.errors import ConfigurationError, SettingsError
+from gatekeeper.projection.velocity import parse_rules
 from gatekeeper.services import duplicates
 from gatekeeper.services.analytics import Denials
 from gatekeeper.services.audit import Auditor
@@ -161,7 +162,9 @@ def assemble(
         freezes=FreezePolicy(
             on_fraud_warning=settings.freeze_on_fraud_warning,
             on_dispute=settings.freeze_on_dispute,
+            on_review=settings.freeze_on_review,
         ),
+        velocity=parse_rules(settings.velocity_rules),
         partial_refunds=settings.partial_refunds,
     )
     store = store or _store(settings, clock)

@@ -85,7 +85,7 @@ class Shop:
         return await self.store.read(lambda tx: resolve(tx, self.rules, customer))
 
 
-async def open_shop(sim: Simulator, store: Store, clock: ManualClock) -> Shop:
+async def open_shop(sim: Simulator, store: Store, clock: ManualClock, rules: Rules = RULES) -> Shop:
     clock.now = sim.now
     gateway = StripeGateway(sim.settings.api_key, api_base=sim.url, max_network_retries=0)
     await apply_setup(await plan_setup(CATALOG, gateway), gateway)
@@ -104,7 +104,7 @@ async def open_shop(sim: Simulator, store: Store, clock: ManualClock) -> Shop:
         store,
         [made["secret"]],
         livemode=False,
-        projectors=projectors_for(gateway, store, RULES, invalidate),
+        projectors=projectors_for(gateway, store, rules, invalidate),
         clock=lambda: datetime.now(UTC),  # the simulator signs with the real second
     )
-    return Shop(sim, gateway, store, clock, receiver)
+    return Shop(sim, gateway, store, clock, receiver, rules)

@@ -113,7 +113,11 @@ SHAPES: Final[Mapping[str, Shape]] = {
         parents=_PAID_BY,
         # `invoice` is gone since 2025-03-31 (basil): an invoice_payment says it.
         references=("invoice", _BALANCE, "transfer", "application_fee", "review"),
-        words=("failure_code", "outcome.risk_level", "transfer_group"),
+        # The fingerprint tells a customer's cards apart, and nothing of them.
+        words=(
+            *("failure_code", "outcome.risk_level", "transfer_group"),
+            "payment_method_details.card.fingerprint",
+        ),
         wholes=("amount_captured", "amount_refunded"),
         flags=("paid", "captured", "refunded", "disputed"),
         inside=((_BALANCE, _BALANCE),),

@@ -31,7 +31,7 @@ def flag(tx: Transaction, rules: Rules, purchase: Purchase) -> None:
     """
     plan_returns.lock(tx, purchase.customer)  # two that are paid at once see each other here
     mine = _running(tx, purchase)
-    for other in tx.purchases.paid_subscriptions(purchase.customer):
+    for other in tx.purchases.paid(purchase.customer):
         theirs = _running(tx, other)
         if mine is None or theirs is None or mine.id == theirs.id:
             continue

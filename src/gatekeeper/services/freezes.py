@@ -8,6 +8,9 @@ one transaction, so that what anybody has in mind of them is out of date.
 
 import logging
 from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
 
 from gatekeeper.services import customers
 from gatekeeper.services.ledger.batch import carry_out
@@ -16,10 +19,14 @@ from gatekeeper.services.outbox import tell
 from gatekeeper.services.outbox.caches import Invalidate, outdate
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.freezes import Freeze
+from gatekeeper.storage.mirror import MirrorObject
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.types import check_id
 
 logger = logging.getLogger("gatekeeper")
+
+_FRAUD: Final = ("disputed", "refunded_as_fraud")
+"""Why a review was closed that leaves the payment in doubt."""
 
 
 def freeze(tx: Transaction, rules: Rules, customer: str, key: str, reason: str) -> int | None:
@@ -51,6 +58,25 @@ def unfreeze(
         logger.info("the credits of %s are free again, by %s", customer, actor)
         tell(tx, "credits.unfrozen", customer, {"key": key, "actor": actor}, tx.now())
     return _tell_accounts(tx, rules, customer)
+
+
+def follow_review(tx: Transaction, rules: Rules, copy: MirrorObject) -> tuple[str, int] | None:
+    """Freeze while a payment is under review, by policy; and beyond it, if it was found to be a
+    fraud (https://docs.stripe.com/api/radar/reviews/object#review_object-closed_reason). Returns
+    the customer and their new version, if that changed anything."""
+    facts = msgspec.json.decode(copy.facts, type=dict[str, Any])
+    paid = tx.payments.get(str(facts.get("payment_intent")))
+    customer = copy.customer or (None if paid is None else paid.customer)
+    if not rules.freezes.on_review or customer is None:
+        return None
+    key = f"review/{copy.id}"
+    version = None
+    if facts.get("open"):
+        reason = f"a review of payment {facts.get('payment_intent')}"
+        version = freeze(tx, rules, customer, key, reason)
+    elif facts.get("closed_reason") not in _FRAUD:
+        version = unfreeze(tx, rules, customer, "stripe", key=key)
+    return None if version is None else (customer, version)
 
 
 def _tell_accounts(tx: Transaction, rules: Rules, customer: str) -> int:

@@ -18,7 +18,7 @@ from gatekeeper.catalog import Pack, PriceEntry
 from gatekeeper.errors import CustomerNotFoundError, IdempotencyConflictError
 from gatekeeper.ledger import GrantCredits, GrantKind
 from gatekeeper.projection import CheckoutFacts
-from gatekeeper.services import accounts, clawbacks, duplicates, told
+from gatekeeper.services import accounts, clawbacks, duplicates, told, velocity
 from gatekeeper.services.outbox import tell
 from gatekeeper.services.prices import stands_for
 from gatekeeper.services.rules import Rules
@@ -216,6 +216,11 @@ def _grant(
     now = tx.now()
     paid_by = facts.payment_intent_id or facts.id  # nothing to pay has no payment
     payment = tx.payments.lock(paid_by)
+    try:  # before any account is locked: freezing locks the customer first
+        velocity.check(tx, rules, purchase.customer, buying=purchase.id)
+    except CustomerNotFoundError:
+        yield "the customer was deleted"
+        return
     shares: list[Share] = []
     try:
         # Accounts are locked in the order in which everybody locks them.

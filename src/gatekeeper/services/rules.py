@@ -11,6 +11,7 @@ from typing import Final, Literal
 from gatekeeper.catalog import Catalog, Terms, Unit, encode_terms
 from gatekeeper.entitlements import AccessPolicy
 from gatekeeper.ledger import UnitPolicy
+from gatekeeper.projection.velocity import VelocityRule
 
 _NO_POLICY: Final = UnitPolicy()
 
@@ -22,11 +23,13 @@ class FreezePolicy:
     Attributes:
         on_fraud_warning: an early fraud warning of one of their payments.
         on_dispute: a dispute that takes money. (An inquiry does not.)
+        on_review: a review of one of their payments, while it is open.
         lift_when_won: the freeze of a dispute ends when it is won, without anybody's doing.
     """
 
     on_fraud_warning: bool = True
     on_dispute: bool = False
+    on_review: bool = False
     lift_when_won: bool = True
 
 
@@ -39,6 +42,7 @@ class Rules:
     """The declared rules of one gate; immutable.
 
     Attributes:
+        velocity: what of a customer's payments is too much in too short a time.
         partial_refunds: of subscriptions' invoices; a refund in full always takes back.
         tells: whether subscriptions and payments that change are news; not while an account is
             taken over, whose customers have had them for long.
@@ -54,6 +58,7 @@ class Rules:
     freezes: FreezePolicy = field(default_factory=FreezePolicy)
     partial_refunds: PartialRefunds = "take_back"
     tells: bool = True
+    velocity: tuple[VelocityRule, ...] = ()
     terms_of: Mapping[str, Terms] = field(init=False, repr=False)
     default_terms: Terms = field(init=False, repr=False)
     key: str = field(init=False, repr=False)

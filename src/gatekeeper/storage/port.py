@@ -165,8 +165,8 @@ class Purchases(ABC):
         """The purchases of a customer of which nothing has come yet, the oldest first."""
 
     @abstractmethod
-    def paid_subscriptions(self, customer: str) -> Sequence[Purchase]:
-        """The purchases of a customer by which a subscription was paid, the oldest first."""
+    def paid(self, customer: str, *, since: datetime | None = None) -> Sequence[Purchase]:
+        """The purchases of a customer that were paid (after `since`), the oldest first."""
 
     @abstractmethod
     def duplicates(self, limit: int, customer: str | None = None) -> Sequence[Purchase]:

@@ -31,6 +31,7 @@ TOPICS: Final = frozenset(
         "subscription.changed",
         "transfer.failed",
         "usage.rejected",
+        "velocity.exceeded",
     }
 )
 """The topics that a host may receive."""

@@ -1,6 +1,7 @@
 """Purchases, in memory."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from msgspec.structs import replace
 
@@ -46,13 +47,13 @@ class MemoryPurchases(Purchases):
         )
         return tuple(sorted(found, key=lambda one: (one.created_at, one.id)))
 
-    def paid_subscriptions(self, customer: str) -> Sequence[Purchase]:
+    def paid(self, customer: str, *, since: datetime | None = None) -> Sequence[Purchase]:
         found = (
             one
             for one in self._purchases.values()
             if one.customer == customer
             and one.status is PurchaseStatus.PAID
-            and one.subscription_id is not None
+            and (since is None or (one.settled_at is not None and one.settled_at > since))
         )
         return tuple(sorted(found, key=lambda one: (one.created_at, one.id)))
 

@@ -1,6 +1,7 @@
 """Checkouts that we started."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy import bindparam, insert, update
@@ -31,15 +32,15 @@ _PENDING: Final = (
     )
     .order_by(purchases.c.created_at, purchases.c.id)
 )
-_PAID_SUBSCRIPTIONS: Final = (
+_PAID: Final = (
     select_of(purchases, Purchase)
     .where(
         purchases.c.customer == bindparam("of_customer"),
         purchases.c.status == PurchaseStatus.PAID,
-        purchases.c.subscription_id.is_not(None),
     )
     .order_by(purchases.c.created_at, purchases.c.id)
 )
+_PAID_SINCE: Final = _PAID.where(purchases.c.settled_at > bindparam("since"))
 _DUPLICATES: Final = (
     select_of(purchases, Purchase)
     .where(purchases.c.duplicate_of.is_not(None))
@@ -85,8 +86,11 @@ class SqlPurchases(Aggregate, Purchases):
         rows = self._connection.execute(_PENDING, {"of_customer": customer})
         return [Purchase(**row) for row in rows.mappings()]
 
-    def paid_subscriptions(self, customer: str) -> Sequence[Purchase]:
-        rows = self._connection.execute(_PAID_SUBSCRIPTIONS, {"of_customer": customer})
+    def paid(self, customer: str, *, since: datetime | None = None) -> Sequence[Purchase]:
+        if since is None:
+            rows = self._connection.execute(_PAID, {"of_customer": customer})
+        else:
+            rows = self._connection.execute(_PAID_SINCE, {"of_customer": customer, "since": since})
         return [Purchase(**row) for row in rows.mappings()]
 
     def duplicates(self, limit: int, customer: str | None = None) -> Sequence[Purchase]:

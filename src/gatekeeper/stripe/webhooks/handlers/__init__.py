@@ -1,14 +1,16 @@
 """The library's own handlers: one projector for each kind of object, and all of them together."""
 
 from collections.abc import Mapping
+from datetime import datetime
 
-from gatekeeper.services import transfers
+from gatekeeper.services import freezes, transfers
 from gatekeeper.services.outbox.caches import Invalidate
 from gatekeeper.services.rules import Rules
-from gatekeeper.storage.port import Store
+from gatekeeper.storage.mirror import MirrorObject
+from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.stripe.client import StripeGateway
 from gatekeeper.stripe.webhooks.handlers.checkout import CheckoutProjector
-from gatekeeper.stripe.webhooks.handlers.context import Context
+from gatekeeper.stripe.webhooks.handlers.context import Context, Touched
 from gatekeeper.stripe.webhooks.handlers.customer import CustomerProjector
 from gatekeeper.stripe.webhooks.handlers.invoice import InvoiceProjector
 from gatekeeper.stripe.webhooks.handlers.mirror import (
@@ -50,7 +52,15 @@ class Projections:
         self.customers = CustomerProjector(context, self.subscriptions)
         self.checkouts = CheckoutProjector(context, self.subscriptions)
         self.money = MoneyProjector(context)
-        effects: Mapping[str, Effect] = {"transfer": transfers.note_copy}
+
+        def follow_review(tx: Transaction, copy: MirrorObject, now: datetime) -> Touched | None:
+            touched = freezes.follow_review(tx, rules, copy)
+            return None if touched is None else Touched(*touched)
+
+        effects: Mapping[str, Effect] = {
+            "review": follow_review,
+            "transfer": transfers.note_copy,
+        }
         copies = {kind: MirrorProjector(context, kind, effects.get(kind)) for kind in KINDS}
         ours: Mapping[str, Projector] = {
             "customer": self.customers,

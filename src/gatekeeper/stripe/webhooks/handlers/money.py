@@ -6,7 +6,7 @@ from typing import ClassVar, Final
 from gatekeeper.projection.clawback import ChargeMoney, project_charge_money
 from gatekeeper.projection.mirrored import Mirrored, project_copies, project_mirrored
 from gatekeeper.projection.reading import Node
-from gatekeeper.services import clawbacks, freezes, plan_returns
+from gatekeeper.services import clawbacks, freezes, plan_returns, velocity
 from gatekeeper.services.history import Because, note_change
 from gatekeeper.services.mirror import bury_object, save_object, save_objects
 from gatekeeper.services.subscriptions import owner_of
@@ -116,6 +116,7 @@ class MoneyProjector(Projector):
             save_objects(tx, copies, tx.now())
             if warning is not None:
                 save_object(tx, warning, tx.now())
+            touched = self._check_velocity(tx, money) or touched
             if concerned:
                 clawbacks.note_charge(tx, context.rules, stamp, money, invoice_id)
             if invoice_id is not None:
@@ -178,6 +179,13 @@ class MoneyProjector(Projector):
         )
         named = sorted(Node.root(one, "invoice_payment").reference("invoice") for one in found)
         return named[0] if named else None
+
+    def _check_velocity(self, tx: Transaction, money: ChargeMoney) -> Touched | None:
+        owner = owner_of(tx, money.customer, None)
+        if owner is None or owner.deleted_at is not None:
+            return None
+        version = velocity.check(tx, self._context.rules, owner.id)
+        return None if version is None else Touched(owner.id, version)
 
     def _freeze(
         self, tx: Transaction, money: ChargeMoney, warning: str | None, *, is_latest: bool

@@ -56,13 +56,13 @@ class PurchaseConformance:
         found = await store.read(lambda tx: list(tx.purchases.pending(rows[0].customer)))
         assert found == [rows[1], rows[0]]
 
-    async def test_paid_subscriptions_and_duplicates_are_found(self, store: Store) -> None:
+    async def test_what_was_paid_and_duplicates_are_found(self, store: Store) -> None:
         paid = {"status": PurchaseStatus.PAID, "subscription_id": "sub_1"}
         rows = [
             samples.purchase("pur_1", **paid),
             samples.purchase("pur_2", created_at=NOW + DAY, duplicate_of="pur_1", **paid),
             samples.purchase("pur_3", created_at=NOW - DAY, **paid),
-            samples.purchase("pur_4", status=PurchaseStatus.PAID),
+            samples.purchase("pur_4", status=PurchaseStatus.PAID, settled_at=NOW),
             samples.purchase("pur_5", subscription_id="sub_2"),
             samples.purchase("pur_6", customer="bob", duplicate_of="pur_7", **paid),
         ]
@@ -76,7 +76,9 @@ class PurchaseConformance:
         def found(tx: Transaction) -> list[list[str]]:
             own = rows[0].customer
             listed = (
-                tx.purchases.paid_subscriptions(own),
+                tx.purchases.paid(own),
+                tx.purchases.paid(own, since=NOW - DAY),
+                tx.purchases.paid(own, since=NOW),
                 tx.purchases.duplicates(10),
                 tx.purchases.duplicates(10, own),
                 tx.purchases.duplicates(1),
@@ -84,7 +86,9 @@ class PurchaseConformance:
             return [[one.id for one in some] for some in listed]
 
         assert await store.read(found) == [
-            ["pur_3", "pur_1", "pur_2"],
+            ["pur_3", "pur_1", "pur_4", "pur_2"],
+            ["pur_4"],
+            [],
             ["pur_2", "pur_6"],
             ["pur_2"],
             ["pur_2"],
