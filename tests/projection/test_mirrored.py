@@ -54,7 +54,7 @@ def test_an_invoice_payment_ties_a_payment_to_its_invoice() -> None:
         "created": SECONDS,
     }
     seen = project_mirrored(value, "invoice_payment")
-    assert (seen.parent, seen.status, seen.final) == ("invoice/in_1", "paid", False)
+    assert (seen.parent, seen.status, seen.final) == ("invoice/in_1", "paid", True)
     assert seen.facts["payment.payment_intent"] == "pi_1"
     assert seen.facts["status_transitions.paid_at"] == AT
 

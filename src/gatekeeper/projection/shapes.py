@@ -163,11 +163,12 @@ SHAPES: Final[Mapping[str, Shape]] = {
             *("status_transitions.finalized_at", "status_transitions.paid_at"),
             *("status_transitions.voided_at", "status_transitions.marked_uncollectible_at"),
         ),
+        inside=(("payments", "invoice_payment"),),
     ),
     "invoice_payment": Shape(
         amount="amount_requested",
         parents=(("invoice", "invoice"),),
-        final=frozenset({"canceled"}),
+        final=frozenset({"canceled", "paid"}),
         words=("payment.type",),
         references=("payment.payment_intent", "payment.charge"),
         wholes=("amount_paid",),

@@ -11,6 +11,14 @@ from gatekeeper.projection.shapes import SHAPES
 from gatekeeper.services.subscriptions import owner_of
 from gatekeeper.storage.mirror import MirrorObject
 from gatekeeper.storage.port import Transaction
+from gatekeeper.storage.records import Customer
+
+
+def link(tx: Transaction, customer: Customer, stripe_id: str) -> None:
+    """Note which of Stripe's customers a customer of the host's, whose row is locked, is; what was
+    copied of theirs before is the customer's from now on."""
+    tx.customers.save(replace(customer, stripe_id=stripe_id))
+    tx.mirror.adopt(stripe_id, customer.id)
 
 
 def save_objects(

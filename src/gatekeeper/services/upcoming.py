@@ -78,6 +78,7 @@ class _Schedule(msgspec.Struct):
 
 
 class _Facts(msgspec.Struct):
+    schedule: str | None = None
     pending: datetime | None = msgspec.field(default=None, name="pending_update.expires_at")
 
 
@@ -98,8 +99,13 @@ def _view(tx: Transaction, rules: Rules, row: Subscription) -> SubscriptionView:
         if item.ended_at is None or item.ended_at == row.ended_at
     ]
     copy = tx.mirror.get("subscription", row.id)
-    pending = None if copy is None else msgspec.json.decode(copy.facts, type=_Facts).pending
-    schedules = tx.mirror.of_parent("subscription_schedule", f"subscription/{row.id}")
+    facts = _Facts() if copy is None else msgspec.json.decode(copy.facts, type=_Facts)
+    schedules = [
+        one
+        for one in tx.mirror.of_parent("subscription_schedule", f"subscription/{row.id}")
+        # What it was released from without our being told, a later look at the subscription says.
+        if copy is None or facts.schedule == one.id or one.seen_at >= copy.seen_at
+    ]
     return SubscriptionView(
         id=row.id,
         status=row.status,
@@ -110,7 +116,7 @@ def _view(tx: Transaction, rules: Rules, row: Subscription) -> SubscriptionView:
         cancel_at=row.cancel_at,
         ended_at=row.ended_at,
         collection_paused=row.collection_paused,
-        pending_until=pending if row.ended_at is None else None,
+        pending_until=facts.pending if row.ended_at is None else None,
         upcoming=tuple(_upcoming(tx, rules, schedules)) if row.ended_at is None else (),
     )
 

@@ -121,6 +121,11 @@ class Mirror(ABC):
         """
 
     @abstractmethod
+    def adopt(self, stripe_customer: str, customer: str) -> int:
+        """Say whose the objects of one of Stripe's customers are, of our own account, that were
+        nobody's until now, and all that belongs to them; returns how many."""
+
+    @abstractmethod
     def lock(self, subscription_id: str) -> None:
         """Lock a subscription's row, and with it its history, until the transaction has ended."""
 

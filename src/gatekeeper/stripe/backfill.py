@@ -26,6 +26,7 @@ from gatekeeper.errors import (
 )
 from gatekeeper.services import customers
 from gatekeeper.services.history import Because
+from gatekeeper.services.mirror import link
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.stripe.client import Obj, StripeGateway
 from gatekeeper.stripe.long_work import Held, held
@@ -216,5 +217,5 @@ def _link(tx: Transaction, theirs: str, ours: str) -> str | None:
     assert known is not None
     conflict = _conflict(tx, theirs, ours)
     if conflict is None and known.stripe_id is None:
-        tx.customers.save(replace(known, stripe_id=theirs))
+        link(tx, known, theirs)
     return conflict

@@ -5,9 +5,9 @@ from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
-from msgspec.structs import replace
 
 from gatekeeper.services import customers
+from gatekeeper.services.mirror import link
 from gatekeeper.storage.outgoing import OutgoingRequest
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import Customer
@@ -54,7 +54,7 @@ class StripeIdentities:
             row = tx.customers.get(customer, lock=True) or known
             if row.stripe_id is not None and row.stripe_id != instead_of:
                 return row.stripe_id
-            tx.customers.save(replace(row, stripe_id=made["id"]))
+            link(tx, row, made["id"])
             return str(made["id"])
 
         return await self._outgoing.post(
@@ -86,7 +86,7 @@ def _keep(tx: Transaction, request: OutgoingRequest, made: Obj) -> None:
     """The answer came after a crash: it is the customer's, unless they have got another since."""
     row = None if request.customer is None else tx.customers.get(request.customer, lock=True)
     if row is not None and row.stripe_id is None:
-        tx.customers.save(replace(row, stripe_id=made["id"]))
+        link(tx, row, made["id"])
 
 
 def _key(customer: Customer, instead_of: str | None) -> str:

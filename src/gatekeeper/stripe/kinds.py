@@ -37,7 +37,7 @@ KINDS: Final[dict[str, Kind]] = {
     "checkout.session": Kind("/v1/checkout/sessions", expand=("line_items",)),
     "customer": Kind("/v1/customers"),
     "dispute": Kind("/v1/disputes"),
-    "invoice": Kind("/v1/invoices", lists=(_LINES,)),
+    "invoice": Kind("/v1/invoices", expand=("payments",), lists=(_LINES,)),
     "invoice_payment": Kind("/v1/invoice_payments"),
     "payment_intent": Kind("/v1/payment_intents"),
     "payment_method": Kind("/v1/payment_methods"),

@@ -49,6 +49,16 @@ async def plan_of(store: SqlStore, work: object) -> str:
         (lambda tx: tx.outbox.claim(NOW, NOW + HOUR, 10), "ix_gatekeeper_outbox_order"),
         (lambda tx: tx.ledger.prune_receipts(NOW, 10), "ix_gatekeeper_receipts_created_at"),
         (lambda tx: tx.subscriptions.oldest_unpaid("sub_1"), "ix_gatekeeper_invoices_open"),
+        (
+            lambda tx: tx.mirror.of_customer("ada", "refund", 9, before=(NOW, "re_1")),
+            "ix_gatekeeper_objects_customer_kind",
+        ),
+        (lambda tx: tx.mirror.of_parent("refund", "charge/ch_1"), "ix_gatekeeper_objects_parent"),
+        (lambda tx: tx.mirror.adopt("cus_ada", "ada"), "ix_gatekeeper_objects_nobodys"),
+        (
+            lambda tx: tx.mirror.history("ada", 9, before=(NOW, "sub_1", 1)),
+            "ix_gatekeeper_subscription_changes_customer",
+        ),
     ],
 )
 async def test_an_index_serves(migrated_sqlite_url: str, work: object, index: str) -> None:

@@ -5,11 +5,13 @@ from datetime import datetime
 import msgspec
 import pytest
 
+from gatekeeper.errors import StripeRequestError
+from gatekeeper.services.mirror import link
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.mirror import MirrorObject
 from gatekeeper.storage.port import Transaction
-from gatekeeper.storage.records import EventStatus
-from gatekeeper.stripe.webhooks.handlers.context import Context, Touched
+from gatekeeper.storage.records import EventStatus, InboxEvent, Stamp
+from gatekeeper.stripe.webhooks.handlers.context import Context, Touched, nothing
 from gatekeeper.stripe.webhooks.handlers.mirror import KINDS, MirrorProjector
 from gatekeeper.testing.events import (
     Obj,
@@ -273,6 +275,72 @@ async def test_a_refund_of_a_fee_that_does_not_say_of_which_is_done_with(
     )
     assert await world.counts() == {EventStatus.DONE: 1}
     assert "does not say what fr_1 is part of" in caplog.text
+
+
+async def test_a_refund_of_no_charge_is_copied_in_order(world: World) -> None:
+    made = {**refund("re_1", 100, "pending"), "charge": None, "payment_intent": None}
+    world.stripe.put(made)
+    overtaken = False
+
+    async def overtake(object_id: str) -> None:
+        nonlocal overtaken
+        if len(world.stripe.fetches) == 2 and not overtaken:  # the one under the ticket
+            overtaken = True
+            world.stripe.put({**made, "status": "succeeded"})
+            await world.projections.money._leave("refund", "re_1", nothing)
+
+    world.stripe.during_fetch = overtake
+    await world.deliver(make_event("refund.updated", made))
+    assert (await stored(world, "refund", "re_1")).status == "succeeded"
+    assert await world.counts() == {EventStatus.DONE: 1}
+
+
+async def test_what_an_account_has_that_has_left_is_asked_for_no_more(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.stripe.failure = StripeRequestError(
+        "no access", stripe_code="account_invalid", stripe_status=403
+    )
+    payout = {"id": "po_1", "object": "payout"}
+    await world.projections.by_type["payout"].project(
+        [await stored_event(world, make_event("payout.paid", payout, account="acct_2"))], nothing
+    )
+    assert "account acct_2 has left" in caplog.text
+    ours = await stored_event(world, make_event("payout.paid", payout))
+    with pytest.raises(StripeRequestError):
+        await world.projections.by_type["payout"].project([ours], nothing)
+
+
+async def stored_event(world: World, event: Obj) -> InboxEvent:
+    await world.store.write(
+        lambda tx: tx.put_stamp(Stamp(account=world.stripe.account_id, livemode=False))
+    )
+    await world.send(event)
+    return await world.stored(event)
+
+
+async def test_what_was_copied_before_a_customer_was_known_is_theirs_then(world: World) -> None:
+    back = {**refund("re_1", 100), "balance_transaction": balance("txn_1")}
+    world.stripe.put(stripe_customer(), charge(), back)
+    await world.deliver(
+        make_event("customer.created", stripe_customer()), make_event("refund.created", back)
+    )
+    assert (await stored(world, "refund", "re_1")).customer is None
+    await world.customer("org_1", None)
+
+    def work(tx: Transaction) -> None:
+        row = tx.customers.get("org_1", lock=True)
+        assert row is not None
+        link(tx, row, "cus_1")
+
+    await world.store.write(work)
+    for kind, name in (
+        ("customer", "cus_1"),
+        ("charge", "ch_1"),
+        ("refund", "re_1"),
+        ("balance_transaction", "txn_1"),
+    ):
+        assert (await stored(world, kind, name)).customer == "org_1"
 
 
 # -- what access is decided by has a copy like all others ------------------------------------------

@@ -12,7 +12,7 @@ from gatekeeper.storage.records import EventStatus
 from gatekeeper.testing.stripe import Simulator
 from gatekeeper.testing.stripe.core.store import Obj
 from tests.stripe.shop import Shop, open_shop
-from tests.stripe.test_reconciliation import subscribe
+from tests.stripe.test_reconciliation import introduce, subscribe
 from tests.stripe.world import ManualClock
 
 pytestmark = pytest.mark.anyio
@@ -56,6 +56,31 @@ async def test_a_payment_and_its_refund_come_with_their_balance_transactions(sho
     (bill,) = await of_parent(shop, "invoice", {"object": "subscription", "id": subscription})
     (paid,) = await of_parent(shop, "invoice_payment", {"object": "invoice", "id": bill.id})
     assert (bill.customer, paid.customer) == ("org_1", "org_1")
+
+
+async def test_a_payment_of_an_invoice_that_has_not_succeeded_comes_with_the_invoice(
+    shop: Shop,
+) -> None:
+    post = shop.gateway.post
+    made = await post("/v1/customers", {}, what="customer")
+    await introduce(shop.store, "org_1", made["id"])
+    attached = "/v1/payment_methods/pm_card_chargeCustomerFail/attach"
+    method = await post(attached, {"customer": made["id"]}, what="method")
+    prices = await shop.gateway.prices_by_lookup_key(["pro_monthly"])
+    await post(
+        "/v1/subscriptions",
+        {
+            "customer": made["id"],
+            "default_payment_method": method["id"],
+            "items": [{"price": prices["pro_monthly"]["id"]}],
+            "payment_behavior": "allow_incomplete",
+        },
+        what="subscription",
+    )
+    await tell(shop)
+    (bill,) = shop.sim.state.store.all("invoice")
+    (payment,) = await of_parent(shop, "invoice_payment", bill)
+    assert (payment.status, payment.customer) == ("open", "org_1")
 
 
 async def test_transfers_are_copied_with_their_reversals(shop: Shop) -> None:

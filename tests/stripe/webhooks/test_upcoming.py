@@ -104,6 +104,24 @@ async def test_a_schedule_that_is_over_says_nothing(memory_world: World, end: Ob
     assert not (await plan(memory_world, schedule(NOW, NEXT, **end))).upcoming
 
 
+async def test_a_schedule_whose_events_were_lost_is_found_by_its_subscription(
+    memory_world: World,
+) -> None:
+    world = memory_world
+    await subscribed(world)
+    world.stripe.put(schedule(NOW, NEXT), subscription(schedule="sub_sched_1"))
+    await world.deliver(make_event("customer.subscription.updated", subscription()))
+    (found,) = await views(world)
+    assert [one.at for one in found.upcoming] == [RENEWAL]
+    await world.deliver(make_event("customer.subscription.updated", subscription()))
+    assert world.stripe.fetches.count(("subscription_schedule", "sub_sched_1")) == 1
+    world.clock.advance(seconds=1)
+    world.stripe.put(subscription(schedule=None))  # released, and nobody has said so
+    await world.deliver(make_event("customer.subscription.updated", subscription()))
+    (found,) = await views(world)
+    assert not found.upcoming
+
+
 async def test_a_schedule_that_is_gone_says_nothing(memory_world: World) -> None:
     await subscribed(memory_world)
     await plan(memory_world, schedule(NOW, NEXT))

@@ -46,6 +46,25 @@ class MemoryMirror(Mirror):
         ]
         return sorted(found, key=lambda one: one.place, reverse=True)[:limit]
 
+    def adopt(self, stripe_customer: str, customer: str) -> int:
+        nobodys = [
+            (key, one)
+            for key, one in self._objects.items()
+            if one.customer is None and not one.account
+        ]
+        found = [(key, one) for key, one in nobodys if one.stripe_customer == stripe_customer]
+        own = {one.name for one in self._objects.values() if one.customer == customer}
+        count = 0
+        while found:
+            for key, one in found:
+                self._objects.put(key, replace(one, customer=customer))
+                own.add(one.name)
+            count += len(found)
+            taken = {key for key, _ in found}
+            nobodys = [(key, one) for key, one in nobodys if key not in taken]
+            found = [(key, one) for key, one in nobodys if one.parent in own]
+        return count
+
     def lock(self, subscription_id: str) -> None:
         """There is one writer at a time."""
 

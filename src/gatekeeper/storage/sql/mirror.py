@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from msgspec.structs import replace
-from sqlalchemy import bindparam, func, insert, literal, select, tuple_
+from sqlalchemy import bindparam, func, insert, literal, select, tuple_, update
 
 from gatekeeper.storage.mirror import (
     NO_DATE,
@@ -44,6 +44,25 @@ _OF_CUSTOMER: Final = (
 )
 _OLDER: Final = _OF_CUSTOMER.where(
     tuple_(_MADE, _c.id) < tuple_(bindparam("at", type_=UtcDateTime()), bindparam("before_id"))
+)
+_NOBODYS: Final = (_c.customer.is_(None), _c.account == "")
+_ADOPT: Final = (
+    update(objects)
+    .where(_c.stripe_customer == bindparam("of_stripe"), *_NOBODYS)
+    .values(customer=bindparam("new_customer"))
+)
+_own: Final = objects.alias("own").c
+_ADOPT_PARTS: Final = (
+    update(objects)
+    .where(
+        _c.parent.in_(
+            select(_own.kind + "/" + _own.id).where(
+                _own.customer == bindparam("of_customer"), _own.account == ""
+            )
+        ),
+        *_NOBODYS,
+    )
+    .values(customer=bindparam("new_customer"))
 )
 _LOCK: Final = (
     select(subscriptions.c.id)
@@ -106,6 +125,14 @@ class SqlMirror(Aggregate, Mirror):
         if before is None:
             return self._objects(_OF_CUSTOMER, which)
         return self._objects(_OLDER, {**which, "at": before[0], "before_id": before[1]})
+
+    def adopt(self, stripe_customer: str, customer: str) -> int:
+        which = {"of_stripe": stripe_customer, "new_customer": customer}
+        count = found = self._changed(_ADOPT, which)
+        while found:  # what belongs to what was found, and so on
+            found = self._changed(_ADOPT_PARTS, {"of_customer": customer, "new_customer": customer})
+            count += found
+        return count
 
     def lock(self, subscription_id: str) -> None:
         self._connection.execute(_LOCK, {"of_subscription": subscription_id})

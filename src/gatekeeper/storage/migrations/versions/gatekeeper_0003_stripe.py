@@ -98,6 +98,9 @@ def _create_objects() -> None:
     op.create_index(
         op.f("ix_gatekeeper_objects_parent_kind"), objects, ["parent", "kind"], unique=False
     )
+    _partial_index(
+        "ix_gatekeeper_objects_nobodys", objects, ["stripe_customer"], "customer IS NULL"
+    )
 
 
 def _create_subscription_changes() -> None:

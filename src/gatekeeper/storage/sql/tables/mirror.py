@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Text
 
-from gatekeeper.storage.sql.tables.base import required, table
+from gatekeeper.storage.sql.tables.base import partial_index, required, table
 from gatekeeper.storage.sql.types import UtcDateTime
 
 objects: Final = table(
@@ -24,6 +24,7 @@ objects: Final = table(
     required("seen_at", UtcDateTime),
     Index(None, "customer", "kind"),
     Index(None, "parent", "kind"),
+    partial_index("ix_gatekeeper_objects_nobodys", "stripe_customer", where="customer IS NULL"),
     key=("kind", "id", "account"),
     comment="Stripe's objects as last fetched: facts is JSON, by projection/.",
 )

@@ -1,12 +1,12 @@
 """One invoice: fetched under its ticket, and written with what its paid lines have bought."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from gatekeeper.projection import InvoiceFacts, project_invoice
-from gatekeeper.projection.mirrored import project_mirrored
+from gatekeeper.projection.mirrored import Mirrored, project_copies
 from gatekeeper.services import plan_returns, subscriptions, told
 from gatekeeper.services.history import Because, note_change
-from gatekeeper.services.mirror import bury_object, save_object
+from gatekeeper.services.mirror import bury_object, save_objects
 from gatekeeper.services.outbox.caches import outdate
 from gatekeeper.services.subscriptions import ShownPrice
 from gatekeeper.storage.port import Transaction
@@ -35,21 +35,22 @@ async def commit_invoice(
 ) -> None:
     """Write an invoice that has been fetched. One that is gone was a draft, which says nothing.
     `failed`: an event says that an attempt to collect it failed."""
-    facts = copy = None
+    facts = None
+    copies: Sequence[Mirrored] = ()
     if fetched.found is not None:
         facts = project_invoice(fetched.found)
-        copy = project_mirrored(fetched.found, "invoice")
+        copies = project_copies(fetched.found, "invoice")
     shown = {} if facts is None else await context.shown_prices(facts, {})
 
     def work(tx: Transaction) -> Touched | None:
         complete(tx)
-        if facts is None or copy is None:
+        if facts is None:
             if fetched.may_write(tx, terminal=False):
                 bury_object(tx, "invoice", invoice_id, tx.now())
             return None
         may_write = fetched.may_write(tx, terminal=facts.status in FINAL)
         if may_write:
-            save_object(tx, copy, tx.now())
+            save_objects(tx, copies, tx.now())
         owner = subscriptions.owner_of(tx, facts.customer, facts.subscription_id)
         if owner is None:
             if may_write:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import ClassVar, Final
 
+from gatekeeper.errors import StripeRequestError
 from gatekeeper.projection.mirrored import project_copies
 from gatekeeper.services.mirror import bury_object, save_objects
 from gatekeeper.storage.mirror import MirrorObject
@@ -15,6 +16,10 @@ from gatekeeper.stripe.webhooks.handlers.context import Context, Touched, nothin
 from gatekeeper.stripe.webhooks.projecting import Complete, Projector
 
 logger = logging.getLogger("gatekeeper.webhooks")
+
+LEFT: Final = "account_invalid"
+"""What Stripe says of a connected account that may not be asked about (any more)
+(https://docs.stripe.com/error-codes#account-invalid)."""
 
 Effect = Callable[[Transaction, MirrorObject, datetime], Touched | None]
 """What follows from an object that was written, in the same transaction and after it: called again
@@ -107,7 +112,14 @@ class MirrorProjector(Projector):
         """Bring the copy of one object up to date."""
         # The platform reads its connected accounts itself.
         on = None if self._kind == "account" else account
-        fetched = await self._context.fetch(self._kind, object_id, account=on)
+        try:
+            fetched = await self._context.fetch(self._kind, object_id, account=on)
+        except StripeRequestError as error:
+            if account is None or error.params.get("stripe_code") != LEFT:
+                raise
+            logger.warning("account %s has left: %s is not copied any more", account, object_id)
+            await self.leave(complete)
+            return
         found = fetched.found
         gone = found is None or found.get("deleted") is True
         seen = () if found is None or gone else project_copies(found, self._kind)

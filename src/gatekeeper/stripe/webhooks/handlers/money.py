@@ -12,7 +12,6 @@ from gatekeeper.services.mirror import bury_object, save_object, save_objects
 from gatekeeper.services.subscriptions import owner_of
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import InboxEvent
-from gatekeeper.stripe.client import Obj
 from gatekeeper.stripe.webhooks.handlers.context import Context, Touched
 from gatekeeper.stripe.webhooks.projecting import Complete, Projector
 
@@ -57,7 +56,7 @@ class MoneyProjector(Projector):
             charge = None if found is None else found.get("charge")
             charge_id = charge["id"] if isinstance(charge, dict) else charge
         if charge_id is None:
-            await self._leave(kind, object_id, found, complete)
+            await self._leave(kind, object_id, complete)
             return
         if kind == WARNING and found is not None:
             shown = project_mirrored(found, WARNING)
@@ -128,14 +127,16 @@ class MoneyProjector(Projector):
 
         await context.commit(work)
 
-    async def _leave(
-        self, kind: str, object_id: str, found: Obj | None, complete: Complete
-    ) -> None:
-        """Copy what is of no charge (the refund of a balance, say), or note that it is gone."""
-        seen = () if found is None else project_copies(found, kind)
+    async def _leave(self, kind: str, object_id: str, complete: Complete) -> None:
+        """Copy what is of no charge (the refund of a balance, say), or note that it is gone; under
+        a ticket of its own, since there is no charge whose ticket would keep the order."""
+        fetched = await self._context.fetch(kind, object_id)
+        seen = () if fetched.found is None else project_copies(fetched.found, kind)
 
         def work(tx: Transaction) -> None:
             complete(tx)
+            if not fetched.may_write(tx, terminal=False):
+                return
             if seen:
                 save_objects(tx, seen, tx.now())
             else:

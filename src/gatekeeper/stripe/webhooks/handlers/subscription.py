@@ -12,6 +12,7 @@ from gatekeeper.projection import (
     project_subscription,
 )
 from gatekeeper.projection.mirrored import Mirrored, project_mirrored
+from gatekeeper.projection.reading import Node
 from gatekeeper.services import duplicates, plan_returns, subscriptions
 from gatekeeper.services.history import Because, note_change
 from gatekeeper.services.mirror import bury_object, save_object, save_objects
@@ -21,6 +22,7 @@ from gatekeeper.storage.records import InboxEvent
 from gatekeeper.stripe.client import Obj
 from gatekeeper.stripe.webhooks.handlers.context import Context, Ticketed, Touched, nothing
 from gatekeeper.stripe.webhooks.handlers.invoice_writing import write_invoice
+from gatekeeper.stripe.webhooks.handlers.mirror import MirrorProjector
 from gatekeeper.stripe.webhooks.projecting import Complete, Projector
 
 logger = logging.getLogger("gatekeeper.webhooks")
@@ -55,6 +57,7 @@ class SubscriptionProjector(Projector):
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._schedules = MirrorProjector(context, "subscription_schedule")
 
     async def project(self, events: Sequence[InboxEvent], complete: Complete) -> None:
         because = Because("event", events[-1].key)  # the newest of those that are answered by one
@@ -85,6 +88,7 @@ class SubscriptionProjector(Projector):
             # invoice that is still open may have been paid by now.
             await write_invoice(context, invoice.id, because)
 
+        await self._see_schedule(fetched.found)
         paid = invoice if invoice is not None and invoice.is_paid else None
         seen = _Seen(facts, paid, _copies(fetched.found, is_paid=paid is not None), shown)
 
@@ -93,6 +97,17 @@ class SubscriptionProjector(Projector):
             return self._write(tx, fetched, seen, because)
 
         await context.commit(work)
+
+    async def _see_schedule(self, found: Obj) -> None:
+        """Copy the schedule that the subscription names, if its own event was lost."""
+        named = Node.root(found, "subscription").maybe_reference("schedule")
+        if named is None:
+            return
+        known = await self._context.store.read(
+            lambda tx: tx.mirror.get("subscription_schedule", named)
+        )
+        if known is None:
+            await self._schedules.refresh(named)
 
     def _write(
         self, tx: Transaction, fetched: Ticketed, seen: _Seen, because: Because

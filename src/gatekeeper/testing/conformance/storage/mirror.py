@@ -109,6 +109,35 @@ class MirrorConformance:
 
         assert await store.write(work) == [["re_1", "re_3"], ["re_2", "re_4"]]
 
+    async def test_nobodys_objects_are_adopted_with_all_that_belongs_to_them(
+        self, store: Store
+    ) -> None:
+        rows = [
+            obj("ch_1", kind="charge", customer=None, parent=None),
+            obj("re_1", customer=None, stripe_customer=None),
+            obj(
+                "txn_1",
+                kind="balance_transaction",
+                customer=None,
+                stripe_customer=None,
+                parent="refund/re_1",
+            ),
+            obj("ch_2", kind="charge", customer=None, stripe_customer="cus_eve", parent=None),
+            obj("ch_3", kind="charge", customer="bob", parent=None),
+            obj("ch_1", kind="charge", customer=None, account="acct_1", parent=None),
+            obj("re_1", customer=None, stripe_customer=None, account="acct_1"),
+        ]
+
+        def work(tx: Transaction) -> list[str | None]:
+            for row in rows:
+                tx.mirror.put(row)
+            assert tx.mirror.adopt("cus_ada", "ada") == 3
+            assert tx.mirror.adopt("cus_ada", "ada") == 0
+            found = [tx.mirror.get(row.kind, row.id, row.account) for row in rows]
+            return [None if one is None else one.customer for one in found]
+
+        assert await store.write(work) == ["ada", "ada", "ada", None, "bob", None, None]
+
     async def test_changes_are_numbered_within_their_subscription(self, store: Store) -> None:
         def work(tx: Transaction) -> None:
             for name in ("sub_1", "sub_2"):
