@@ -39,6 +39,7 @@ from gatekeeper.stripe.client import Limits, StripeGateway
 from gatekeeper.stripe.duplicates import NAME as DUPLICATES
 from gatekeeper.stripe.duplicates import DuplicateRefunds
 from gatekeeper.stripe.identities import StripeIdentities
+from gatekeeper.stripe.meter_reports import MeterReports
 from gatekeeper.stripe.meters import MeterSender
 from gatekeeper.stripe.moves import PriceMover
 from gatekeeper.stripe.outgoing import OutgoingRequests
@@ -217,6 +218,7 @@ def assemble(
         payer = TransferSender(gateway, store, outgoing)
         mover = PriceMover(gateway, store, catalog, outgoing)
         identities = StripeIdentities(gateway, outgoing, store)
+        MeterReports(gateway).register(registry)
         sender = MeterSender(gateway, store, catalog, identities)
     return Parts(
         catalog=catalog,

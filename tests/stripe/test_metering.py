@@ -2,8 +2,14 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from anyio import to_thread
+from sqlalchemy import Engine
+from sqlalchemy.event import listen, remove
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from gatekeeper.errors import (
     IdempotencyConflictError,
@@ -11,12 +17,15 @@ from gatekeeper.errors import (
     InvalidIdError,
     InvalidInputError,
     NotFoundError,
+    StoreUnavailableError,
     UnknownNameError,
 )
 from gatekeeper.services.metering import Sealer, UsageRecorder, UsageWindows
 from gatekeeper.storage.metering import UsageWindow, WindowStatus
 from gatekeeper.storage.port import Store
+from gatekeeper.storage.sql.store import store_for
 from gatekeeper.testing.events import invoice, make_event, subscription
+from tests.sdk.hosts import INSERT, async_host, sync_host
 from tests.stripe.world import RULES, ManualClock, World
 
 pytestmark = pytest.mark.anyio
@@ -200,3 +209,77 @@ async def test_dead_windows_are_retried_and_discarded_by_hand(
     with pytest.raises(NotFoundError):
         await people.discard(dead.identifier)
     assert [one.status for one in await people.find()] == [WindowStatus.DISCARDED]
+
+
+@pytest.mark.parametrize("database", ["migrated_sqlite_url", "migrated_postgres_url"])
+async def test_recording_is_one_insert_and_reads_nothing(
+    database: str, clock: ManualClock, request: pytest.FixtureRequest
+) -> None:
+    """The hot path only appends."""
+    seen: list[str] = []
+
+    def note(*event: Any) -> None:
+        seen.append(event[2])
+
+    async with store_for(request.getfixturevalue(database), clock=clock) as store:
+        recorder = UsageRecorder(store, RULES, clock)
+        await recorder.record("org_1", "overage", 1)  # what a first connection asks is over
+        listen(Engine, "before_cursor_execute", note)
+        try:
+            await recorder.record("org_1", "overage", 3, usage_id="job_1")
+        finally:
+            remove(Engine, "before_cursor_execute", note)
+    (written,) = [one for one in seen if not one.startswith(("BEGIN", "COMMIT"))]
+    assert written.startswith("INSERT INTO gatekeeper_usage")
+
+
+async def test_usage_whose_commit_was_not_heard_of_counts_once(
+    store: Store, recorder: UsageRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, lost = store.write, [True]
+
+    async def write_and_lose(work: Any) -> Any:
+        done = await write(work)
+        if lost:
+            lost.pop()
+            raise StoreUnavailableError("The connection was lost.", outcome="unknown")
+        return done
+
+    monkeypatch.setattr(store, "write", write_and_lose)
+    usage_id = await recorder.record("org_1", "overage", 3)
+    assert await store.read(lambda tx: tx.metering.untold("org_1")) == 1
+    stored = await store.read(lambda tx: tx.metering.recorded("org_1", "overage", usage_id))
+    assert stored is not None
+    assert stored.quantity == 3
+
+
+async def test_an_outage_is_the_callers_to_hear_of(
+    store: Store, recorder: UsageRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(work: Any) -> Any:
+        raise StoreUnavailableError
+
+    monkeypatch.setattr(store, "write", refuse)
+    with pytest.raises(StoreUnavailableError):
+        await recorder.record("org_1", "overage", 3)
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["commit", "rollback"])
+async def test_usage_in_a_hosts_own_transaction_stays_or_goes_with_it(
+    migrated_sqlite_url: str, clock: ManualClock, kept: bool
+) -> None:
+    async with store_for(migrated_sqlite_url, clock=clock) as store:
+        recorder = UsageRecorder(store, RULES, clock)
+
+        def host() -> None:
+            with sync_host(migrated_sqlite_url) as engine, Session(engine) as session:
+                session.execute(INSERT, {"id": "job_1"})
+                recorder.record_in(session, "org_1", "overage", 4, usage_id="sync")
+                (session.commit if kept else session.rollback)()
+
+        await to_thread.run_sync(host)
+        async with async_host(migrated_sqlite_url) as engine, AsyncSession(engine) as session:
+            await recorder.record("org_1", "overage", 5, usage_id="async", session=session)
+            await (session.commit() if kept else session.rollback())
+        untold = await store.read(lambda tx: tx.metering.untold("org_1"))
+        assert untold == (2 if kept else 0)

@@ -10,12 +10,12 @@ from msgspec.structs import replace
 
 from gatekeeper.errors import StripeRequestError, StripeUnavailableError
 from gatekeeper.services import customers
-from gatekeeper.services.metering import Sealer, UsageRecorder, UsageWindows
+from gatekeeper.services.metering import Sealer, UsageRecorder, UsageWindows, reject
 from gatekeeper.storage.metering import UsageWindow, WindowStatus
 from gatekeeper.storage.port import Store
 from gatekeeper.stripe.client import Obj, StripeGateway
 from gatekeeper.stripe.identities import StripeIdentities
-from gatekeeper.stripe.meters import PATH, MeterSender, compare
+from gatekeeper.stripe.meters import PATH, MeterSender, SendingPolicy, compare
 from gatekeeper.stripe.outgoing import OutgoingRequests
 from gatekeeper.stripe.setup import apply_setup, plan_setup
 from gatekeeper.testing.stripe import Simulator
@@ -261,3 +261,37 @@ async def test_summaries_agree_with_what_was_told(
     assert not other.agrees
     (nobody,) = await compare(gateway, store, CATALOG, "org_2", start, clock.now)
     assert (nobody.told, nobody.at_stripe) == (0, 0)
+
+
+async def test_it_begins_no_more_in_a_second_than_stripe_takes(
+    store: Store, clock: ManualClock, gateway: Gateway, stripe_sim: Simulator
+) -> None:
+    waited: list[float] = []
+
+    async def note(seconds: float) -> None:
+        waited.append(seconds)
+        await anyio.lowlevel.checkpoint()
+
+    for number in range(6):
+        await use(store, clock, customer=f"org_{number}")
+    stripe_sim.advance(hours=13)
+    policy = SendingPolicy(per_second=5.0, batch=4)
+    identities = identities_of(gateway, store)
+    paced = MeterSender(gateway, store, CATALOG, identities, policy=policy, sleep=note)
+    assert await paced.send_due() == 6
+    assert sum(waited) == pytest.approx(6 / 5.0)
+
+
+async def test_what_stripe_rejected_meanwhile_is_not_marked_as_sent(
+    store: Store, clock: ManualClock, sender: MeterSender, gateway: Gateway, stripe_sim: Simulator
+) -> None:
+    await use(store, clock)
+    stripe_sim.advance(hours=2)
+    (window,) = await windows(store)
+    gateway.after = StripeUnavailableError("Stripe did not answer.")
+    await sender.send_due()
+    await store.write(lambda tx: reject(tx, window.identifier, "code", "why"))
+    late = replace(window, status=WindowStatus.SENT, sent_at=clock.now)
+    await sender._save(late)
+    (dead,) = await windows(store)
+    assert dead.status is WindowStatus.DEAD

@@ -19,6 +19,7 @@ from gatekeeper.cli import (
     reconcile,
     stripe,
     subscriptions,
+    usage,
     worker,
 )
 from gatekeeper.cli.loading import GateArgument, load_gate
@@ -39,6 +40,7 @@ app.add_typer(ledger.app, name="ledger")
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(stripe.app, name="stripe")
 app.add_typer(subscriptions.app, name="subscriptions")
+app.add_typer(usage.app, name="usage")
 app.command(name="stripe-sim")(stripe.simulate)
 app.command(name="backfill")(backfill.take_over)
 app.command(name="health")(health.health)

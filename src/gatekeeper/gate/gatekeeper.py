@@ -101,8 +101,8 @@ class Gatekeeper(
             yield
 
     async def work_once(self) -> WorkDone:
-        """Dispatch what is due, expire what has run out, deliver messages, reconcile if it is time;
-        then close: for cron."""
+        """Dispatch what is due, expire what has run out, deliver messages, tell Stripe of metered
+        usage, reconcile if it is time; then close: for cron."""
         async with AsyncExitStack() as stack:
             await self._connect(stack)
             if self._parts.outgoing is not None:
@@ -113,6 +113,10 @@ class Gatekeeper(
                 messages=await self.outbox.drain(),
             )
             await self._parts.teller.tell_due()
+            if self.catalog.meters:
+                await self._parts.sealer.seal_due()
+                if self._parts.sender is not None:
+                    await self._parts.sender.send_due()
             if self._parts.reconciliation is not None:
                 await logged(self._parts.reconciliation.run_if_due)
             await self._parts.upkeep.prune()

@@ -3,6 +3,8 @@
 from datetime import datetime
 
 from gatekeeper.gate.wired import Wired
+from gatekeeper.services.metering import UsageWindows
+from gatekeeper.stripe.meters import Compared, compare
 
 
 class UsageMethods(Wired):
@@ -40,3 +42,20 @@ class UsageMethods(Wired):
         return await self.usage.record(
             customer, meter, quantity, usage_id=id, at=at, correction=True, session=session
         )
+
+    @property
+    def usage_windows(self) -> UsageWindows:
+        """The sealed windows of metered usage, for people: to see, to retry, to discard."""
+        return UsageWindows(self._parts.store)
+
+    async def compare_usage(
+        self, customer: str, since: datetime, until: datetime
+    ) -> list[Compared]:
+        """What Stripe was told of a customer's usage beside what it has summed up, by meter.
+
+        Raises:
+            ConfigurationError: there is no key of Stripe's.
+            StripeUnavailableError, StripeRequestError.
+        """
+        parts = self._parts
+        return await compare(parts.stripe, parts.store, self.catalog, customer, since, until)

@@ -24,6 +24,7 @@ from gatekeeper.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
+from gatekeeper.services.outbox import tell
 from gatekeeper.services.rules import Rules
 from gatekeeper.services.usage import OVERAGE_PREFIX
 from gatekeeper.storage.joined import refuse_joined
@@ -267,6 +268,39 @@ def log_dead(window: UsageWindow) -> None:
     )
 
 
+def reject(tx: Transaction, identifier: str, code: str, message: str) -> bool:
+    """Note that Stripe took a window's meter event and could not use it: a dead letter, told as
+    `usage.rejected`. False if there is no such window, or it was given up before."""
+    window = tx.metering.window(identifier, lock=True)
+    if window is None or window.status not in (WindowStatus.SENT, WindowStatus.PENDING):
+        logger.warning("Stripe could not use the meter event %s (%s)", identifier[:100], code[:100])
+        return False
+    reason = f"rejected by Stripe ({code}): {message}"
+    dead = replace(
+        window,
+        status=WindowStatus.DEAD,
+        sent_at=window.sent_at or tx.now(),
+        leased_until=None,
+        last_error=reason,
+    )
+    tx.metering.save_window(dead)
+    body = {
+        "meter": window.meter,
+        "quantity": window.quantity,
+        "identifier": identifier,
+        "code": code,
+        "reason": message,
+    }
+    tell(tx, "usage.rejected", window.customer, body, tx.now())
+    tx.after_commit(lambda: log_dead(dead))
+    return True
+
+
+def was_rejected(window: UsageWindow) -> bool:
+    """Whether Stripe had the window's meter event and could not use it."""
+    return window.status is WindowStatus.DEAD and window.sent_at is not None
+
+
 class UsageWindows:
     """The sealed windows, for people: to see, to retry, to discard."""
 
@@ -291,7 +325,9 @@ class UsageWindows:
         )
 
     async def retry(self, identifier: str) -> UsageWindow:
-        """Have a dead window sent again.
+        """Have a dead window sent again; returns what is sent: the window, or, if Stripe had it and
+        rejected it, a further one of the same usage. Stripe knows its identifier, and would take
+        it for delivered.
 
         Raises:
             NotFoundError: there is no dead window of this identifier.
@@ -317,7 +353,38 @@ class UsageWindows:
             changed = replace(
                 window, status=status, due_at=tx.now(), tried_at=None, leased_until=None
             )
+            if status is WindowStatus.PENDING and was_rejected(window):
+                return _told_anew(tx, window)
             tx.metering.save_window(changed)
             return changed
 
         return await self._store.write(work)
+
+
+def _told_anew(tx: Transaction, window: UsageWindow) -> UsageWindow:
+    """A further window for the usage of one that Stripe has rejected, which is over."""
+    sequence = tx.metering.windows_at(window.customer, window.meter, window.start)
+    window_id = f"{window.id.partition('/')[0]}/{sequence}"
+    identifier = identifier_of(window.customer, window.meter, window_id)
+    tx.metering.save_window(
+        replace(
+            window,
+            status=WindowStatus.DISCARDED,
+            last_error=f"{window.last_error}; told anew as {identifier}",
+        )
+    )
+    now = tx.now()
+    anew = UsageWindow(
+        customer=window.customer,
+        meter=window.meter,
+        id=window_id,
+        start=window.start,
+        at=window.at,
+        quantity=window.quantity,
+        identifier=identifier,
+        status=WindowStatus.PENDING,
+        created_at=now,
+        due_at=now,
+    )
+    tx.metering.add_window(anew)
+    return anew

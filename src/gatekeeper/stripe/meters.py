@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from gatekeeper.catalog import Catalog, Meter
 from gatekeeper.errors import GatekeeperError, StripeRequestError, StripeUnavailableError
-from gatekeeper.services.metering import MAX_AGE, TOO_OLD, log_dead
+from gatekeeper.services.metering import MAX_AGE, TOO_OLD, log_dead, was_rejected
 from gatekeeper.storage.metering import UsageWindow, WindowStatus
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.stripe.client import StripeGateway
@@ -170,6 +170,8 @@ class MeterSender:
             # Somebody may have discarded or erased it meanwhile; that it was sent counts for more.
             if stored is None or stored.customer != window.customer:
                 return
+            if was_rejected(stored):
+                return  # Stripe has said so meanwhile, and says no more
             if stored.status is WindowStatus.PENDING or window.status is WindowStatus.SENT:
                 tx.metering.save_window(window)
 

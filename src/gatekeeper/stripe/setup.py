@@ -18,6 +18,7 @@ from gatekeeper.stripe.webhooks.handlers import EVENT_TYPES
 
 Kind = Literal["product", "price", "meter", "webhook_endpoint", "webhook_events"]
 
+_THIN: Final = ("v1.", "v2.")
 _MADE_BY: Final = {"made_by": "gatekeeper"}
 
 
@@ -63,7 +64,8 @@ async def plan_setup(
         differences.extend(await _plan_product(gateway, kind, sold, found))
     differences.extend(_plan_meters(catalog, await gateway.meters()))
     if webhook_url is not None:
-        wanted = sorted({*EVENT_TYPES, *types})
+        # Thin events come to an event destination, not to an endpoint of API v1.
+        wanted = sorted({*EVENT_TYPES, *(one for one in types if not one.startswith(_THIN))})
         differences.extend(_plan_endpoint(webhook_url, wanted, await gateway.webhook_endpoints()))
     return differences
 

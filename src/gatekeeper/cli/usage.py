@@ -1,0 +1,112 @@
+"""`gatekeeper usage`: metered usage on its way to Stripe."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import anyio
+import typer
+
+from gatekeeper.cli.loading import GateArgument, load_gate
+from gatekeeper.gate import Gatekeeper
+from gatekeeper.storage.metering import UsageWindow, WindowStatus
+from gatekeeper.stripe.meters import Compared
+
+app = typer.Typer(help="Metered usage on its way to Stripe.", no_args_is_help=True)
+
+DIFFERENCE_STATUS = 3
+"""The exit status of `compare` that tells of a difference."""
+
+_MANY = 10_000
+
+IdentifierArgument = Annotated[
+    str, typer.Argument(metavar="IDENTIFIER", help="A window, as `list` shows it.")
+]
+CustomerOption = Annotated[str | None, typer.Option(help="Of this customer alone.")]
+
+
+@app.callback()
+def usage() -> None:
+    """Metered usage on its way to Stripe."""
+
+
+@app.command(name="list")
+def list_(
+    gate: GateArgument,
+    status: Annotated[WindowStatus, typer.Option(help="Which windows.")] = WindowStatus.DEAD,
+    customer: CustomerOption = None,
+    limit: Annotated[int, typer.Option(min=1, max=_MANY, help="How many at most.")] = 100,
+) -> None:
+    """List sealed windows that are dead letters, or of another state, the earliest first."""
+    host = load_gate(gate)
+
+    async def run() -> list[UsageWindow]:
+        async with host.connected():
+            return await host.usage_windows.find(status=status, customer=customer, limit=limit)
+
+    for one in anyio.run(run):
+        start = one.start.isoformat(timespec="minutes")
+        error = f": {one.last_error}" if one.last_error else ""
+        typer.echo(f"{one.identifier} {start} {one.customer} {one.meter} {one.quantity}{error}")
+
+
+@app.command()
+def retry(gate: GateArgument, identifier: IdentifierArgument) -> None:
+    """Have a dead window sent again; one that Stripe had rejected as a further one."""
+    host = load_gate(gate)
+
+    async def run() -> UsageWindow:
+        async with host.connected():
+            return await host.usage_windows.retry(identifier)
+
+    typer.echo(f"{anyio.run(run).identifier} will be sent.")
+
+
+@app.command()
+def discard(gate: GateArgument, identifier: IdentifierArgument) -> None:
+    """Never bill a window that was not sent."""
+    host = load_gate(gate)
+
+    async def run() -> UsageWindow:
+        async with host.connected():
+            return await host.usage_windows.discard(identifier)
+
+    discarded = anyio.run(run)
+    typer.echo(f"{discarded.quantity} of {discarded.meter} will not be billed.")
+
+
+@app.command()
+def compare(
+    gate: GateArgument,
+    customer: CustomerOption = None,
+    days: Annotated[int, typer.Option(min=1, max=35, help="How far back.")] = 7,
+) -> None:
+    """Compare what Stripe was told with what it has summed up, by customer and meter.
+
+    Stripe sums up later than it answers: the last hour is left out. The exit status is 3 if
+    something differs.
+    """
+    host = load_gate(gate)
+    until = datetime.now(UTC) - timedelta(hours=1)
+    found = anyio.run(_compared, host, customer, until - timedelta(days=days), until)
+    differing = [one for one in found if not one.agrees]
+    for one in differing:
+        typer.echo(
+            f"{one.customer} {one.meter}: Stripe was told {one.told} and has {one.at_stripe}"
+        )
+    typer.echo(f"{len(found)} sum(s) compared, {len(differing)} difference(s).")
+    if differing:
+        raise typer.Exit(DIFFERENCE_STATUS)
+
+
+async def _compared(
+    host: Gatekeeper, customer: str | None, since: datetime, until: datetime
+) -> list[Compared]:
+    async with host.connected():
+        customers = {customer} if customer is not None else set()
+        if customer is None:
+            windows = await host.usage_windows.find(status=WindowStatus.SENT, limit=_MANY)
+            customers = {one.customer for one in windows if since <= one.at < until}
+        found: list[Compared] = []
+        for one in sorted(customers):
+            found += await host.compare_usage(one, since, until)
+        return found
