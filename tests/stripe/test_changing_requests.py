@@ -10,10 +10,19 @@ import pytest
 import gatekeeper
 from gatekeeper.errors import StripeUnavailableError
 from gatekeeper.storage.records import PurchaseStatus
+from gatekeeper.stripe.checkout import Checkout
 from gatekeeper.stripe.client import StripeGateway
+from gatekeeper.stripe.outgoing import OutgoingRequests
 from tests.stripe.shop import Shop
 from tests.stripe.test_moves import changed
-from tests.stripe.test_reconciliation import memory_shop, subscribe  # noqa: F401 -- fixture
+from tests.stripe.test_outgoing import Crash, dying
+from tests.stripe.test_reconciliation import (
+    memory_shop,  # noqa: F401 -- fixture
+    nobody,
+    shop,  # noqa: F401 -- fixture
+    subscribe,
+)
+from tests.stripe.world import RULES
 
 SOURCES = Path(gatekeeper.__file__).parent
 
@@ -64,7 +73,7 @@ async def test_an_outage_sells_and_changes_nothing_and_asks_nobody(
     memory_shop: Shop,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    shop = memory_shop
+    shop = memory_shop  # noqa: F811
     await subscribe(shop, "org_2")
     move = await changed(shop)
     link = await shop.start("topup_100")
@@ -93,3 +102,29 @@ async def test_an_outage_sells_and_changes_nothing_and_asks_nobody(
     assert purchase is not None
     assert purchase.status is PurchaseStatus.PENDING
     assert "pro" in (await shop.entitlements("org_2")).plans  # who has paid, has it
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("sent", [False, True])
+@pytest.mark.parametrize("hours", [0, 23.5])
+async def test_case_41_a_checkout_whose_making_crashed_is_made_once_and_found(
+    sent: bool,
+    hours: float,
+    shop: Shop,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await shop.checkout.portal("org_1", return_url="https://app.test/")  # Stripe knows them
+    dying(shop.gateway, monkeypatch, sent=sent)
+    with pytest.raises(Crash):
+        await shop.start("topup_100", idempotency_key="key")
+    shop.clock.now = shop.sim.advance(hours=hours, minutes=2)
+    outgoing = OutgoingRequests(shop.gateway, shop.store)
+    Checkout(shop.gateway, shop.store, RULES, nobody, outgoing)
+    assert await outgoing.resume() == 1
+    made = shop.sim.state.store.all("checkout.session")
+    is_made = sent or hours == 0  # what nobody asks for any more is not made a day later
+    assert len(made) == is_made
+    link = await shop.start("topup_100", idempotency_key="key")
+    assert len(shop.sim.state.store.all("checkout.session")) == 1
+    if is_made:
+        assert link.session_id == made[0]["id"]

@@ -6,13 +6,22 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Any
 
+import anyio
 import pytest
 
-from gatekeeper.errors import ConflictError, StripeUnavailableError, SweepStoppedError
+from gatekeeper.errors import (
+    ConflictError,
+    StoreUnavailableError,
+    StripeRequestError,
+    StripeUnavailableError,
+    SweepStoppedError,
+)
 from gatekeeper.services.history import state_of
 from gatekeeper.storage.memory import MemoryStore
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.sql.store import store_for
+from gatekeeper.stripe import long_work
+from gatekeeper.stripe.long_work import held
 from gatekeeper.stripe.reconciliation import Reconciler, RunOptions
 from gatekeeper.stripe.reconciliation.reconciler import RETRY
 from gatekeeper.stripe.webhooks import Projections
@@ -339,6 +348,39 @@ async def test_a_replay_of_connected_accounts_that_is_cut_off_goes_on_with_the_a
     assert [one for one in asked if one is not None] == [*accounts[:2], *accounts[1:]]
 
 
+async def test_an_account_that_refuses_and_an_event_that_is_none_hold_up_nothing(
+    memory_shop: Shop,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    shop = memory_shop  # noqa: F811
+    post = shop.gateway.post
+    seller = await post("/v1/accounts", {"type": "express"}, what="an account")
+    shop.clock.now = shop.sim.now
+    work = reconciler_of(shop, connected=True)
+    await work.run(RunOptions(objects=False))
+    shop.clock.now = shop.sim.advance(hours=1)
+    subscription_id = await subscribe(shop)
+    lose_webhooks(shop)
+    pages, replay = shop.gateway.pages, shop.receiver.replay
+
+    def refused(path: str, params: Any = None, **options: Any) -> Any:
+        if options.get("account") == seller["id"]:
+            raise StripeRequestError("no access", stripe_status=403)
+        return pages(path, params, **options)
+
+    async def garbled(body: bytes) -> bool:
+        return await replay(b"[]" if b"customer.subscription.created" in body else body)
+
+    monkeypatch.setattr(shop.gateway, "pages", refused)
+    monkeypatch.setattr(shop.receiver, "replay", garbled)
+    await work.run(RunOptions(objects=False))
+    assert f"account {seller['id']} are not to be had" in caplog.text
+    assert "can't be stored" in caplog.text
+    found = await shop.store.read(lambda tx: tx.subscriptions.get(subscription_id))
+    assert found is not None  # by the event of its invoice
+
+
 # -- several processes ------------------------------------------------------------------------
 
 
@@ -396,6 +438,63 @@ async def test_a_run_that_fails_is_tried_again_a_while_later(
     assert tried == 1
     shop.clock.now = shop.sim.advance(minutes=RETRY.total_seconds() / 60)
     assert await work.run_if_due() is not None
+
+
+async def test_work_that_takes_long_keeps_its_lease(
+    memory_shop: Shop,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    shop = memory_shop  # noqa: F811
+    monkeypatch.setattr(long_work, "_RENEW_SECONDS", 0.0)
+    write, renewed = shop.store.write, anyio.Event()
+    away = True
+
+    async def failing_first(work: Any) -> Any:
+        nonlocal away
+        if away:
+            away = False
+            raise StoreUnavailableError
+        done = await write(work)
+        renewed.set()
+        return done
+
+    async with held(shop.store, "long") as work:
+        with monkeypatch.context() as patched:
+            patched.setattr(shop.store, "write", failing_first)
+            shop.clock.advance(minutes=4)
+            async with work.kept():
+                await renewed.wait()
+        shop.clock.advance(minutes=4)  # eight since it was taken
+        with pytest.raises(ConflictError):
+            async with held(shop.store, "long"):
+                raise AssertionError
+        shop.clock.advance(minutes=5)
+        async with held(shop.store, "long") as other:
+            async with work.kept():  # whose it is not any more: it is let go
+                await anyio.sleep(0.01)
+            with pytest.raises(ConflictError, match="taken over"):
+                await work.save()
+            await other.save()
+    assert "tried again" in caplog.text
+
+
+async def test_a_lease_that_can_not_be_given_back_hides_no_error(
+    memory_shop: Shop,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shop = memory_shop  # noqa: F811
+
+    async def away(work: Any) -> Any:
+        raise StoreUnavailableError
+
+    async def work() -> None:
+        async with held(shop.store, "work"):
+            monkeypatch.setattr(shop.store, "write", away)
+            raise StripeUnavailableError
+
+    with pytest.raises(StripeUnavailableError):
+        await work()
 
 
 async def nobody(customer: str, version: int) -> None:

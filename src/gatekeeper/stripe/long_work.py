@@ -1,5 +1,6 @@
 """Long work: it is written down how far it has come, and one process at a time is at it."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -8,11 +9,15 @@ from typing import Any, Final
 import anyio
 import msgspec
 
-from gatekeeper.errors import ConflictError
+from gatekeeper.errors import ConflictError, UnavailableError
 from gatekeeper.storage.port import Store, Transaction
+
+logger: Final = logging.getLogger("gatekeeper.reconciliation")
 
 LEASE: Final = timedelta(minutes=5)
 """How long work that a killed process has left behind waits for the next one."""
+
+_RENEW_SECONDS: Final = LEASE.total_seconds() / 5
 
 _RETURN_SECONDS: Final = 2.0
 """How long work that is being stopped may take to end its lease."""
@@ -44,6 +49,26 @@ class Held:
 
         self._until = await self._store.write(work)
         self.state = state
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Keep it while the block runs, however long that takes. Don't save meanwhile."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._renew)
+            yield
+            tasks.cancel_scope.cancel()
+
+    async def _renew(self) -> None:
+        while True:
+            await anyio.sleep(_RENEW_SECONDS)
+            try:
+                await self.save()
+            except ConflictError:  # the next `save` of whoever works says so
+                return
+            except UnavailableError:
+                logger.warning(
+                    "the lease of %s could not be renewed; it is tried again", self._name
+                )
 
     async def end(self) -> None:
         """Let somebody else have it."""
@@ -78,4 +103,7 @@ async def held(store: Store, name: str) -> AsyncIterator[Held]:
         yield work
     finally:
         with anyio.move_on_after(_RETURN_SECONDS, shield=True):
-            await work.end()
+            try:
+                await work.end()
+            except UnavailableError:  # then it ends by itself; what happened before matters more
+                logger.warning("the lease of %s could not be given back: it runs out", name)

@@ -186,7 +186,8 @@ class Reconciler:
                 more = await self._replay.run_connected(types, state, options.since, watch, work)
                 listed, missed = listed + more[0], missed + more[1]
             if missed and work is not None:
-                await self._receiver.drain()
+                async with work.kept():  # four days of events take a while
+                    await self._receiver.drain()
         found, unrepaired = Found([], 0, 0, 0), list[str]()
         if options.objects:
             found = await self._sweep.look(watch, work)

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from gatekeeper.errors import PayloadError, StripeRequestError
 from gatekeeper.storage.port import Store
 from gatekeeper.storage.records import EventStatus
 from gatekeeper.stripe.client import Obj, StripeGateway
@@ -100,7 +101,11 @@ class EventReplay:
         for account in sorted(one["id"] for one in accounts):
             if account <= after:
                 continue
-            seen, new = await self._between(types, start, None, watch, held, account)
+            try:
+                seen, new = await self._between(types, start, None, watch, held, account)
+            except StripeRequestError as error:  # it has left us since, say
+                logger.warning("the events of account %s are not to be had: %s", account, error)
+                continue
             listed, missed = listed + seen, missed + new
             if held is not None and since is None:
                 await held.save(connected_after=account)
@@ -169,5 +174,8 @@ class EventReplay:
         if write:
             # The oldest first, as they would have come.
             for event in reversed(missed):
-                await self._receiver.replay(msgspec.json.encode(event))
+                try:
+                    await self._receiver.replay(msgspec.json.encode(event))
+                except PayloadError:  # it would be one for ever: what follows goes on
+                    logger.exception("event %s can't be stored", event["id"])
         return len(missed)
