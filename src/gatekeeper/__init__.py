@@ -36,6 +36,7 @@ from gatekeeper.services.reservation import Reservation
 from gatekeeper.settings import Settings
 from gatekeeper.stripe.webhooks import WebhookEvent, WebhookReceiver, WebhookRegistry
 from gatekeeper.sync import SyncGatekeeper
+from gatekeeper.telemetry.logs import structure_logs
 from gatekeeper.types import UNLIMITED, Identity
 
 __all__ = [
@@ -87,3 +88,5 @@ __all__ = [
     "requires_plan",
     "reserve",
 ]
+
+structure_logs()

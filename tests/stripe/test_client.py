@@ -14,8 +14,9 @@ from gatekeeper.errors import (
     StripeUnavailableError,
 )
 from gatekeeper.stripe.client import API_VERSION, StripeGateway, livemode_of
-from gatekeeper.stripe.refusals import redact, refusal_of
+from gatekeeper.stripe.refusals import refusal_of
 from gatekeeper.stripe.transport import HttpxTransport
+from gatekeeper.telemetry.redaction import redact
 from gatekeeper.testing.stripe import Simulator
 from gatekeeper.testing.stripe.settings import API_VERSION as SIMULATED_VERSION
 

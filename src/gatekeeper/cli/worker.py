@@ -9,6 +9,7 @@ import typer
 
 from gatekeeper.cli.loading import GateArgument, load_gate
 from gatekeeper.gate import Gatekeeper
+from gatekeeper.telemetry.logs import JsonFormatter
 
 
 def work(
@@ -16,12 +17,19 @@ def work(
     once: Annotated[
         bool, typer.Option("--once", help="Do what is due now, then end; for cron.")
     ] = False,
+    json_logs: Annotated[
+        bool, typer.Option("--json-logs", help="Log one JSON object a line, from INFO on.")
+    ] = False,
 ) -> None:
     """Dispatch webhook events, expire holds and deliver messages, for hosts without a lifespan.
 
     SIGTERM and Ctrl-C end it once what is at hand is done; what is not is taken up by the next one.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if json_logs:
+        logging.getLogger("gatekeeper").setLevel(logging.INFO)
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(JsonFormatter())
     anyio.run(_once if once else _until_stopped, load_gate(gate))
 
 

@@ -8,7 +8,7 @@ import logging
 import re
 from typing import Final
 
-from gatekeeper.stripe.refusals import redact
+from gatekeeper.telemetry.redaction import redact
 
 _LOGGERS: Final = (
     "stripe",

@@ -5,7 +5,6 @@ message is kept, because it says what to mend, with anything that looks like a k
 error ends up in logs and answers.
 """
 
-import re
 from typing import TYPE_CHECKING, Final
 
 from gatekeeper.errors import (
@@ -14,22 +13,17 @@ from gatekeeper.errors import (
     StripeRequestError,
     StripeUnavailableError,
 )
+from gatekeeper.telemetry.redaction import redact_keys
 
 if TYPE_CHECKING:
     from stripe import StripeError
 
-_SECRET: Final = re.compile(r"\b(sk|rk|pk|whsec|ek|ek_live|ek_test)_[A-Za-z0-9_*]+")
 _MAX_MESSAGE_CHARS: Final = 300
 WAITING: Final = "too_many_waiting"
 """The code of an error of our own: Stripe was not asked, since too many wait for their turn."""
 
 _TRY_AGAIN: Final = frozenset({409, 424, 429})
 """409 and 424: another request holds a lock or an idempotency key just now."""
-
-
-def redact(text: str) -> str:
-    """`text` with every API key and signing secret replaced by its prefix."""
-    return _SECRET.sub(lambda found: f"{found.group(1)}_...", text)
 
 
 def refusal_of(error: "StripeError", what: str) -> GatekeeperError:
@@ -55,7 +49,7 @@ def refusal_of(error: "StripeError", what: str) -> GatekeeperError:
         return IdempotencyConflictError(
             f"This idempotency key was used at Stripe for another request ({what})."
         )
-    message = redact(str(details.get("message") or "it gave no reason"))[:_MAX_MESSAGE_CHARS]
+    message = redact_keys(str(details.get("message") or "it gave no reason"))[:_MAX_MESSAGE_CHARS]
     known = {
         "stripe_code": details.get("code"),
         "stripe_param": details.get("param"),

@@ -31,7 +31,7 @@ from gatekeeper.types import Clock, utc_now
 
 T = TypeVar("T")
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("gatekeeper.storage")
 
 
 class MemoryTransaction(Transaction):

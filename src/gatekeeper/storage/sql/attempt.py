@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
-_logger: Final = logging.getLogger(__name__)
+_logger: Final = logging.getLogger("gatekeeper.storage")
 
 
 DRAIN_SECONDS: Final = 30.0

@@ -30,7 +30,7 @@ from gatekeeper.storage.sql.tables import stamp
 from gatekeeper.storage.sql.transfers import SqlTransfers
 from gatekeeper.types import Clock
 
-_logger: Final = logging.getLogger(__name__)
+_logger: Final = logging.getLogger("gatekeeper.storage")
 _STAMP: Final = select_of(stamp, Stamp)
 
 

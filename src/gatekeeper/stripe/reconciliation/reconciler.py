@@ -260,7 +260,7 @@ def _log(report: Report) -> None:
         len(report.unrepaired),
     )
     for one in report.drift[:100]:
-        logger.log(level, "%s", one)
+        logger.log(level, "differs: %s", one)
 
 
 def _seconds(tx: Transaction) -> int:

@@ -141,7 +141,7 @@ class ObjectSweep:
                 f"subscriptions, which is more than {allowed}: nothing was changed. Look at it "
                 "with --dry-run; if it is right, repeat it with --allow-revocations."
             )
-            logger.error("%s", error)
+            logger.error("the sweep was stopped: %s", error)
             raise error
 
     async def repair(self, drift: Sequence[Drift], held: Held) -> list[str]:
