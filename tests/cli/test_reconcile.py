@@ -1,5 +1,7 @@
 """`gatekeeper reconcile`: its exit status tells of drift."""
 
+import subprocess
+import sys
 from typing import Any
 
 import httpx
@@ -86,3 +88,43 @@ def test_one_half_or_both(stripe_host: Host) -> None:
 def test_it_needs_a_key(host: Host) -> None:
     host.run("db", "upgrade")
     assert "set STRIPE_SECRET_KEY" in host.run("reconcile", "billing:gate", status=1)
+
+
+HOLDER = """
+import sys, anyio
+from gatekeeper.storage.sql.store import store_for
+from gatekeeper.stripe.long_work import held
+
+async def hold():
+    async with store_for(sys.argv[1]) as store, held(store, "reconciliation"):
+        print("held", flush=True)
+        await anyio.to_thread.run_sync(sys.stdin.readline)
+
+anyio.run(hold)
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("killed", [False, True])
+def test_of_two_processes_one_reconciles_and_a_killed_ones_lease_is_waited_out(
+    killed: bool, stripe_host: Host, api: Api
+) -> None:
+    url = stripe_host.env["GATEKEEPER_DATABASE_URL"]
+    subscribe(api)
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, url],
+        env=stripe_host.env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        shown = stripe_host.run("reconcile", "billing:gate", status=1)
+        assert "Another process is at it" in shown
+        if killed:
+            holder.kill()
+        else:
+            holder.communicate("\n")
+    shown = stripe_host.run("reconcile", "billing:gate", status=1 if killed else 0)
+    assert ("Another process is at it" in shown) is killed

@@ -392,6 +392,8 @@ async def test_an_outage_ends_it_and_refusals_are_told_until_there_are_too_many(
     with pytest.raises(ConflictError, match="one move after the other"):
         await move.run()
     assert move.updates() == 0
+    price["active"] = True  # mended: Stripe's refusals are not repeated under the same keys
+    assert (await move.run()).moved == len(made)
 
 
 async def test_one_process_moves_at_a_time_and_another_move_begins_anew(

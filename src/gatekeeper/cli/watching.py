@@ -11,16 +11,17 @@ from gatekeeper.stripe.reconciliation.report import Watch, unwatched
 
 @contextmanager
 def watching(*names: str) -> Iterator[Watch]:
-    """Shows how many of each have been looked at. Nobody knows beforehand how many there are."""
+    """Shows how many of each have been looked at, and that it goes on."""
     if not sys.stderr.isatty():
         yield unwatched
         return
     seen = dict.fromkeys(names, 0)
-    with typer.progressbar(length=0, label="", file=sys.stderr) as bar:
+    nobody_knows_how_many: Iterator[int] = (number for number in ())
+    with typer.progressbar(nobody_knows_how_many, label="", file=sys.stderr) as bar:
 
         def watch(what: str, count: int) -> None:
             seen[what] = seen.get(what, 0) + count
             bar.label = ", ".join(f"{number} {name}" for name, number in seen.items())
-            bar.update(0)
+            bar.update(1)
 
         yield watch

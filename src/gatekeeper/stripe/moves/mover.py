@@ -87,7 +87,7 @@ class PriceMover:
 
         Raises:
             ConflictError: another process is at it, or Stripe refuses one after the other.
-            and those of `plan`; what was moved before stays moved.
+            StripeUnavailableError and the others of `plan`: what was moved before stays moved.
         """
         options = options or MoveOptions()
         await DatabaseStamp(self._store, self._gateway).confirm()
@@ -105,6 +105,7 @@ class PriceMover:
                 report = await self._one(move, choosing, options, work, report)
                 in_a_row = in_a_row + 1 if len(report.refused) > before else 0
                 if in_a_row >= MAX_REFUSED_IN_A_ROW:
+                    await work.save(run=None, moved=0)  # or Stripe repeats its refusals for a day
                     raise ConflictError(
                         f"Stripe refuses one move after the other; the last: {report.refused[-1]}"
                     )
@@ -121,7 +122,8 @@ class PriceMover:
         work: Held,
         report: MoveReport,
     ) -> MoveReport:
-        """Move one subscription, as it is now."""
+        """Move one subscription, as it is now. What changes between this look and Stripe's carrying
+        it out, a fraction of a second later, is not seen: Stripe knows no "if it is still so"."""
         found = await self._gateway.fetch("subscription", planned.subscription_id)
         verdict = None if found is None else await self._verdict(found, choosing)
         if isinstance(verdict, Skipped):
