@@ -16,8 +16,7 @@ def watching(*names: str) -> Iterator[Watch]:
         yield unwatched
         return
     seen = dict.fromkeys(names, 0)
-    nobody_knows_how_many: Iterator[int] = (number for number in ())
-    with typer.progressbar(nobody_knows_how_many, label="", file=sys.stderr) as bar:
+    with typer.progressbar(_unknown(), label="", file=sys.stderr) as bar:
 
         def watch(what: str, count: int) -> None:
             seen[what] = seen.get(what, 0) + count
@@ -25,3 +24,8 @@ def watching(*names: str) -> Iterator[Watch]:
             bar.update(1)
 
         yield watch
+
+
+def _unknown() -> Iterator[None]:
+    """What has no length: nobody knows beforehand how many there are."""
+    yield
