@@ -127,6 +127,16 @@ async def test_an_account_leaves_the_platform(
         client.v1.customers.list({}, {"stripe_account": account})
 
 
+async def test_a_context_names_the_account_too(client: Any, stripe_sim: Simulator) -> None:
+    account = seller(client, stripe_sim)
+    made = client.v1.customers.create({}, {"stripe_context": account})
+    event = stripe_sim.events("customer.created")[-1]
+    assert event["account"] == account
+    thin = f"evt_thin{event['id'].removeprefix('evt_')}"
+    found = client.v2.core.events.retrieve(thin, {}, {"stripe_context": account})
+    assert (found.related_object.id, found.context) == (made.id, account)
+
+
 def buy(client: Any, **terms: Any) -> Any:
     return client.v1.payment_intents.create(
         {

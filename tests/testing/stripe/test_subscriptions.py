@@ -222,10 +222,16 @@ def test_cancel_at_period_end_and_its_undoing(client: Any, stripe_sim: Simulator
     assert (ended.status, ended.ended_at) == ("canceled", end)
     assert types(stripe_sim)[-1] == "customer.subscription.deleted"
     assert len(client.v1.invoices.list().data) == 1
-    with pytest.raises(stripe.InvalidRequestError):
-        client.v1.subscriptions.update(subscription.id, {"metadata": {"a": "1"}})
-    with pytest.raises(stripe.InvalidRequestError):
+    noted = client.v1.subscriptions.update(
+        subscription.id, {"metadata": {"a": "1"}, "cancellation_details": {"comment": "bye"}}
+    )
+    assert (noted.metadata["a"], noted.cancellation_details.comment) == ("1", "bye")
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        client.v1.subscriptions.update(subscription.id, {"description": "more"})
+    assert caught.value.code == "invalid_canceled_subscription_fields"
+    with pytest.raises(stripe.InvalidRequestError) as caught:
         client.v1.subscriptions.cancel(subscription.id)
+    assert (caught.value.http_status, caught.value.code) == (404, "resource_missing")
 
 
 def test_cancel_at_a_moment_and_at_once(client: Any, stripe_sim: Simulator) -> None:
@@ -324,8 +330,12 @@ def test_send_invoice_waits_for_the_due_date(client: Any, stripe_sim: Simulator)
     )
     assert subscription.status == "active"
     first = client.v1.invoices.retrieve(str(subscription.latest_invoice))
+    assert (first.status, first.attempt_count, first.number) == ("draft", 0, None)
+    stripe_sim.advance(hours=1)
+    first = client.v1.invoices.retrieve(first.id)
     assert (first.status, first.attempt_count) == ("open", 0)
-    stripe_sim.advance(days=30, hours=2)
+    client.v1.invoices.pay(first.id, {"paid_out_of_band": True})
+    stripe_sim.advance(days=30, hours=1)
     stripe_sim.advance(days=11)
     assert status(client, subscription) == "past_due"
     assert "invoice.overdue" in types(stripe_sim)

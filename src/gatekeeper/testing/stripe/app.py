@@ -84,6 +84,7 @@ def wire(state: State) -> None:
     }
     state.hooks.invoice_moved = [renewals.invoice_moved, checkout.invoice_moved]
     state.hooks.subscription_started = renewals.watch
+    state.hooks.invoice_drafted = renewals.plan_collection
     state.hooks.period_due = schedules.period_due
     state.hooks.subscription_ended = schedules.subscription_ended
     if state.settings.payout_schedule == "daily":

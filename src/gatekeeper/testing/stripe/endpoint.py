@@ -100,7 +100,8 @@ class Endpoint:
         operation, ids = self._find(request.method, request.url.path)
         form = parse(encoded)
         key = request.headers.get("idempotency-key") if request.method == "POST" else None
-        seen = self._seen_by(request.headers.get("stripe-account"))
+        named = request.headers.get("stripe-account") or request.headers.get("stripe-context")
+        seen = self._seen_by(named)
         slot = key if seen.account is None else f"{seen.account} {key}"
         if key is not None:
             with self._state.lock:

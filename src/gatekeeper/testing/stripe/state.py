@@ -25,13 +25,15 @@ class Hooks:
 
     `intent_moved` (by the owner's kind) and `invoice_moved` are told `(state, object, what
     happened)`; `subscription_started` plans what time will do to a new subscription; `period_due`
-    is told before a subscription's period ends, `subscription_ended` when it has been canceled.
+    is told before a subscription's period ends, `subscription_ended` when it has been canceled, and
+    `invoice_drafted` of a subscription's draft that time is to finalise.
     """
 
     intent_moved: "dict[str, Callable[[State, Obj, str], None]]" = field(default_factory=dict)
     invoice_moved: "list[Callable[[State, Obj, str], None]]" = field(default_factory=list)
     subscription_started: "Callable[[State, Obj], None]" = lambda state, subscription: None
     period_due: "Callable[[State, Obj], None]" = lambda state, subscription: None
+    invoice_drafted: "Callable[[State, Obj, Obj], None]" = lambda state, subscription, invoice: None
     subscription_ended: "Callable[[State, Obj], None]" = lambda state, subscription: None
 
 
@@ -133,7 +135,7 @@ class State:
         }
         if self.account is not None:
             event["account"] = self.account
-        self.platform.store.add("v2.core.event", event)
+        self.store.add("v2.core.event", event)
         self.postman.post(event, self.postman.destinations_for(type.removeprefix("v1.")))
         return event
 

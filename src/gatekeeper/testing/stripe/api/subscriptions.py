@@ -157,7 +157,7 @@ def update(state: State, params: dict[str, Any], identifier: str) -> Obj:
     """`POST /v1/subscriptions/{subscription}`."""
     subscription = state.store.need("subscription", identifier)
     if subscription["status"] in subscriptions.ENDED:
-        raise invalid("A canceled subscription can only update its cancellation_details.")
+        return _annotate(state, subscription, params)
     if params.get("default_payment_method") is not None:
         method = concrete(
             state,
@@ -170,6 +170,20 @@ def update(state: State, params: dict[str, Any], identifier: str) -> Obj:
         paused = params["pause_collection"]
         params = {**params, "pause_collection": {"resumes_at": None, **paused} if paused else None}
     return changes.update(state, subscription, params)
+
+
+def _annotate(state: State, subscription: Obj, params: dict[str, Any]) -> Obj:
+    """What can still be said of a subscription that has ended."""
+    if set(params) - {"cancellation_details", "metadata"}:
+        raise invalid(
+            "A canceled subscription can only update its cancellation_details and metadata.",
+            code="invalid_canceled_subscription_fields",
+        )
+    with state.changing(subscription, subscriptions.UPDATED):
+        if "metadata" in params:
+            subscription["metadata"] = merge_metadata(subscription["metadata"], params["metadata"])
+        subscription["cancellation_details"].update(params.get("cancellation_details") or {})
+    return subscription
 
 
 def cancel(state: State, params: dict[str, Any], identifier: str) -> Obj:

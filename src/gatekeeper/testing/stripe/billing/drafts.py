@@ -3,6 +3,7 @@
 import copy
 
 from gatekeeper.testing.stripe.billing import debits
+from gatekeeper.testing.stripe.core.clock import DAY_SECONDS
 from gatekeeper.testing.stripe.core.store import Obj
 from gatekeeper.testing.stripe.listing import whole
 from gatekeeper.testing.stripe.state import State
@@ -60,6 +61,8 @@ def draft(
     invoice["status_transitions"] = dict.fromkeys(
         ("finalized_at", "marked_uncollectible_at", "paid_at", "voided_at")
     )
+    if invoice["collection_method"] == "send_invoice" and subscription is not None:
+        invoice["due_date"] = state.now() + DAY_SECONDS * (subscription["days_until_due"] or 30)
     for line in lines:
         line["invoice"] = identifier
     if certain:

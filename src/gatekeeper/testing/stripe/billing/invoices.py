@@ -114,6 +114,8 @@ def collect(
             code="resource_missing",
         )
     payments.confirm(state, intent, method, off_session=off_session)
+    if intent["status"] == "requires_action":
+        invoice["attempt_count"] -= 1  # asked, but not attempted: as at Stripe
     if intent["status"] == "requires_payment_method":
         error: Obj = intent["last_payment_error"]
         return ApiError(

@@ -123,7 +123,7 @@ def renew(state: State, subscription: Obj) -> Obj:
             state, subscription, lines, "subscription_cycle", (ended.start, ended.end)
         )
     watch(state, subscription)
-    _plan_collection(state, subscription, invoice)
+    plan_collection(state, subscription, invoice)
     return invoice
 
 
@@ -139,7 +139,8 @@ def _renewal_lines(state: State, subscription: Obj, ended: Period, period: Perio
     return lines
 
 
-def _plan_collection(state: State, subscription: Obj, invoice: Obj) -> None:
+def plan_collection(state: State, subscription: Obj, invoice: Obj) -> None:
+    """Let a draft be finalised and collected in its time, or as the pause of collection has it."""
     paused = subscription["pause_collection"]
     if invoice["auto_advance"]:
         due = state.now() + state.settings.draft_seconds

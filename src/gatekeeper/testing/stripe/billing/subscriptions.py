@@ -11,7 +11,7 @@ from gatekeeper.testing.stripe.billing import drafts, invoices
 from gatekeeper.testing.stripe.billing.calendar import following
 from gatekeeper.testing.stripe.billing.lines import Period, is_metered, licensed_line
 from gatekeeper.testing.stripe.billing.modes import billing_mode
-from gatekeeper.testing.stripe.core.errors import ApiError, invalid
+from gatekeeper.testing.stripe.core.errors import ApiError, invalid, missing
 from gatekeeper.testing.stripe.core.store import Obj
 from gatekeeper.testing.stripe.listing import whole
 from gatekeeper.testing.stripe.state import State
@@ -240,6 +240,9 @@ def _first_invoice(state: State, subscription: Obj, plan: Start, trialing: bool)
         subscription=subscription,
     )
     subscription["latest_invoice"] = invoice["id"]
+    if plan.collection_method == "send_invoice" and invoice["amount_due"]:
+        state.hooks.invoice_drafted(state, subscription, invoice)
+        return invoice
     return invoices.finalize(state, invoice, plan.paid_by)
 
 
@@ -275,7 +278,7 @@ def cancel(
 ) -> Obj:
     """End a subscription now; what it has been paid for stays paid for."""
     if subscription["status"] in ENDED:
-        raise invalid("A canceled subscription can only update its cancellation_details.")
+        raise missing("subscription", subscription["id"])  # a 404, as at Stripe
     now = state.now()
     expired = reason == "incomplete_expired"
     subscription.update(
