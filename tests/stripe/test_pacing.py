@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+import stripe
 
 from gatekeeper.circuit import Circuit
 from gatekeeper.errors import GatekeeperError, StripeRequestError, StripeUnavailableError
@@ -295,6 +296,26 @@ async def test_no_error_shows_a_secret_or_what_a_customer_said(
     seen = "\n".join([*shown, repr(gateway), str(vars(gateway).get("_client")), caplog.text])
     for secret in (key, "ada", "4242", "%40"):
         assert secret not in seen.lower()
+
+
+@pytest.mark.parametrize("how", ["variable", "attribute"])
+async def test_what_the_package_prints_by_itself_has_no_bodies(
+    how: str,
+    stripe_sim: Simulator,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stripe, "log", "debug" if how == "attribute" else None)
+    if how == "variable":
+        monkeypatch.setenv("STRIPE_LOG", "debug")
+        monkeypatch.setattr("stripe._util.STRIPE_LOG", "debug")  # it has read the variable before
+    async with StripeGateway(stripe_sim.settings.api_key, api_base=stripe_sim.url) as gateway:
+        params = {"url": "https://app.test/hooks", "enabled_events": ["*"]}
+        made = await gateway.create_webhook_endpoint(params)
+    printed = capfd.readouterr().err
+    assert "/v1/webhook_endpoints" in printed
+    assert made["secret"] not in printed
+    assert "app.test" not in printed
 
 
 async def test_no_logger_tells_a_secret_or_what_a_customer_said(

@@ -173,6 +173,38 @@ async def test_what_can_not_be_read_is_told_and_holds_up_nothing(
     assert not (await reconcile(shop, DRY)).is_clean
 
 
+@pytest.mark.parametrize("status", [403, 400])
+async def test_what_a_restricted_key_may_not_list_is_left_out_and_told(
+    status: int,
+    memory_shop: Shop,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    shop = memory_shop  # noqa: F811
+    intent = await bought(shop)
+    await refund(shop, intent, 500)
+    lose_webhooks(shop)
+    pages = shop.gateway.pages
+
+    def forbidden(path: str, *args: Any, **options: Any) -> Any:
+        if "radar" in path or "disputes" in path:
+            raise StripeRequestError("no", stripe_status=status)
+        return pages(path, *args, **options)
+
+    async def listed(path: str, *args: Any, **options: Any) -> AsyncIterator[Sequence[Obj]]:
+        async for page in forbidden(path, *args, **options):
+            yield page
+
+    monkeypatch.setattr(shop.gateway, "pages", listed)
+    if status == 400:
+        with pytest.raises(StripeRequestError):
+            await reconcile(shop, OBJECTS)
+        return
+    assert (await reconcile(shop, OBJECTS)).is_clean
+    assert await shop.available() == 5
+    assert caplog.text.count("the key may not list them") == 2
+
+
 # -- invoices ---------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ last digits of cards. Which request it was, and how it ended, stays in the log.
 """
 
 import logging
+import os
 import re
 from typing import Final
 
@@ -36,6 +37,12 @@ _FILTER: Final = _WithoutSecrets()
 
 
 def keep_quiet() -> None:
-    """Put the filter before the loggers of what carries our requests; once is enough."""
+    """Put the filter before the loggers of what carries our requests; once is enough. And keep the
+    package from printing bodies past all loggers, as it does where `STRIPE_LOG` is "debug": signing
+    secrets are in them."""
+    import stripe  # here: it takes up to half a second
+
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_FILTER)
+    if "debug" in (stripe.log, os.environ.get("STRIPE_LOG")):
+        stripe.log = "info"

@@ -4,12 +4,13 @@ Each belongs to a charge, which is what is repaired: the charge is fetched with 
 off it, and what its payment granted is brought to its target.
 """
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from gatekeeper.errors import ProjectionError
+from gatekeeper.errors import ProjectionError, StripeRequestError
 from gatekeeper.projection.mirrored import project_mirrored
 from gatekeeper.services.subscriptions import owner_of
 from gatekeeper.storage.port import Store, Transaction
@@ -22,7 +23,12 @@ MONEY_SINCE: Final = timedelta(days=120)
 """How old refunds, disputes and warnings are that are looked at. A dispute takes up to three months
 to be decided (https://docs.stripe.com/disputes/how-disputes-work)."""
 
+_FORBIDDEN: Final = 403
+
 SWEPT: Final = ("refund", "dispute", WARNING)
+
+
+logger = logging.getLogger("gatekeeper.reconciliation")
 
 
 class Compared(NamedTuple):
@@ -42,7 +48,8 @@ class MoneySweep:
         self._store = store
 
     async def look(self, now: datetime) -> AsyncIterator[Compared]:
-        """Compare, page after page; writes nothing.
+        """Compare, page after page; writes nothing. A kind that a restricted key may not read is
+        left out, and that is logged.
 
         Raises:
             StripeUnavailableError, StripeRequestError, StoreUnavailableError.
@@ -53,8 +60,13 @@ class MoneySweep:
         }
         for kind in SWEPT:
             pages = self._gateway.pages(KINDS[kind].path, query, what=f"listing a {kind}")
-            async for page in pages:
-                yield await self._store.read(partial(_compared, kind=kind, page=page))
+            try:
+                async for page in pages:
+                    yield await self._store.read(partial(_compared, kind=kind, page=page))
+            except StripeRequestError as error:
+                if error.params.get("stripe_status") != _FORBIDDEN:
+                    raise
+                logger.warning("no %s was compared: the key may not list them", kind)
 
 
 def _compared(tx: Transaction, *, kind: str, page: Sequence[Obj]) -> Compared:
