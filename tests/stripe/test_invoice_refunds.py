@@ -110,6 +110,20 @@ async def test_what_went_back_of_an_invoice_is_in_the_history_of_its_subscriptio
     assert (was[0].paid_until, now[0].paid_until) == (was[0].period_end, None)
 
 
+async def test_an_invoice_that_names_its_subscription_in_its_lines_alone_is_taken_back_too(
+    memory_world: World,
+) -> None:
+    world = memory_world
+    await world.customer()
+    lines = [invoice_line(price_id="price_year", amount_minor=9_999, days=365)]
+    bill = invoice(lines=lines, of_subscription=None)
+    world.stripe.put(YEAR, bill, YEARLY, CHARGE, paid_by())
+    await world.deliver(CREATED, make_event("invoice.paid", bill))
+    assert await world.available() == FREE + MONTH
+    await refunded(world, 9_999)
+    assert await world.available() == FREE
+
+
 async def test_case_62_credits_that_nobody_used_are_no_debt(world: World) -> None:
     await subscribe(world)
     await world.spend(1)

@@ -92,8 +92,10 @@ async def test_case_23_a_trial_that_ends_without_a_card_is_denied_until_it_is_re
     assert await world.available() == 1_005
 
 
-@pytest.mark.parametrize("behavior", ["void", "keep_as_draft", "mark_uncollectible"])
-@pytest.mark.parametrize("policy", ["deny", "keep"])
+@pytest.mark.parametrize(
+    ("policy", "behavior"),
+    [("deny", "void"), ("deny", "mark_uncollectible"), ("keep", "keep_as_draft")],
+)
 async def test_case_24_paused_collection_follows_the_policy_that_was_configured(
     world: World, policy: Literal["deny", "keep"], behavior: str
 ) -> None:

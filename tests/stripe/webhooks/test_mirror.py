@@ -430,3 +430,61 @@ async def test_nothing_leads_back_from_the_copies_to_who_was_erased(world: World
         return [tx.mirror.get("customer", "cus_1"), tx.mirror.get("payment_method", "pm_1")]
 
     assert await world.store.read(gone) == [None, None]
+
+
+# -- what was seen earlier and is written later ----------------------------------------------------
+
+
+async def look_at(world: World, kind: str) -> None:
+    match kind:
+        case "subscription":
+            await world.projections.subscriptions.refresh("sub_1")
+        case "invoice":
+            await world.projections.invoices.refresh("in_1")
+        case _:
+            await world.projections.money.refresh("ch_1", nothing)
+
+
+def overtake(world: World, kind: str, *now: Obj) -> None:
+    """While the first look has seen what Stripe has, Stripe gets `now`, and another look sees it
+    and is written."""
+    begun = False
+
+    async def hold(object_id: str) -> None:
+        nonlocal begun
+        if not begun:
+            begun = True
+            world.stripe.put(*now)
+            await look_at(world, kind)
+
+    world.stripe.during_fetch = hold
+
+
+@pytest.mark.parametrize(
+    ("kind", "obj"),
+    [("subscription", subscription()), ("invoice", invoice()), ("charge", charge())],
+)
+async def test_who_saw_nothing_earlier_buries_nothing_later(
+    world: World, kind: str, obj: Obj
+) -> None:
+    await world.customer()
+    overtake(world, kind, obj)
+    await look_at(world, kind)
+    found = await stored(world, kind, obj["id"])
+    assert (found.deleted, found.customer) == (False, "org_1")
+
+
+async def test_who_saw_a_charge_earlier_takes_and_gives_nothing_later(world: World) -> None:
+    await buy(world)
+    disputed = {**charge(), "disputed": True}
+    world.stripe.put(charge(), dispute("needs_response"))  # of which the charge says nothing yet
+    overtake(world, "charge", disputed)
+    await look_at(world, "charge")
+    assert await world.available() == BOUGHT - 100
+
+
+async def test_a_strangers_invoice_that_is_written_late_changes_nothing(world: World) -> None:
+    world.stripe.put(invoice(status="open"))
+    overtake(world, "invoice", invoice())
+    await look_at(world, "invoice")
+    assert (await stored(world, "invoice", "in_1")).status == "paid"

@@ -97,6 +97,19 @@ async def test_a_schedule_that_cancels_at_its_end_says_when(memory_world: World)
     assert found.upcoming[0].items[0].plan is None  # nobody has said what price_team is
 
 
+async def test_a_schedule_without_an_end_goes_on_with_what_was_bought_before(
+    memory_world: World,
+) -> None:
+    world = memory_world
+    await subscribed(world)
+    back = {**NOW, "start_date": unix(LATER), "end_date": None}
+    found = await plan(world, schedule(NOW, NEXT, back, end_behavior="cancel"))
+    assert [(one.at, one.items[0].plan) for one in found.upcoming] == [
+        (RENEWAL, None),
+        (LATER, "pro"),
+    ]
+
+
 @pytest.mark.parametrize("end", [{"status": "released"}, {"status": "canceled"}])
 async def test_a_schedule_that_is_over_says_nothing(memory_world: World, end: Obj) -> None:
     await subscribed(memory_world)

@@ -219,5 +219,6 @@ class MoneyProjector(Projector):
 def _note(tx: Transaction, invoice_id: str, because: Because) -> None:
     """Note in its subscription's history that an invoice buys less, or more again."""
     bill = tx.subscriptions.invoice(invoice_id)
-    if bill is not None and bill.subscription_id is not None:
+    assert bill is not None  # something of it was just changed
+    if bill.subscription_id is not None:
         note_change(tx, bill.subscription_id, because, tx.now())
