@@ -9,7 +9,9 @@ import pytest
 from gatekeeper.storage.mirror import MirrorObject
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import EventStatus
+from gatekeeper.testing.events import make_event
 from gatekeeper.testing.stripe import Simulator
+from gatekeeper.testing.stripe.billing import accounts
 from gatekeeper.testing.stripe.core.store import Obj
 from tests.stripe.shop import Shop, open_shop
 from tests.stripe.test_reconciliation import introduce, subscribe
@@ -100,6 +102,31 @@ async def test_transfers_are_copied_with_their_reversals(shop: Shop) -> None:
         name = theirs["id"]
         found = await shop.store.read(partial(_copy_of, name=name, account=account))
         assert (found is None) is (account == "")
+
+
+async def test_an_account_that_leaves_is_marked_and_asked_for_no_more(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    seller = (await shop.gateway.post("/v1/accounts", {"type": "standard"}, what="account"))["id"]
+    shop.sim.onboard(seller)
+    await tell(shop)
+    known = await shop.store.read(lambda tx: tx.mirror.get("account", seller))
+    assert known is not None
+    assert not known.deleted
+    accounts.deauthorize(shop.sim.state, seller)
+    payout = make_event("payout.paid", {"id": "po_1", "object": "payout"}, account=seller)
+    await shop.receiver.replay(json.dumps(payout).encode())
+    await tell(shop)
+    known = await shop.store.read(lambda tx: tx.mirror.get("account", seller))
+    assert known is not None
+    assert known.deleted
+    assert f"account {seller} has left: po_1 is not copied" in caplog.text
+
+
+async def test_what_our_own_account_takes_back_is_done_with(shop: Shop) -> None:
+    made = make_event("account.application.deauthorized", {"id": "ca_1", "object": "application"})
+    await shop.receiver.replay(json.dumps(made).encode())
+    await tell(shop)
 
 
 def _copy_of(tx: Transaction, name: str, account: str) -> MirrorObject | None:

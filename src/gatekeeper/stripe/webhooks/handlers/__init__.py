@@ -18,6 +18,7 @@ from gatekeeper.stripe.webhooks.handlers.mirror import (
     ByAccount,
     Effect,
     HeldProjector,
+    LeavingProjector,
     MirrorProjector,
 )
 from gatekeeper.stripe.webhooks.handlers.money import MoneyProjector
@@ -31,6 +32,7 @@ EVENT_TYPES = tuple(
             *CustomerProjector.event_types,
             *HeldProjector.event_types,
             *InvoiceProjector.event_types,
+            *LeavingProjector.event_types,
             *MirrorProjector.event_types,
             *MoneyProjector.event_types,
             *SubscriptionProjector.event_types,
@@ -75,6 +77,7 @@ class Projections:
         self.by_type: Mapping[str, Projector] = {
             **copies,
             **{kind: ByAccount(own, copies[kind]) for kind, own in ours.items()},
+            "application": LeavingProjector(copies["account"]),
             "fee_refund": HeldProjector(copies["application_fee"], "fee"),
         }
 

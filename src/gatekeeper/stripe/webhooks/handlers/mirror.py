@@ -24,7 +24,8 @@ LEFT: Final = "account_invalid"
 Effect = Callable[[Transaction, MirrorObject, datetime], Touched | None]
 """What follows from an object that was written, in the same transaction and after it: called again
 whenever the object is fetched, so it must come to the same however often. `MirrorObject.facts` is
-JSON. It returns the customer whose version it has moved on, if it has."""
+JSON. It returns the customer whose version it has moved on, if it has. Objects of connected
+accounts have none."""
 
 KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "account": ("account.updated",),
@@ -118,7 +119,7 @@ class MirrorProjector(Projector):
             if account is None or error.params.get("stripe_code") != LEFT:
                 raise
             logger.warning("account %s has left: %s is not copied any more", account, object_id)
-            await self.leave(complete)
+            await self._part_with(object_id, complete)
             return
         found = fetched.found
         gone = found is None or found.get("deleted") is True
@@ -133,9 +134,39 @@ class MirrorProjector(Projector):
                 row: MirrorObject | None = save_objects(tx, seen, now, on)[0]
             else:
                 row = bury_object(tx, self._kind, object_id, now, on)
-            return None if row is None or self._effect is None else self._effect(tx, row, now)
+            if row is None or row.account or self._effect is None:
+                return None
+            return self._effect(tx, row, now)
 
         await self._context.commit(work)
+
+    async def _part_with(self, object_id: str, complete: Complete) -> None:
+        """Note of an account that it has left; what it has is as it was."""
+
+        def work(tx: Transaction) -> None:
+            complete(tx)
+            if self._kind == "account":
+                bury_object(tx, "account", object_id, tx.now())
+
+        await self._context.store.write(work)
+
+
+class LeavingProjector(Projector):
+    """Looks at the connected account that has taken back its leave to an application: ours or
+    another."""
+
+    event_types: ClassVar[tuple[str, ...]] = ("account.application.deauthorized",)
+    connected: ClassVar[bool] = True
+
+    def __init__(self, accounts: MirrorProjector) -> None:
+        self._accounts = accounts
+
+    async def project(self, events: Sequence[InboxEvent], complete: Complete) -> None:
+        account = events[0].account
+        if account is None:
+            await self._accounts.leave(complete)
+        else:
+            await self._accounts.refresh(account, complete, account=account)
 
 
 class HeldProjector(Projector):
