@@ -14,6 +14,7 @@ from gatekeeper.catalog import (
     Limit,
     LimitPerQuantity,
     Meter,
+    MeterPrice,
     Pack,
     Plan,
     Price,
@@ -1004,3 +1005,66 @@ def test_everything_that_can_be_said_of_a_sound_plan_is_accepted() -> None:
     )
     assert catalog.terms("pro").limits["seats"].of(3) == 6
     assert len(catalog.terms("pro").grants) == 3
+
+
+# -- what the use of meters costs ------------------------------------------------------------------
+
+
+def with_meter(*prices: object) -> tuple[str, ...]:
+    meter: Callable[..., Meter] = Meter
+    declared = meter("over", event_name="ai_credits", prices=list(prices))
+    return faults_of(plan("pro", prices=[MONTHLY]), declares=[declared])
+
+
+@pytest.mark.parametrize(
+    ("given", "place", "said"),
+    [
+        ({"lookup_key": ""}, ".lookup_key", ""),
+        ({"lookup_key": 7}, ".lookup_key", ""),
+        ({"lookup_key": "monthly"}, "", "is the lookup key of another price already"),
+        ({"amount_minor": -1}, ".amount_minor", ""),
+        ({"currency": "EUR"}, ".currency", "is no currency of Stripe's"),
+        ({"per": 0}, ".per", ""),
+        ({"per": 3}, ".per", "made of twos and fives alone"),
+        ({"every": "fortnight"}, ".every", ""),
+        ({"every_count": 37}, ".every_count", ""),
+    ],
+)
+def test_faults_of_a_meters_price(given: dict[str, Any], place: str, said: str) -> None:
+    sound: dict[str, Any] = {"lookup_key": "over", "amount_minor": 1, "currency": "eur"}
+    (fault,) = with_meter(MeterPrice(**sound | given))
+    assert fault.startswith(f"meters['over'].prices[0]{place}")
+    assert said in fault
+
+
+def test_two_prices_of_meters_have_two_lookup_keys() -> None:
+    one = MeterPrice("over", 1, "eur")
+    (fault,) = with_meter(one, MeterPrice("over", 1, "usd"))
+    assert fault.startswith("meters['over'].prices[1]")
+    (fault,) = with_meter(MONTHLY)
+    assert "MeterPrice" in fault
+
+
+def test_the_amount_of_one_unit_is_exact() -> None:
+    exact = [MeterPrice("k", *each[:1], "eur", per=each[1]) for each in ((1, 100), (5, 1), (10, 4))]
+    assert [price.unit_amount_decimal for price in exact] == ["0.01", "5", "2.5"]
+    assert MeterPrice("k", 100, "eur").unit_amount_decimal == "100"
+
+
+def test_the_prices_of_overage_beside_a_plans_price() -> None:
+    monthly, yearly = MONTHLY, Price("yearly", 9_999, "eur", every="year")
+    over = MeterPrice("over", 1, "eur")
+    meter = Meter("over", event_name="ai_credits", prices=[over, MeterPrice("usd", 1, "usd")])
+    pro = Plan(
+        "pro",
+        prices=[monthly, yearly],
+        grants=[credits.every("month", 10, overage=meter), exports.every("month", 1)],
+    )
+    packs = [pack("pack", grants=credits(1), price=ONE_TIME)]
+    catalog = Catalog([FREE, pro], packs=packs)
+    assert catalog.metered_beside(catalog.price("monthly")) == [over]
+    assert catalog.metered_beside(catalog.price("yearly")) == []
+    assert catalog.metered_beside(catalog.price("one_time")) == []
+    assert catalog.is_metered("usd")
+    assert not catalog.is_metered("monthly")
+    assert not catalog.is_metered(None)

@@ -21,7 +21,7 @@ from gatekeeper.stripe.client import StripeGateway
 from gatekeeper.stripe.setup import apply_setup, plan_setup
 from gatekeeper.stripe.webhooks import WebhookReceiver, WebhookRegistry, projectors_for
 from gatekeeper.testing.stripe import Simulator
-from tests.stripe.world import CATALOG, RULES, ManualClock
+from tests.stripe.world import RULES, ManualClock
 
 URLS = {"success_url": "https://app.test/ok?{PURCHASE_ID}", "cancel_url": "https://app.test/no"}
 
@@ -88,7 +88,7 @@ class Shop:
 async def open_shop(sim: Simulator, store: Store, clock: ManualClock, rules: Rules = RULES) -> Shop:
     clock.now = sim.now
     gateway = StripeGateway(sim.settings.api_key, api_base=sim.url, max_network_retries=0)
-    await apply_setup(await plan_setup(CATALOG, gateway), gateway)
+    await apply_setup(await plan_setup(rules.catalog, gateway), gateway)
 
     async def invalidate(customer: str, version: int) -> None:
         """There is no cache."""

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from gatekeeper.catalog import Catalog, Pack, Plan, Price, Unit
+from gatekeeper.catalog import Catalog, Meter, MeterPrice, Pack, Plan, Price, Unit
 from gatekeeper.errors import (
     ConfigurationError,
     ConflictError,
@@ -442,3 +442,62 @@ async def test_a_customer_whom_the_host_deleted_can_buy_nothing(shop: Shop) -> N
     await shop.store.write(lambda tx: customers.delete(tx, "org_1"))
     with pytest.raises(CustomerNotFoundError):
         await shop.start()
+
+
+# -- overage --------------------------------------------------------------------------------------
+
+
+def with_overage() -> Rules:
+    """A plan whose overage costs a hundredth of a cent, by the month."""
+    credits = Unit("credits")
+    price = MeterPrice("over_monthly", amount_minor=1, currency="eur", per=100)
+    overage = Meter("over", event_name="ai_credits", prices=[price])
+    pro = Plan(
+        "pro",
+        prices=[
+            Price("pro_monthly", 999, "eur", every="month"),
+            Price("pro_yearly", 9_999, "eur", every="year"),
+        ],
+        grants=[credits.every("month", 1_000, overage=overage)],
+    )
+    return Rules(Catalog(plans=[Plan("free", default=True), pro]))
+
+
+async def test_the_price_of_the_overage_is_bought_beside_the_plan(
+    stripe_sim: Simulator,
+    memory_store: Store,
+    clock: ManualClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    shop = await open_shop(stripe_sim, memory_store, clock, with_overage())
+    link = await shop.start("pro_monthly")
+    stripe_sim.pay_checkout(link.session_id)
+    await shop.settle()
+    purchase = await shop.checkout.status(link.purchase_id, "org_1")
+    assert purchase.status is PurchaseStatus.PAID
+    assert (await shop.entitlements()).has_plan("pro")
+    assert await shop.available() == 1_000
+    assert purchase.subscription_id is not None
+    found = await shop.gateway.fetch("subscription", purchase.subscription_id)
+    assert found is not None
+    keys = [item["price"]["lookup_key"] for item in found["items"]["data"]]
+    assert sorted(keys) == ["over_monthly", "pro_monthly"]
+    assert "is not in the catalogue" not in caplog.text  # it buys nothing, and is no stranger
+    stripe_sim.advance(days=32)
+    await shop.settle()
+    assert (await shop.entitlements()).has_plan("pro")
+
+
+async def test_a_price_of_another_interval_is_not_bought_and_a_missing_one_is_named(
+    stripe_sim: Simulator, memory_store: Store, clock: ManualClock
+) -> None:
+    rules = with_overage()
+    shop = await open_shop(stripe_sim, memory_store, clock, rules)
+    link = await shop.start("pro_yearly")
+    session = await shop.gateway.fetch("checkout.session", link.session_id)
+    assert session is not None
+    assert len(session["line_items"]["data"]) == 1
+    price = (await shop.gateway.prices_by_lookup_key(["over_monthly"]))["over_monthly"]
+    stripe_sim.client().v1.prices.update(price["id"], {"active": False})
+    with pytest.raises(ConfigurationError, match="'over_monthly' is not the catalogue's"):
+        await shop.start("pro_monthly", "org_2")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gatekeeper.catalog import Catalog, Pack, Plan, Price, Unit
+from gatekeeper.catalog import Catalog, Meter, MeterPrice, Pack, Plan, Price, Unit
 from gatekeeper.stripe.client import API_VERSION, StripeGateway
 from gatekeeper.stripe.price_check import differences_of
 from gatekeeper.stripe.setup import Difference, apply_setup, plan_setup
@@ -171,3 +171,43 @@ def test_what_differs_is_said_in_words(changed: dict[str, Any], expected: list[s
         **changed,
     }
     assert differences_of(MONTHLY, found) == expected
+
+
+def metered(amount_minor: int = 1, per: int = 100) -> Catalog:
+    price = MeterPrice("use", amount_minor=amount_minor, currency="eur", per=per)
+    meter = Meter("requests", event_name="api_requests", name="Requests", prices=[price])
+    return Catalog(plans=[Plan("free", default=True)], declares=[meter])
+
+
+async def test_a_metered_price_is_made_with_its_meter_and_found_again(
+    gateway: StripeGateway,
+) -> None:
+    planned = await plan_setup(metered(), gateway)
+    assert kinds(planned) == [
+        ("meter", "requests"),
+        ("product", "gatekeeper_meter_requests"),
+        ("metered_price", "use"),
+    ]
+    assert str(planned[2]) == "metered price use: is missing (0.01 eur for one)"
+    await apply_setup(planned, gateway)
+    assert await plan_setup(metered(), gateway) == []
+    assert await plan_setup(metered(10, 1_000), gateway) == []  # the same amount for one
+    (meter,) = await gateway.meters()
+    price = (await gateway.prices_by_lookup_key(["use"]))["use"]
+    assert price["unit_amount_decimal"] == "0.01"
+    assert price["recurring"]["meter"] == meter["id"]
+    assert price["recurring"]["usage_type"] == "metered"
+
+
+async def test_a_metered_price_that_differs_is_replaced(gateway: StripeGateway) -> None:
+    await apply_setup(await plan_setup(metered(), gateway), gateway)
+    old = (await gateway.prices_by_lookup_key(["use"]))["use"]
+    (difference,) = await plan_setup(metered(2), gateway)
+    assert str(difference) == (
+        f"metered price use: {old['id']} is another than 0.02 eur for one; "
+        "a new one takes the lookup key"
+    )
+    await apply_setup([difference], gateway)
+    assert await plan_setup(metered(2), gateway) == []
+    new = (await gateway.prices_by_lookup_key(["use"]))["use"]
+    assert new["product"] == old["product"]

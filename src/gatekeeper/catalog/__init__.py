@@ -13,6 +13,7 @@ from gatekeeper.catalog.features import (
     Limit,
     LimitPerQuantity,
     Meter,
+    MeterPrice,
     OnOutage,
 )
 from gatekeeper.catalog.plans import LimitValue, Pack, Plan, Price, PriceEntry, PriceInterval
@@ -57,6 +58,7 @@ __all__ = [
     "LimitValue",
     "Measures",
     "Meter",
+    "MeterPrice",
     "OnCancel",
     "OnOutage",
     "OnUpgrade",

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from gatekeeper.catalog.costs import NO_RATES, Cost, Declared, Measures, ResolvedCost
-from gatekeeper.catalog.features import Feature, Limit, Meter
+from gatekeeper.catalog.features import Feature, Limit, Meter, MeterPrice
 from gatekeeper.catalog.plans import Pack, Plan, Price, PriceEntry, PriceInterval
 from gatekeeper.catalog.terms import Terms
 from gatekeeper.catalog.units import Unit
@@ -76,6 +76,7 @@ class Catalog:
         found.add_packs(packs)
         found.declare("declares", declares)
         found.add_costs(costs)
+        found.check_meters()
         terms = resolve(found.plans, faults)
         if faults:
             raise CatalogError(faults)
@@ -169,6 +170,29 @@ class Catalog:
     def price(self, reference: str) -> PriceEntry:
         """The price of this lookup key or declared price id."""
         return _found("price", reference, self.prices)
+
+    def is_metered(self, lookup_key: str | None) -> bool:
+        """Whether a price of this lookup key bills a meter: it buys nothing by itself."""
+        return any(
+            price.lookup_key == lookup_key
+            for meter in self.meters.values()
+            for price in meter.prices
+        )
+
+    def metered_beside(self, entry: PriceEntry) -> list[MeterPrice]:
+        """The prices by which the overage of what this price buys is billed: those in its currency
+        and of its interval, of the meters that the plan's grants name."""
+        if entry.plan is None:
+            return []
+        wanted = (entry.price.currency, entry.price.every, entry.price.every_count)
+        keys = dict.fromkeys(grant.overage for grant in self.terms(entry.plan.key).grants)
+        return [
+            price
+            for key in keys
+            if key is not None
+            for price in self.meters[key].prices
+            if (price.currency, price.every, price.every_count) == wanted
+        ]
 
     def prices_of(
         self, plan_key: str, *, currency: str | None = None, every: PriceInterval | None = None

@@ -3,7 +3,9 @@
 Plain values: building one never raises, the catalogue checks them all at once.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
 OnOutage = Literal["deny", "allow", "last_known"]
@@ -44,6 +46,34 @@ class LimitPerQuantity:
 
 
 @dataclass(frozen=True, slots=True)
+class MeterPrice:
+    """What Stripe bills for use of a meter: `amount_minor` for each `per` of it, at the end of
+    each interval.
+
+    Attributes:
+        lookup_key: Stripe's `lookup_key`: ours to choose, the same in test and live mode.
+        amount_minor: in the currency's minor units.
+        per: how many units of use cost that: 1, or for example 100 where each costs a hundredth
+            of a cent. A power of ten, or another number of twos and fives: Stripe takes the
+            amount of one unit as a decimal of at most 12 places.
+        currency: lower-case ISO 4217.
+        every, every_count: the billing interval, which is that of the plan beside it.
+    """
+
+    lookup_key: str
+    amount_minor: int
+    currency: str
+    per: int = 1
+    every: Literal["day", "week", "month", "year"] = "month"
+    every_count: int = 1
+
+    @property
+    def unit_amount_decimal(self) -> str:
+        """The amount of one unit, in minor units, as Stripe takes it: "0.01"."""
+        return format((Decimal(self.amount_minor) / self.per).normalize(), "f")
+
+
+@dataclass(frozen=True, slots=True)
 class Meter:
     """A Stripe meter: usage that is reported as events and billed in arrears.
 
@@ -52,8 +82,14 @@ class Meter:
         event_name: the `event_name` of the meter events (at most 100 characters, as Stripe says:
             https://docs.stripe.com/api/billing/meter/create).
         name: what people read in Stripe's dashboard and on invoices; the key if None.
+        prices: what its use costs, for every currency and interval; none if the host makes them.
     """
 
     key: str
     event_name: str
     name: str | None = None
+    prices: Sequence[MeterPrice] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.prices, list):
+            object.__setattr__(self, "prices", tuple(self.prices))

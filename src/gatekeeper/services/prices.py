@@ -32,6 +32,8 @@ def known_price(
     if recorded is not None:
         return recorded
     entry = _entry(rules, price_id, lookup_key)
+    if entry is None and rules.catalog.is_metered(lookup_key):
+        return None  # it bills what is used, and buys nothing
     if entry is None:
         logger.error(
             "price %s (lookup key %s) is not in the catalogue: it gives no access. Declare it, by "

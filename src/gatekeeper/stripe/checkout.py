@@ -1,7 +1,7 @@
 """Checkout and the customer portal: where customers are sent to pay, and where they come back."""
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -27,6 +27,7 @@ from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import PriceRecord, Purchase, PurchaseStatus
 from gatekeeper.stripe.client import Obj, StripeGateway
 from gatekeeper.stripe.identities import StripeIdentities
+from gatekeeper.stripe.metered_prices import is_as_declared
 from gatekeeper.stripe.open_checkouts import find_open, may_try, trial_days_of
 from gatekeeper.stripe.outgoing import OutgoingRequests
 from gatekeeper.stripe.price_check import differences_of
@@ -105,6 +106,7 @@ class Checkout:
         for url in (success_url, cancel_url):
             _check_url(url)
         price_id = await self._price_id(entry)
+        metered = await self._metered_ids(entry)
         if entry.price.every is not None:
             same = await self._same(customer, entry, quantity, success_url, cancel_url)
             if same is not None and idempotency_key is None:
@@ -115,7 +117,7 @@ class Checkout:
             return running
 
         async def create(stripe_customer: str) -> Obj:
-            params = _params(wanted, price_id, stripe_customer, trial_days)
+            params = _params(wanted, price_id, stripe_customer, trial_days, metered)
             urls = {
                 "success_url": success_url.replace(PURCHASE_ID, wanted.id),
                 "cancel_url": cancel_url,
@@ -208,6 +210,21 @@ class Checkout:
                 f"for {declared.lookup_key!r} and transfer the lookup key to it."
             )
         return price_id
+
+    async def _metered_ids(self, entry: PriceEntry) -> list[str]:
+        """Stripe's ids of the prices that bill the plan's overage: lines without a quantity."""
+        declared = self._rules.catalog.metered_beside(entry)
+        if not declared:
+            return []
+        keys = [price.lookup_key for price in declared]
+        found = await self._gateway.prices_by_lookup_key(keys)
+        for price in declared:
+            if price.lookup_key not in found or not is_as_declared(price, found[price.lookup_key]):
+                raise ConfigurationError(
+                    f"Stripe's price {price.lookup_key!r} is not the catalogue's, or is missing. "
+                    "Run `gatekeeper stripe setup`."
+                )
+        return [str(found[key]["id"]) for key in keys]
 
     async def _opened(
         self, customer: str, entry: PriceEntry, quantity: int, idempotency_key: str | None
@@ -314,14 +331,21 @@ def _attach(tx: Transaction, request: OutgoingRequest, session: Obj) -> None:
 
 
 def _params(
-    purchase: Purchase, price_id: str, stripe_customer: str, trial_days: int | None
+    purchase: Purchase,
+    price_id: str,
+    stripe_customer: str,
+    trial_days: int | None,
+    metered: Sequence[str] = (),
 ) -> Mapping[str, Any]:
     noted = {"gatekeeper_purchase": purchase.id}  # for people; nothing is read from it
     params: dict[str, Any] = {
         "mode": purchase.mode,
         "customer": stripe_customer,
         "client_reference_id": purchase.id,
-        "line_items": [{"price": price_id, "quantity": purchase.quantity}],
+        "line_items": [
+            {"price": price_id, "quantity": purchase.quantity},
+            *({"price": one} for one in metered),
+        ],
         "metadata": noted,
     }
     if purchase.mode == "payment":

@@ -13,13 +13,13 @@ import msgspec
 
 from gatekeeper.catalog import Catalog, Pack, Plan, Price, format_minor
 from gatekeeper.stripe.client import API_VERSION, Obj, StripeGateway
+from gatekeeper.stripe.metered_prices import MADE_BY, metered_params, metered_problem
 from gatekeeper.stripe.price_check import differences_of
 from gatekeeper.stripe.webhooks.handlers import EVENT_TYPES
 
-Kind = Literal["product", "price", "meter", "webhook_endpoint", "webhook_events"]
+Kind = Literal["product", "price", "meter", "metered_price", "webhook_endpoint", "webhook_events"]
 
 _THIN: Final = ("v1.", "v2.")
-_MADE_BY: Final = {"made_by": "gatekeeper"}
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +30,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
         problem: what is the matter, as people read it.
         params: the parameters of the request.
         object_id: of what is there already and is changed.
+        event_name: of the meter that a metered price is for, which may have to be made before.
     """
 
     kind: Kind
@@ -37,6 +38,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     problem: str
     params: Mapping[str, Any]
     object_id: str | None = None
+    event_name: str | None = None
 
     def __str__(self) -> str:
         return f"{self.kind.replace('_', ' ')} {self.name}: {self.problem}"
@@ -62,7 +64,9 @@ async def plan_setup(
     differences: list[Difference] = []
     for kind, sold in _sold(catalog):
         differences.extend(await _plan_product(gateway, kind, sold, found))
-    differences.extend(_plan_meters(catalog, await gateway.meters()))
+    meters = await gateway.meters()
+    differences.extend(_plan_meters(catalog, meters))
+    differences.extend(await _plan_meter_prices(catalog, gateway, meters))
     if webhook_url is not None:
         # Thin events come to an event destination, not to an endpoint of API v1.
         wanted = sorted({*EVENT_TYPES, *(one for one in types if not one.startswith(_THIN))})
@@ -86,6 +90,8 @@ async def apply_setup(differences: Sequence[Difference], gateway: StripeGateway)
                 await gateway.create_price(difference.params)
             case "meter":
                 await gateway.create_meter(difference.params)
+            case "metered_price":
+                await gateway.create_price(await _with_meter(difference, gateway))
             case "webhook_endpoint":
                 made = await gateway.create_webhook_endpoint(difference.params)
                 secret = made.get("secret")
@@ -140,7 +146,7 @@ async def _plan_product(
     product_id = f"gatekeeper_{kind}_{sold.key}" if known is None else _product_of(known)
     differences = []
     if known is None and await gateway.fetch("product", product_id) is None:
-        params = {"id": product_id, "name": sold.label, "metadata": {**_MADE_BY, kind: sold.key}}
+        params = {"id": product_id, "name": sold.label, "metadata": {**MADE_BY, kind: sold.key}}
         differences.append(
             Difference(kind="product", name=product_id, problem="is missing", params=params)
         )
@@ -181,7 +187,7 @@ def _price_params(price: Price, product_id: str) -> dict[str, Any]:
         "unit_amount": price.amount_minor,
         "lookup_key": price.lookup_key,
         "transfer_lookup_key": True,
-        "metadata": dict(_MADE_BY),
+        "metadata": dict(MADE_BY),
     }
     if price.every is not None:
         params["recurring"] = {"interval": price.every, "interval_count": price.every_count}
@@ -212,6 +218,52 @@ def _plan_meters(catalog: Catalog, found: Iterable[Obj]) -> Iterator[Difference]
             )
 
 
+async def _plan_meter_prices(
+    catalog: Catalog, gateway: StripeGateway, meters: Iterable[Obj]
+) -> list[Difference]:
+    """The metered prices that are missing or different, and the product of each meter's."""
+    ids = {meter["event_name"]: meter["id"] for meter in meters}
+    priced = [meter for meter in catalog.meters.values() if meter.prices]
+    keys = [price.lookup_key for meter in priced for price in meter.prices]
+    found = await gateway.prices_by_lookup_key(keys) if keys else {}
+    differences: list[Difference] = []
+    for meter in priced:
+        lacking = [
+            (price, problem)
+            for price in meter.prices
+            if (problem := metered_problem(price, found.get(price.lookup_key), meter, ids))
+        ]
+        known = next((found[p.lookup_key] for p in meter.prices if p.lookup_key in found), None)
+        product_id = f"gatekeeper_meter_{meter.key}" if known is None else _product_of(known)
+        if lacking and known is None and await gateway.fetch("product", product_id) is None:
+            params = {
+                "id": product_id,
+                "name": meter.name or meter.key,
+                "metadata": {**MADE_BY, "meter": meter.key},
+            }
+            differences.append(
+                Difference(kind="product", name=product_id, problem="is missing", params=params)
+            )
+        differences += (
+            Difference(
+                kind="metered_price",
+                name=price.lookup_key,
+                problem=problem,
+                params=metered_params(price, product_id),
+                event_name=meter.event_name,
+            )
+            for price, problem in lacking
+        )
+    return differences
+
+
+async def _with_meter(difference: Difference, gateway: StripeGateway) -> dict[str, Any]:
+    """The parameters of a metered price, with the id that its meter has by now."""
+    ids = {meter["event_name"]: meter["id"] for meter in await gateway.meters()}
+    recurring = {**difference.params["recurring"], "meter": ids[difference.event_name]}
+    return {**difference.params, "recurring": recurring}
+
+
 def _plan_endpoint(url: str, wanted: list[str], found: Iterable[Obj]) -> Iterator[Difference]:
     """The endpoint, or the event types that it is not sent. One that somebody has switched off
     stays so: they had their reason."""
@@ -226,7 +278,7 @@ def _plan_endpoint(url: str, wanted: list[str], found: Iterable[Obj]) -> Iterato
                 "enabled_events": wanted,
                 "api_version": API_VERSION,
                 "description": "Gatekeeper",
-                "metadata": dict(_MADE_BY),
+                "metadata": dict(MADE_BY),
             },
         )
         return

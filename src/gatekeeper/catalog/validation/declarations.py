@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from gatekeeper.catalog.features import Feature, Limit, LimitPerQuantity
+from gatekeeper.catalog.features import Feature, Limit, LimitPerQuantity, Meter
 from gatekeeper.catalog.plans import LimitValue, Pack, Plan, Price, PriceEntry
 from gatekeeper.catalog.terms import TermCost
 from gatekeeper.catalog.units import CapSpec, GrantSpec, Unit, UnitAmount
@@ -16,6 +16,7 @@ from gatekeeper.catalog.validation.caps import check_cap
 from gatekeeper.catalog.validation.costs import CostBook, check_unit_amount
 from gatekeeper.catalog.validation.faults import Faults, shown
 from gatekeeper.catalog.validation.grants import MAX_EXPIRY_DAYS, check_grant
+from gatekeeper.catalog.validation.meters import check_meter_prices
 from gatekeeper.catalog.validation.names import MAX_NAME_CHARS, Named, Names
 from gatekeeper.catalog.validation.prices import PriceBook
 
@@ -101,6 +102,10 @@ class Declarations:
         self.costs.add(value, granted=self._granted)
         for sound in self.plans.values():
             sound.costs = self.costs.differing(f"{sound.place}.costs", sound.plan.costs)
+
+    def check_meters(self) -> None:
+        """Check what the use of the meters costs."""
+        check_meter_prices(self.faults, self.names.of(Meter).values(), self.prices.entries)
 
     # -- plans ------------------------------------------------------------------------------------
 

@@ -84,8 +84,13 @@ def read_session(found: Obj) -> Session:
     root = Node.root(found, "checkout.session")
     return Session(
         facts=project_checkout_session(found),
-        lines=tuple(_line(node) for node in root.nodes("line_items")),
+        lines=tuple(_line(node) for node in root.nodes("line_items") if not _is_metered(node)),
     )
+
+
+def _is_metered(node: Node) -> bool:
+    """Whether a line sells no number of anything: what is used is billed later."""
+    return node.maybe_whole("quantity", minimum=0) is None
 
 
 def _line(node: Node) -> SoldLine:
