@@ -1,0 +1,41 @@
+"""Every hard case of the reference is a test by its number, on the databases that it needs."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+ROOT = TESTS.parent
+DATABASES = {"sqlite", "postgresql"}
+OF_STRIPE = {*range(1, 51), *range(61, 64)}
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[int, set[str]]:
+    """The databases on which the tests of each number run, of those that `make test` runs."""
+    files = [str(path) for path in TESTS.rglob("test_*.py") if "def test_case_" in path.read_text()]
+    collected = subprocess.run(
+        [sys.executable, "-m", "pytest", *files, "--collect-only", "-q", "-k", "test_case_"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    cases: dict[int, set[str]] = {}
+    for number, parameters in re.findall(r"::test_case_(\d\d)_\w+(.*)", collected):
+        cases.setdefault(int(number), set()).update(re.findall(r"\w+", parameters))
+    return cases
+
+
+def test_every_case_of_the_page_is_a_test_by_its_number(found: dict[int, set[str]]) -> None:
+    page = (ROOT / "docs/reference/hard-cases.md").read_text()
+    listed = [int(number) for number in re.findall(r"^\| (\d\d) \|", page, re.MULTILINE)]
+    assert listed == sorted(found) == list(range(1, 68))
+
+
+def test_the_cases_of_stripe_run_on_sqlite_and_on_postgresql(found: dict[int, set[str]]) -> None:
+    lacking = {n: DATABASES - found[n] for n in OF_STRIPE if not found.get(n, set()) >= DATABASES}
+    assert lacking == {}
