@@ -11,7 +11,7 @@ import pytest
 from gatekeeper.asgi.problem import problem_body
 from gatekeeper.errors import CreditsFrozenError
 from gatekeeper.ledger import GrantCredits, GrantKind
-from gatekeeper.services import accounts, clawbacks, freezes
+from gatekeeper.services import accounts, clawbacks, customers, freezes
 from gatekeeper.services.credits import Credits
 from gatekeeper.services.freezes import FreezeDesk
 from gatekeeper.services.ledger.batcher import Batcher
@@ -21,6 +21,7 @@ from gatekeeper.services.outbox.deliverer import Deliverer
 from gatekeeper.services.rules import FreezePolicy
 from gatekeeper.storage.payments import Share
 from gatekeeper.storage.port import Transaction
+from gatekeeper.storage.records import EventStatus
 from gatekeeper.storage.sql import errors as sql_errors
 from gatekeeper.storage.sql.dialects.base import Failure
 from gatekeeper.stripe.webhooks.handlers.context import nothing
@@ -133,6 +134,29 @@ async def test_case_49_the_quick_way_and_batches_know_of_a_freeze_at_once(world:
             await use("refused")
         await world.store.write(lambda tx: freezes.unfreeze(tx, world.rules, "org_1", "ann"))
         await use("after")
+
+
+async def test_a_customer_who_was_deleted_is_not_frozen_and_their_refunds_are_done_with(
+    world: World,
+) -> None:
+    world.rules = replace(world.rules, freezes=FreezePolicy(on_dispute=True, on_review=True))
+    await buy(world)
+    await world.store.write(lambda tx: customers.delete(tx, "org_1"))
+    review: Obj = {
+        "id": "prv_1",
+        "object": "review",
+        "livemode": False,
+        "open": True,
+        "payment_intent": "pi_1",
+    }
+    world.stripe.put(review)
+    opened = make_event("review.opened", review)
+    made = dispute("needs_response")
+    world.stripe.put({**charge(), "disputed": True}, made, WARNING)
+    told = [make_event("charge.dispute.created", made), make_event(CREATED, WARNING), opened]
+    await world.deliver(*told)
+    assert [await world.status_of(one) for one in told] == [EventStatus.DONE] * 3
+    assert list(await world.store.read(lambda tx: tx.freezes.of("org_1"))) == []
 
 
 async def test_a_freeze_and_its_end_are_told_of(world: World) -> None:

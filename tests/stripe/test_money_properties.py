@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gatekeeper.projection.clawback import DISPUTE_TAKES, REFUND_GONE
+from gatekeeper.services.audit.verify import verify
 from gatekeeper.storage.memory import MemoryStore
 from gatekeeper.testing.events import Obj, checkout_session, make_event
 from tests.stripe.money import charge, dispute, refund
@@ -104,7 +105,7 @@ class Till:
     @property
     def returned_minor(self) -> int:
         """What has gone back, said once more."""
-        gone = [
+        gone: list[int] = [
             one["amount"]
             for one in self.things.values()
             if (one["object"] == "refund" and one["status"] not in REFUND_GONE)
@@ -115,6 +116,12 @@ class Till:
     def _put(self, made: Obj) -> None:
         self.things[made["id"]] = made
         self.world.stripe.put(made)
+
+
+async def check_books(world: World) -> None:
+    """What the ledger says of itself adds up, and can be rebuilt from its entries."""
+    async for page in verify(world.store):
+        assert not page.breaches
 
 
 async def play(till: Till, taken: Sequence[Step], bought: Any, *, early: bool) -> None:
@@ -153,6 +160,7 @@ def test_of_a_pack_the_returned_part_is_taken_whatever_happened(
 
             await play(till, taken, bought, early=early)
             now = await balance(world)
+            await check_books(world)
             target = PACK * till.returned_minor // PAID_MINOR
             assert (now.available or 0) - now.debt == FREE + PACK - till.spent - target
 
@@ -180,6 +188,7 @@ def test_of_a_years_invoice_each_month_keeps_its_part_whatever_happened(
             await play(till, taken, bought, early=early)
             now = await balance(world)
             kept = 1_000 - 1_000 * till.returned_minor // 9_999
+            await check_books(world)
             left = (now.available or 0) - now.debt
             if clock.now.month == 1:
                 assert left == FREE + kept - till.spent

@@ -66,9 +66,11 @@ def follow_review(tx: Transaction, rules: Rules, copy: MirrorObject) -> tuple[st
     the customer and their new version, if that changed anything."""
     facts = msgspec.json.decode(copy.facts, type=dict[str, Any])
     paid = tx.payments.get(str(facts.get("payment_intent")))
-    customer = copy.customer or (None if paid is None else paid.customer)
-    if not rules.freezes.on_review or customer is None:
+    named = copy.customer or (None if paid is None else paid.customer)
+    known = None if named is None else tx.customers.get(named)
+    if not rules.freezes.on_review or known is None or known.deleted_at is not None:
         return None
+    customer = known.id
     key = f"review/{copy.id}"
     version = None
     if facts.get("open"):

@@ -217,7 +217,7 @@ def _grant(
     paid_by = facts.payment_intent_id or facts.id  # nothing to pay has no payment
     payment = tx.payments.lock(paid_by)
     try:  # before any account is locked: freezing locks the customer first
-        velocity.check(tx, rules, purchase.customer, buying=purchase.id)
+        velocity.check(tx, rules, purchase.customer, buying=purchase)
     except CustomerNotFoundError:
         yield "the customer was deleted"
         return

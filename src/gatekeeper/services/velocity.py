@@ -16,6 +16,7 @@ from gatekeeper.services.outbox import tell
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.freezes import Freeze
 from gatekeeper.storage.port import Transaction
+from gatekeeper.storage.records import Purchase
 
 TOPIC: Final = "velocity.exceeded"
 
@@ -29,7 +30,9 @@ _MOST: Final = 1_000
 """How many of a customer's latest charges are looked at."""
 
 
-def check(tx: Transaction, rules: Rules, customer: str, *, buying: str | None = None) -> int | None:
+def check(
+    tx: Transaction, rules: Rules, customer: str, *, buying: Purchase | None = None
+) -> int | None:
     """Look at what a customer has done of late; their new version, if that froze them.
 
     Args:
@@ -39,7 +42,7 @@ def check(tx: Transaction, rules: Rules, customer: str, *, buying: str | None = 
     version = None
     for rule in rules.velocity:
         since = now - rule.within - LATE
-        seen = [one for one in _sightings(tx, rule, customer, since, now, buying) if one.at > since]
+        seen = [one for one in _sightings(tx, rule, customer, since, buying) if one.at > since]
         for burst in breaks(rule, seen):
             version = _act(tx, rules, customer, rule, burst, now) or version
     return version
@@ -82,15 +85,14 @@ def _sightings(
     rule: VelocityRule,
     customer: str,
     since: datetime,
-    now: datetime,
-    buying: str | None,
+    buying: Purchase | None,
 ) -> Iterator[Sighting]:
     if rule.counts == "top_ups":
-        for bought in tx.purchases.paid(customer, since=since):
-            if bought.mode == "payment" and bought.settled_at is not None:
-                yield Sighting(bought.settled_at, bought.id)
-        if buying is not None:
-            yield Sighting(now, buying)
+        # By when each was begun: all of a day may be heard of at once, after an outage.
+        bought = [*tx.purchases.paid(customer, since=since), *([buying] if buying else [])]
+        for one in bought:
+            if one.mode == "payment":
+                yield Sighting(one.created_at, one.id)
         return
     for charge in tx.mirror.of_customer(customer, "charge", _MOST):
         if charge.created_at is None or charge.account:

@@ -195,11 +195,11 @@ class MoneyProjector(Projector):
         rules, policy = self._context.rules, self._context.rules.freezes
         owner = owner_of(tx, money.customer, None)
         known = tx.payments.get(money.payment_id)
-        customer = known.customer if owner is None and known is not None else None
-        if owner is not None:
-            customer = owner.id
-        if customer is None:
-            return None
+        if owner is None and known is not None and known.customer is not None:
+            owner = tx.customers.get(known.customer)
+        if owner is None or owner.deleted_at is not None:
+            return None  # who was deleted spends nothing any more
+        customer = owner.id
         version: int | None = None
         if warning is not None and policy.on_fraud_warning:
             reason = f"an early fraud warning of payment {money.payment_id}"
