@@ -49,7 +49,7 @@ async def _send(message: Any) -> None:
     pass
 
 
-def _request(app: App) -> Callable[[], Awaitable[None]]:
+def request(app: App) -> Callable[[], Awaitable[None]]:
     """One request to `app`. A server makes a new scope for each."""
 
     def call() -> Awaitable[None]:
@@ -136,7 +136,7 @@ def run() -> list[Row]:
             "+ BaseHTTPMiddleware with the same check": SameCheck(handler, gate),
             "+ Redis GET": _redis_check(client),
         }
-        batches = [repeated_async(runner, _request(app)) for app in apps.values()]
+        batches = [repeated_async(runner, request(app)) for app in apps.values()]
         measured = measure(
             *batches,
             repeated(lambda: gate.peek(CUSTOMER)),

@@ -175,6 +175,28 @@ async def test_the_gauges_of_an_open_gate_are_shown_until_it_closes(
     assert listener.points(metrics.STRIPE_CIRCUIT) == listener.points(metrics.INBOX_DEPTH) == []
 
 
+class Untold(Telemetry):
+    """Telemetry that must not be called."""
+
+    def count(self, *_: object) -> None:
+        raise AssertionError
+
+    record = span = context = count  # type: ignore[assignment]
+
+
+async def test_what_passes_a_check_or_reserves_tells_nothing() -> None:
+    async with Gatekeeper(
+        CATALOG, Settings.load(), store=MemoryStore(), telemetry=Untold()
+    ) as gate:
+        await gate.customers.ensure("org_1")
+        await gate.customers.override_plan("org_1", "pro")
+        assert await gate.allows("org_1", "downloads")
+        async with gate.reserve("org_1", "credits", 2):
+            pass
+        with pytest.raises(AssertionError):
+            await gate.reserve("org_1", "credits", 1_000_000)  # a refusal does tell
+
+
 # -- the surveyor ---------------------------------------------------------------------------------
 
 

@@ -291,6 +291,11 @@ EVENTS: Final = (
         "account",
         "reason",
     ),
+    _event(
+        "reconciliation.not_listable",
+        "no %s was compared: the key may not list them",
+        "kind",
+    ),
     _event("reconciliation.event_not_stored", "event %s can't be stored", "stripe_event"),
     _event(
         "work.lease_not_renewed",
