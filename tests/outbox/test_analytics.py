@@ -22,6 +22,7 @@ from gatekeeper.errors import (
     UnavailableError,
     UndeliverableError,
 )
+from gatekeeper.services import customers
 from gatekeeper.services.analytics import (
     EVENTS,
     Analytics,
@@ -199,6 +200,18 @@ async def test_a_refusal_is_told_once_an_hour_over_all_processes(
     first.note("ada", PlanRequiredError(required_plan="pro"))
     assert await first.write() == 1
     assert len(await bodies()) == 4
+
+
+async def test_of_somebody_who_was_erased_no_refusal_is_written(
+    memory_store: Store, clock: ManualClock
+) -> None:
+    told = Denials(memory_store, clock)
+    told.is_told = True
+    told.note("ada", PlanRequiredError(required_plan="pro"))
+    await memory_store.write(lambda tx: customers.ensure(tx, "ada", is_news=False))
+    await memory_store.write(lambda tx: tx.audit.erase("ada", "erased_1", tx.now()))
+    await told.write()
+    assert await memory_store.read(lambda tx: tx.outbox.listing(OutboxState.WAITING, 9)) == []
 
 
 async def test_nobody_who_wants_to_hear_of_refusals_costs_nothing(

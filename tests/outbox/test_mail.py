@@ -89,6 +89,10 @@ def test_there_are_words_for_every_kind(kind: NoticeKind) -> None:
     assert letter.html is not None
 
 
+def test_an_amount_of_a_currency_that_nobody_knows_is_written_all_the_same() -> None:
+    assert "999 XYZ, in its smallest unit" in Letters().letter(notice(currency="xyz")).text
+
+
 def test_a_host_writes_its_own_letters() -> None:
     letters = Letters(words={"receipt": lambda told: Letter("Danke", f"{told.facts['invoice']}")})
     assert letters.letter(notice()) == ("Danke", "in_1", None)

@@ -47,6 +47,7 @@ async def plan_of(store: SqlStore, work: object) -> str:
         ),
         (lambda tx: tx.inbox.purge_payloads(NOW, 10), "ix_gatekeeper_inbox_payload"),
         (lambda tx: tx.outbox.claim(NOW, NOW + HOUR, 10), "ix_gatekeeper_outbox_order"),
+        (lambda tx: tx.outbox.waiting_for("caches", 10), "ix_gatekeeper_outbox_receiver"),
         (lambda tx: tx.ledger.prune_receipts(NOW, 10), "ix_gatekeeper_receipts_created_at"),
         (lambda tx: tx.subscriptions.oldest_unpaid("sub_1"), "ix_gatekeeper_invoices_open"),
         (

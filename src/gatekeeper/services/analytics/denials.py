@@ -86,7 +86,10 @@ class Denials:
 
         def work(tx: Transaction) -> None:
             now = tx.now()
-            tx.outbox.add(message_of(one, now) for one in denied)
+            # Nothing is written anew of somebody who was erased since.
+            tx.outbox.add(
+                message_of(one, now) for one in denied if not tx.audit.is_erased(one.customer)
+            )
 
         try:
             await self._store.write(work)

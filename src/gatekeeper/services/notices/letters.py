@@ -154,7 +154,11 @@ _WORDS: Mapping[NoticeKind, Callable[[Mapping[str, Any]], list[str]]] = {
 
 
 def _money(facts: Mapping[str, Any]) -> str:
-    return format_minor(facts["amount_minor"], str(facts["currency"]).lower())
+    amount, currency = facts["amount_minor"], str(facts["currency"])
+    try:
+        return format_minor(amount, currency)
+    except KeyError:  # a currency that the catalogue does not know
+        return f"{amount} {currency.upper()}, in its smallest unit"
 
 
 def _plans(facts: Mapping[str, Any]) -> str:

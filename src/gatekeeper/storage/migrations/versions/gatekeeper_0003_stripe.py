@@ -301,6 +301,9 @@ def _give_the_outbox_receivers() -> None:
     op.drop_index("ix_gatekeeper_outbox_order", table_name=outbox)  # was by topic too
     order = ["customer", "receiver", "created_at", "id"]
     _partial_index("ix_gatekeeper_outbox_order", outbox, order, "sent_at IS NULL AND NOT dead")
+    by_receiver = ["receiver", "created_at", "id"]
+    unsent = "sent_at IS NULL AND NOT dead"
+    _partial_index("ix_gatekeeper_outbox_receiver", outbox, by_receiver, unsent)
     _partial_index("ix_gatekeeper_outbox_dead", outbox, ["created_at"], "dead")
     _partial_index("ix_gatekeeper_outbox_sent", outbox, ["sent_at"], "sent_at IS NOT NULL")
 

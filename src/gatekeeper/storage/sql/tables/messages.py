@@ -88,6 +88,7 @@ outbox: Final = table(
     partial_index(
         "ix_gatekeeper_outbox_order", "customer", "receiver", "created_at", "id", where=UNSENT
     ),
+    partial_index("ix_gatekeeper_outbox_receiver", "receiver", "created_at", "id", where=UNSENT),
     partial_index("ix_gatekeeper_outbox_dead", "created_at", where="dead"),
     partial_index("ix_gatekeeper_outbox_sent", "sent_at", where="sent_at IS NOT NULL"),
     key=("customer", "id"),
