@@ -1,8 +1,8 @@
 """From Stripe's objects of all kinds to what is kept of them: their head, and a few facts.
 
-What is read of each kind is in `shapes.py`. The head is read as strictly as everywhere; a fact
-that is not as it must be is left out, for no decision stands on it, and the decisions that are made
-in the same transaction may not wait for it.
+What is read of each kind is in `shapes.py`. The head is read as strictly as everywhere; a fact, or
+an object inside, that is not as it must be is left out, for no decision stands on it, and the
+decisions that are made in the same transaction may not wait for it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -57,10 +57,16 @@ def _read_all(node: Node, kind: str, holder: str | None) -> Iterator[Mirrored]:
     own = _read(node, kind, holder)
     yield own
     for field, inner in SHAPES[kind].inside:
-        for found in node.objects(field):
-            if found.word("object") != inner:
-                raise ProjectionError(f"{found.path}.object", f"is not {inner!r}")
-            yield from _read_all(found, inner, f"{kind}/{own.id}")
+        for found in _inside(node, field):
+            with suppress(ProjectionError):
+                if found.word("object") == inner:
+                    yield from list(_read_all(found, inner, f"{kind}/{own.id}"))
+
+
+def _inside(node: Node, field: str) -> list[Node]:
+    with suppress(ProjectionError):
+        return node.objects(field)
+    return []
 
 
 def _read(root: Node, kind: str, holder: str | None) -> Mirrored:

@@ -89,6 +89,7 @@ def note_change(tx: Transaction, subscription_id: str, because: Because, now: da
     tx.mirror.add_change(
         SubscriptionChange(
             subscription_id=subscription_id,
+            sequence=1 if last is None else last.sequence + 1,
             customer=row.customer,
             at=now,
             cause=because.cause,

@@ -22,37 +22,48 @@ def link(tx: Transaction, customer: Customer, stripe_id: str) -> None:
 
 
 def save_objects(
-    tx: Transaction, seen: Sequence[Mirrored], now: datetime, account: str | None = None
+    tx: Transaction,
+    seen: Sequence[Mirrored],
+    now: datetime,
+    account: str | None = None,
+    owner: Customer | None = None,
 ) -> Sequence[MirrorObject]:
     """Write objects that were fetched together, what others belong to first. Returns their rows as
-    they are then."""
-    return [save_object(tx, one, now, account) for one in seen]
+    they are then. `owner` is the host's customer whose all of them are, where that is known."""
+    return [save_object(tx, one, now, account, owner) for one in seen]
 
 
 def save_object(
-    tx: Transaction, seen: Mirrored, now: datetime, account: str | None = None
+    tx: Transaction,
+    seen: Mirrored,
+    now: datetime,
+    account: str | None = None,
+    owner: Customer | None = None,
 ) -> MirrorObject:
-    """Write an object as it was fetched, with the host's customer whose it is: by Stripe's
-    customer, else by its parent's row, else as it was known before. Customers of connected
+    """Write an object as it was fetched, with the host's customer whose it is: `owner`, else by
+    Stripe's customer, else by its parent's row, else as it was known before. Customers of connected
     accounts are not the host's.
 
     What has come to a final status stays there: an object that was fetched inside of another may be
     older than what is known of it.
     """
     on = account or ""
-    owner = None if on else owner_of(tx, seen.stripe_customer, None)
+    if owner is None and not on:
+        owner = owner_of(tx, seen.stripe_customer, None)
     known = None
     if owner is None or (SHAPES[seen.kind].final and not seen.final):
         known = tx.mirror.get(seen.kind, seen.id, on)
     if known is not None and not seen.final and known.status in SHAPES[seen.kind].final:
         return known
-    customer, stripe_customer = None if owner is None else owner.id, seen.stripe_customer
-    if owner is None and not on:
-        heir = _known_owner(tx, seen, known)
-        if heir is not None:
-            customer = heir.customer
-            if heir.stripe_customer is None:  # they were erased: nothing may lead back to them
-                stripe_customer = None
+    customer, stripe_customer = None, seen.stripe_customer
+    if owner is not None:
+        customer, theirs = owner.id, owner.stripe_id
+    elif on or (heir := _known_owner(tx, seen, known)) is None:
+        theirs = stripe_customer
+    else:
+        customer, theirs = heir.customer, heir.stripe_customer
+    if theirs is None:  # they were erased: nothing may lead back to them
+        stripe_customer = None
     row = MirrorObject(
         kind=seen.kind,
         id=seen.id,

@@ -131,7 +131,8 @@ class Mirror(ABC):
 
     @abstractmethod
     def add_change(self, change: SubscriptionChange) -> SubscriptionChange:
-        """Append to a subscription's history; returns it with its sequence.
+        """Append to a subscription's history; returns it with its sequence: the one that it has
+        (after `last_change`, in this transaction), else the next.
 
         The subscription's row has been written, and is locked, so that there are no gaps or twins.
         """

@@ -410,8 +410,10 @@ async def test_a_strangers_objects_are_copied_and_are_nobodys(world: World) -> N
 async def test_nothing_leads_back_from_the_copies_to_who_was_erased(world: World) -> None:
     await world.customer()
     method = {"id": "pm_1", "object": "payment_method", "customer": "cus_1", "type": "card"}
-    world.stripe.put(stripe_customer(), charge(), method, intent())
+    sub = subscription(latest_invoice=invoice())
+    world.stripe.put(stripe_customer(), charge(), method, intent(), sub, invoice())
     events = [
+        make_event("customer.subscription.created", sub),
         make_event("customer.created", stripe_customer()),
         make_event("payment_method.attached", method),
         make_event("payment_intent.succeeded", intent()),
@@ -421,9 +423,14 @@ async def test_nothing_leads_back_from_the_copies_to_who_was_erased(world: World
     await world.store.write(lambda tx: tx.audit.erase("org_1", "erased_1", world.clock.now))
     # Stripe tells of them once more.
     world.stripe.put(refund("re_1", 100))
-    await world.deliver(make_event("charge.refunded", charge()))
-    paid = await stored(world, "charge", "ch_1")
-    assert (paid.customer, paid.stripe_customer) == ("erased_1", None)
+    await world.deliver(
+        make_event("charge.refunded", charge()),
+        make_event("customer.subscription.updated", sub),
+        make_event("invoice.updated", invoice()),
+    )
+    for kind, name in (("charge", "ch_1"), ("subscription", "sub_1"), ("invoice", "in_1")):
+        found = await stored(world, kind, name)
+        assert (found.customer, found.stripe_customer) == ("erased_1", None), kind
     assert (await stored(world, "refund", "re_1")).customer == "erased_1"
 
     def gone(tx: Transaction) -> list[object]:

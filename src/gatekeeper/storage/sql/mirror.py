@@ -138,6 +138,9 @@ class SqlMirror(Aggregate, Mirror):
         self._connection.execute(_LOCK, {"of_subscription": subscription_id})
 
     def add_change(self, change: SubscriptionChange) -> SubscriptionChange:
+        if change.sequence:
+            self._connection.execute(_ADD, columns_of(change))
+            return change
         which = {"of_subscription": change.subscription_id}
         self.lock(change.subscription_id)  # and then read in a second statement
         last = self._connection.execute(_LAST, which).scalar_one()

@@ -49,9 +49,9 @@ async def commit_invoice(
                 bury_object(tx, "invoice", invoice_id, tx.now())
             return None
         may_write = fetched.may_write(tx, terminal=facts.status in FINAL)
-        if may_write:
-            save_objects(tx, copies, tx.now())
         owner = subscriptions.owner_of(tx, facts.customer, facts.subscription_id)
+        if may_write:
+            save_objects(tx, copies, tx.now(), owner=owner)
         if owner is None:
             if may_write:
                 context.note_stranger(facts.customer, f"invoice {facts.id}")

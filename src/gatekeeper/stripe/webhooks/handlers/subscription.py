@@ -126,7 +126,7 @@ class SubscriptionProjector(Projector):
             key = context.key("invoice", paid.id)
             tx.inbox.use_ticket(key, tx.inbox.take_ticket(key), terminal=True)
         now, returned = tx.now(), None
-        save_objects(tx, seen.copies, now)
+        save_objects(tx, seen.copies, now, owner=owner)
         changed = subscriptions.save_subscription(tx, context.rules, facts, owner.id, now)
         if paid is not None:
             bought = subscriptions.save_invoice(tx, context.rules, paid, owner.id, seen.shown, now)

@@ -144,7 +144,8 @@ class MirrorConformance:
                 tx.subscriptions.save(samples.subscription(name), [])
             assert tx.mirror.add_change(change(status="trialing")).sequence == 1
             assert tx.mirror.add_change(change(cause="invoice", event_key=None)).sequence == 2
-            assert tx.mirror.add_change(change("sub_2", at=NOW + DAY)).sequence == 1
+            numbered = change("sub_2", at=NOW + DAY, sequence=1)
+            assert tx.mirror.add_change(numbered) == numbered
 
         await store.write(work)
         found = await store.read(lambda tx: list(tx.mirror.changes("sub_1")))
