@@ -73,6 +73,7 @@ def test_defaults_need_no_environment() -> None:
         "stripe_outage_retry_seconds": 15,
         "webhook_max_body_bytes": 1_048_576,
         "webhook_tolerance_seconds": 300,
+        "background_work": True,
         "inline_dispatch": False,
         "dispatch_max_attempts": 25,
         "payload_retention_days": 30,

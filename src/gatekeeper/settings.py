@@ -124,6 +124,9 @@ class Settings(BaseSettings):
     webhook_tolerance_seconds: int = Field(300, ge=1, le=600)
     """How far a signature's timestamp may be from now. Zero would switch the check off."""
 
+    background_work: bool = True
+    """Dispatch, deliver, report, reconcile and prune beside the requests of this process."""
+
     inline_dispatch: bool = False
     """Handle an event within the request that brings it, for hosts without a background."""
 

@@ -274,22 +274,29 @@ def assemble(
     )
 
 
-def loops_of(parts: Parts, settings: Settings) -> dict[str, Callable[[], Awaitable[None]]]:
-    """What runs beside the requests. With inline dispatch there is no dispatcher of its own."""
-    loops: dict[str, Callable[[], Awaitable[None]]] = {
-        "upkeep": parts.upkeep.run,
-        "deliverer": parts.deliverer.run,
-        "cache teller": parts.teller.run,
-        "denials": parts.denials.run,
-    }
+Loops = dict[str, Callable[[], Awaitable[None]]]
+
+
+def loops_of(parts: Parts, settings: Settings, *, everything: bool = False) -> Loops:
+    """What runs beside the requests: what this process alone can do, and of the work that any
+    process can do what the settings do not leave to others; with `everything` that too."""
+    loops: Loops = {"cache teller": parts.teller.run, "denials": parts.denials.run}
     if settings.telemetry_every_seconds:
         loops["surveyor"] = parts.surveyor.run
+    if settings.background_work or everything:
+        loops |= _work_of(parts, settings)
+    if everything or (settings.background_work and not settings.inline_dispatch):
+        loops["dispatcher"] = parts.receiver.run
+    return loops
+
+
+def _work_of(parts: Parts, settings: Settings) -> Loops:
+    """The work that one process does for all, but for dispatch."""
+    loops: Loops = {"upkeep": parts.upkeep.run, "deliverer": parts.deliverer.run}
     if parts.catalog.meters:
         loops["sealer"] = parts.sealer.run
         if parts.sender is not None:
             loops["meters"] = parts.sender.run
-    if not settings.inline_dispatch:
-        loops["dispatcher"] = parts.receiver.run
     if parts.reconciliation is not None and settings.reconcile_every_hours:
         loops["reconciliation"] = parts.reconciliation.loop
     if parts.outgoing is not None:

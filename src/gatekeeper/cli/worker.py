@@ -44,12 +44,10 @@ async def _once(gate: Gatekeeper) -> None:
 
 async def _until_stopped(gate: Gatekeeper) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with gate, anyio.create_task_group() as tasks:
-            if gate.settings.inline_dispatch:  # then the gate itself has no dispatcher
-                tasks.start_soon(gate.receiver.run)
+        async with gate:
+            gate.start_work()
             typer.echo("Working. Stop with Ctrl-C.")
             async for received in signals:
                 typer.echo(f"{received.name}: stopping.")
                 break
-            tasks.cancel_scope.cancel()
     typer.echo("Stopped.")

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 from gatekeeper.errors import ConfigurationError
 from gatekeeper.gate.access import AccessMethods
@@ -18,18 +18,10 @@ from gatekeeper.gate.syncing import SyncMethods
 from gatekeeper.gate.telling import TellingMethods
 from gatekeeper.gate.transferring import TransferMethods
 from gatekeeper.gate.usage import UsageMethods
+from gatekeeper.gate.working import WorkDone, WorkMethods
 from gatekeeper.guards import placement
-from gatekeeper.stripe.reconciliation import logged
 from gatekeeper.stripe.stamp import check_stamp
 from gatekeeper.wiring import loops_of, watched
-
-
-class WorkDone(NamedTuple):
-    """How much a run of `Gatekeeper.work_once` found to do."""
-
-    events: int
-    holds: int
-    messages: int = 0
 
 
 class Gatekeeper(
@@ -44,6 +36,7 @@ class Gatekeeper(
     CopyMethods,
     SyncMethods,
     HealthMethods,
+    WorkMethods,
 ):
     """Decides what customers may use, and accounts for every credit.
 
@@ -92,6 +85,7 @@ class Gatekeeper(
         stack, self._stack, self.loop = self._stack, None, None
         if stack is not None:
             await self.keeper.settle_late()
+            await self.receiver.waking.settled()
             await stack.aclose()
 
     @asynccontextmanager
@@ -101,26 +95,10 @@ class Gatekeeper(
             yield
 
     async def work_once(self) -> WorkDone:
-        """Dispatch what is due, expire what has run out, deliver messages, tell Stripe of metered
-        usage, reconcile if it is time; then close: for cron."""
+        """Connect, do all that is due (`work`), and close: for cron."""
         async with AsyncExitStack() as stack:
             await self._connect(stack)
-            if self._parts.outgoing is not None:
-                await self._parts.outgoing.resume()
-            done = WorkDone(
-                events=await self._parts.receiver.drain(),
-                holds=await self._parts.upkeep.expire_holds(),
-                messages=await self.outbox.drain(),
-            )
-            await self._parts.teller.tell_due()
-            if self.catalog.meters:
-                await self._parts.sealer.seal_due()
-                if self._parts.sender is not None:
-                    await self._parts.sender.send_due()
-            if self._parts.reconciliation is not None:
-                await logged(self._parts.reconciliation.run_if_due)
-            await self._parts.upkeep.prune()
-            return done
+            return await self.work()
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Self]:

@@ -10,6 +10,7 @@ from gatekeeper.stripe.webhooks.policy import DispatchPolicy
 from gatekeeper.stripe.webhooks.projecting import Complete, Projector
 from gatekeeper.stripe.webhooks.receiver import WebhookReceiver
 from gatekeeper.stripe.webhooks.registry import WebhookHandler, WebhookRegistry
+from gatekeeper.stripe.webhooks.waking import Wake
 
 __all__ = [
     "EVENT_TYPES",
@@ -22,6 +23,7 @@ __all__ = [
     "IntakeLimits",
     "Projections",
     "Projector",
+    "Wake",
     "WebhookAnswer",
     "WebhookEvent",
     "WebhookHandler",

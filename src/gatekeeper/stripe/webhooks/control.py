@@ -45,9 +45,10 @@ class EventDetails(msgspec.Struct, frozen=True, kw_only=True):
 class EventControl:
     """Looks events up, retries and discards them."""
 
-    def __init__(self, store: Store, dispatcher: Dispatcher) -> None:
+    def __init__(self, store: Store, dispatcher: Dispatcher, wake: Callable[[], None]) -> None:
         self._store = store
         self._dispatcher = dispatcher
+        self._wake = wake
 
     async def show(self, event_id: str) -> EventDetails | None:
         """One event by its id (ACCOUNT/EVENT_ID for one of a Connect account)."""
@@ -86,7 +87,7 @@ class EventControl:
         key = key_of(event_id)
         found = await self._store.write(lambda tx: tx.inbox.retry(key, tx.now(), forget=PROJECTION))
         if found:
-            self._dispatcher.nudge()
+            self._wake()
         return found
 
     async def discard(self, event_id: str) -> bool:
@@ -106,7 +107,7 @@ class EventControl:
             return tx.desk.retry(keys, tx.now())
 
         wanted = for_bulk(selection, EventStatus.DEAD)
-        return await self._walk(wanted, portion, after_each=self._dispatcher.nudge)
+        return await self._walk(wanted, portion, after_each=self._wake)
 
     async def discard_all(self, selection: EventSelection | None = None) -> int:
         """Give up the dead letters of a selection (by default all), or what of it waits if that is

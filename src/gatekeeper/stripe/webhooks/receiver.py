@@ -21,6 +21,7 @@ from gatekeeper.stripe.webhooks.policy import DispatchPolicy
 from gatekeeper.stripe.webhooks.projecting import Projector
 from gatekeeper.stripe.webhooks.registry import WebhookRegistry
 from gatekeeper.stripe.webhooks.telling import Teller
+from gatekeeper.stripe.webhooks.waking import Waking
 from gatekeeper.telemetry import OFF, Telemetry
 from gatekeeper.types import Clock, utc_now
 
@@ -69,7 +70,8 @@ class WebhookReceiver:
         self.registry = registry
         teller = Teller(telemetry, lambda: {*EVENT_TYPES, *registry.types})
         self.dispatcher = Dispatcher(store, registry, projectors, policy, teller)
-        self.events = EventControl(store, self.dispatcher)
+        self.waking = Waking()
+        self.events = EventControl(store, self.dispatcher, self._wake)
         self.max_body_bytes = max_body_bytes
         self._inline = inline
         self.afterwards: Callable[[], Awaitable[object]] | None = None
@@ -81,10 +83,15 @@ class WebhookReceiver:
             tolerance_seconds=tolerance_seconds,
             max_body_bytes=max_body_bytes,
             clock=clock,
-            stored=self.dispatcher.nudge,
+            stored=self._wake,
             limits=limits,
             teller=teller,
         )
+
+    def _wake(self) -> None:
+        """Say, here and elsewhere, that events are due."""
+        self.dispatcher.nudge()
+        self.waking.tell()
 
     async def receive(self, body: bytes, signature: bytes | str | None) -> bool:
         """Store an event; True if it is new. Answer 2xx after either, for it is committed.
