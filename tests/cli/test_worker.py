@@ -52,7 +52,7 @@ async def test_once_expires_the_holds_whose_time_is_over(upgraded: Host) -> None
     shown = upgraded.run("explain", "leave_a_hold:gate", "org_1")
     assert "credits: 2 available, 3 held" in shown
     shown = upgraded.run("worker", "billing:gate", "--once")
-    assert shown == "0 event(s) dispatched, 1 hold(s) expired, 0 message(s) delivered.\n"
+    assert shown.startswith("0 event(s) dispatched, 1 hold(s) expired, ")
     assert "credits: 5 available, 0 held" in upgraded.run("explain", "billing:gate", "org_1")
 
 

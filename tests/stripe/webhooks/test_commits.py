@@ -1,6 +1,8 @@
 """Group commit of what comes in: one commit for what is there, and every caller for itself."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -170,6 +172,40 @@ async def test_a_neighbour_who_has_gone_is_not_told_of_a_failure() -> None:
         store.gate.set()
         with pytest.raises(ValueError, match="can't be made"):
             await tasks[1]
+
+
+class OneStuck(MemoryStore):
+    """A store whose first write waits, while others go on."""
+
+    locks_rows = True
+
+    def __init__(self) -> None:
+        super().__init__(clock=ManualClock())
+        self.gate = asyncio.Event()
+        self.writes = 0
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        self.writes += 1
+        if self.writes == 1:
+            await self.gate.wait()
+        return await super().write(work)
+
+
+async def test_a_commit_that_is_stuck_keeps_no_bodies_of_those_that_were_answered() -> None:
+    async with OneStuck() as store:
+        commits = GroupCommit(store)
+        stuck = asyncio.create_task(commits.insert(row("evt_0"), 1))
+        await settled()
+        make = row("evt_1")
+        kept = weakref.ref(make)
+        assert await asyncio.create_task(commits.insert(make, 1))
+        del make
+        await settled()
+        gc.collect()
+        assert not stuck.done()
+        assert kept() is None
+        store.gate.set()
+        assert await stuck
 
 
 async def test_case_61_what_takes_too_long_is_a_503_and_the_next_is_stored() -> None:

@@ -54,7 +54,6 @@ class _Arrival:
     make: MakeRow
     size: int
     answer: "asyncio.Future[bool]"
-    deadline: float  # by the event loop's clock
 
 
 class GroupCommit:
@@ -66,7 +65,9 @@ class GroupCommit:
         self._at_once: Final = UNDER_WAY if store.locks_rows else 1
         self._waiting: deque[_Arrival] = deque()
         self._waiting_bytes = 0
-        self._unanswered: deque[_Arrival] = deque()  # in the order of their deadlines
+        # By their deadlines, and without their bodies: one that waits must not keep those of all
+        # that were answered after it.
+        self._unanswered: deque[tuple[float, asyncio.Future[bool]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: dict[asyncio.Task[None], int] = {}  # each with the size of its batch
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -93,12 +94,13 @@ class GroupCommit:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._begin_anew(loop)
-        arrival = _Arrival(make, size, loop.create_future(), loop.time() + limits.timeout_seconds)
+        arrival = _Arrival(make, size, loop.create_future())
+        deadline = loop.time() + limits.timeout_seconds
         self._waiting.append(arrival)
         self._waiting_bytes += size
-        self._unanswered.append(arrival)
+        self._unanswered.append((deadline, arrival.answer))
         if self._timer is None:
-            self._timer = loop.call_at(arrival.deadline, self._expire)
+            self._timer = loop.call_at(deadline, self._expire)
         if not self._tasks or (
             len(self._tasks) < self._at_once and len(self._waiting) >= min(self._tasks.values())
         ):
@@ -106,8 +108,9 @@ class GroupCommit:
         try:
             return await arrival.answer
         finally:
-            # A caller who has gone away takes what has not begun along.
-            if arrival.answer.cancelled():
+            # Who has gone away, or was told that it takes too long, takes what has not begun along.
+            answer = arrival.answer
+            if answer.cancelled() or not answer.done() or answer.exception() is not None:
                 self._forget(arrival)
 
     def _begin_anew(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -134,13 +137,12 @@ class GroupCommit:
         now = loop.time()
         seconds = self._limits.timeout_seconds
         while self._unanswered:
-            arrival = self._unanswered[0]
-            if not arrival.answer.done():
-                if arrival.deadline > now:
-                    self._timer = loop.call_at(arrival.deadline, self._expire)
+            deadline, answer = self._unanswered[0]
+            if not answer.done():
+                if deadline > now:
+                    self._timer = loop.call_at(deadline, self._expire)
                     return
-                self._forget(arrival)
-                arrival.answer.set_exception(
+                answer.set_exception(
                     StoreUnavailableError(f"The event could not be stored within {seconds:g} s.")
                 )
             self._unanswered.popleft()
@@ -158,8 +160,8 @@ class GroupCommit:
                 batch = self._take()
                 self._tasks[task] = len(batch)
                 await self._commit_in_time(batch)
-                while self._unanswered and self._unanswered[0].answer.done():
-                    self._unanswered.popleft()  # their bodies go with them
+                while self._unanswered and self._unanswered[0][1].done():
+                    self._unanswered.popleft()
         finally:
             # At once: who comes next must see that nobody is at it.
             self._tasks.pop(task, None)
