@@ -32,6 +32,7 @@ EVENTS: Final = (
     ),
     _event("intake.quick_way_failed", "events could not be stored in the quick way"),
     _event("intake.timed_out", "%d event(s) could not be stored in time", "count"),
+    _event("intake.not_woken", "what dispatches elsewhere could not be woken; the events wait"),
     _event("dispatch.interrupted", "dispatch was interrupted; it goes on"),
     _event(
         "dispatch.interrupted_inline",
@@ -174,6 +175,7 @@ EVENTS: Final = (
     _event("ledger.quick_read_failed", "a quick read failed"),
     _event("ledger.quick_write_refused", "a quick write was refused"),
     _event("ledger.quick_way_failed", "a command was not decided in the quick way"),
+    _event("upkeep.part_interrupted", "a part of the work was interrupted; the next run goes on"),
     _event("upkeep.interrupted", "upkeep was interrupted; it goes on"),
     _event("customer.erased", "a customer was erased; their history goes on as %s", "pseudonym"),
     _event(
