@@ -8,9 +8,11 @@ from tests.faults.joining import JOINING_FAULTS
 from tests.faults.ledger_grants import GRANT_FAULTS
 from tests.faults.ledger_holds import HOLD_FAULTS
 from tests.faults.ledger_rules import RULE_FAULTS
+from tests.faults.money import MONEY_FAULTS
 from tests.faults.posting import POSTING_FAULTS
 from tests.faults.services import SERVICE_FAULTS
 from tests.faults.storage import STORAGE_FAULTS
+from tests.faults.webhooks import WEBHOOK_FAULTS
 
 EVERY_FAULT: Final[tuple[Fault, ...]] = (
     *GRANT_FAULTS,
@@ -21,4 +23,6 @@ EVERY_FAULT: Final[tuple[Fault, ...]] = (
     *STORAGE_FAULTS,
     *POSTING_FAULTS,
     *JOINING_FAULTS,
+    *WEBHOOK_FAULTS,
+    *MONEY_FAULTS,
 )

@@ -213,8 +213,8 @@ SERVICE_FAULTS: Final = (
         name="signals-untold",
         breaks="a change that crosses a threshold has something to tell",
         file="services/ledger/desk.py",
-        source="        if change.overage or change.signals:",
-        wrong="        if change.overage:",
+        source="        if change.overage or change.signals or owes_more:",
+        wrong="        if change.overage or owes_more:",
         tests=(f"{COMMANDS}test_thresholds_and_metered_use_are_written_to_the_outbox_once",),
     ),
     Fault(

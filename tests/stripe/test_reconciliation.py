@@ -273,6 +273,19 @@ async def test_a_replay_that_is_cut_off_goes_on_in_the_next_run(
     assert (await reconcile(shop)).drift == ()
 
 
+async def test_what_stripe_lists_late_is_replayed_by_the_next_run(memory_shop: Shop) -> None:
+    shop = memory_shop
+    await subscribe(shop)
+    lose_webhooks(shop)
+    shop.sim.advance(minutes=5)
+    async with held(shop.store, NAME) as work:  # a run has ended since, which was not shown them
+        await work.save(through=int(shop.sim.now.timestamp()))
+    shop.clock.advance(minutes=10)
+
+    assert (await reconcile(shop, RunOptions(objects=False))).missed > 0
+    assert "downloads" in (await shop.entitlements("org_1")).features
+
+
 async def test_events_older_than_stripe_lists_are_left_to_the_sweep(memory_shop: Shop) -> None:
     shop = memory_shop
     await reconcile(shop)

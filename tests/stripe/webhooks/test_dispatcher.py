@@ -177,6 +177,10 @@ async def test_writes_happen_with_the_completion_or_not_at_all(world: World) -> 
             event.write(lambda tx: add(tx, "x"))
             raise ValueError("after asking for a write")
 
+    @world.registry.on("invoice.paid", name="comes next")
+    async def comes_next(event: WebhookEvent) -> None:
+        """What it leaves behind is not written with this one's completion."""
+
     await world.deliver(make_event("invoice.paid", invoice()))
     world.clock.advance(hours=1)
     await world.receiver.drain()
