@@ -30,6 +30,7 @@ from tests.stripe.shop import Shop
 from tests.stripe.test_reconciliation import (
     DRY,
     OBJECTS,
+    introduce,
     items,
     lose_webhooks,
     memory_shop,  # noqa: F401 -- fixture
@@ -85,6 +86,18 @@ async def test_case_47_refunds_that_made_no_event_are_taken_back_and_given_back(
     assert (one.ours, one.theirs) == ("succeeded, 100", "failed, 100")
     assert await shop.available() == 75
     assert (await reconcile(shop, OBJECTS)).drift == ()
+
+
+async def test_a_refund_is_known_by_its_payment_though_its_customer_has_another_id_by_now(
+    shop: Shop,  # noqa: F811
+) -> None:
+    intent = await bought(shop)
+    await introduce(shop.store, "org_1", "cus_the_next")
+    await refund(shop, intent, 500)
+    lose_webhooks(shop)
+    [one] = (await reconcile(shop, OBJECTS)).drift
+    assert one.customer == "org_1"
+    assert await shop.available() == 5
 
 
 async def test_case_47_a_dispute_that_made_no_event_is_taken_and_given_back(
