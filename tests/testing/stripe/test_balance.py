@@ -44,6 +44,14 @@ def test_every_movement_has_a_row(client: Any, stripe_sim: Simulator) -> None:
     assert [row.type for row in of_charge] == ["charge"]
     assert client.v1.balance_transactions.list({"source": dispute["id"]}).data == []
     assert len(client.v1.balance_transactions.list({"type": "adjustment"}).data) == 2
+    sources = client.v1.balance_transactions.list({"expand": ["data.source"]}).data
+    assert [row.source.object for row in sources] == [
+        "dispute",
+        "dispute",
+        "refund",
+        "refund",
+        "charge",
+    ]
     with pytest.raises(stripe.InvalidRequestError, match="No such balance transaction"):
         client.v1.balance_transactions.retrieve("txn_none")
 

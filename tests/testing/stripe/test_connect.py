@@ -37,6 +37,8 @@ async def test_an_account_is_told_of_as_its_own(
     assert client.v1.accounts.delete(account).deleted
     with pytest.raises(stripe.PermissionError, match="does not have access"):
         client.v1.accounts.retrieve(account)
+    with pytest.raises(stripe.PermissionError, match="does not have access"):
+        client.v1.customers.list({}, {"stripe_account": account})
 
 
 def test_accounts_do_not_see_each_other_s_objects(client: Any, stripe_sim: Simulator) -> None:

@@ -129,6 +129,19 @@ def test_what_cannot_wait(client: Any) -> None:
     assert later.latest_invoice.id == subscription.latest_invoice
 
 
+def test_an_update_that_cannot_be_paid_is_refused(client: Any, stripe_sim: Simulator) -> None:
+    subscription = subscribe(client)
+    broke(client, subscription.customer)
+    before = len(stripe_sim.events())
+    with pytest.raises(stripe.CardError):
+        upgrade(client, subscription, payment_behavior="error_if_incomplete")
+    assert now_of(client, subscription).items.data[0].quantity == 1
+    assert types(stripe_sim, before) == []
+    down = [{"id": item_of(subscription), "quantity": 0}]
+    less = upgrade(client, subscription, payment_behavior="error_if_incomplete", items=down)
+    assert less.items.data[0].quantity == 0
+
+
 def paused(client: Any, stripe_sim: Simulator) -> Any:
     customer = client.v1.customers.create({})
     subscription = client.v1.subscriptions.create(

@@ -211,6 +211,8 @@ def test_schedules_that_make_no_sense(client: Any, stripe_sim: Simulator) -> Non
         ({**whole, "start_date": past}, "in the past"),
         ({**whole, "phases": [{"items": [{"price": once.id}]}]}, "not a recurring price"),
         ({**whole, "phases": [phase(client, 1, end_date=past)]}, "must end after"),
+        ({**whole, "phases": [phase(client, 1, end_date=past + 1)]}, "must end after"),
+        ({**whole, "phases": [{"items": ""}]}, r"Missing required param: phases\[0\]\[items\]"),
     ):
         with pytest.raises(stripe.InvalidRequestError, match=problem):
             create(params)

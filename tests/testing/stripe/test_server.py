@@ -14,6 +14,7 @@ from gatekeeper.testing.stripe import ServerThread, Settings, Simulator
 from gatekeeper.testing.stripe.server import _uvicorn
 from tests.testing.stripe.receiver import Receiver
 from tests.testing.stripe.shop import new_session, subscribe
+from tests.testing.stripe.test_refunds import pay
 
 pytestmark = pytest.mark.anyio
 
@@ -43,6 +44,18 @@ def test_the_controls(client: Any, stripe_sim: Simulator, receiver: Receiver) ->
     assert log[0]["status"] == 200
     later = (stripe_sim.now + timedelta(days=1)).isoformat()
     assert post(stripe_sim, "advance", to=later).json() == {"now": later}
+
+
+def test_a_test_acts_from_another_process(client: Any, stripe_sim: Simulator) -> None:
+    intent = pay(client)
+    made = post(stripe_sim, "act", do="dispute", payment=intent.id, amount=200).json()
+    assert (made["object"], made["amount"]) == ("dispute", 200)
+    closed = post(stripe_sim, "act", do="close_dispute", dispute=made["id"], status="won")
+    assert closed.json()["status"] == "won"
+    assert post(stripe_sim, "act", do="stall_refunds").json() == {"done": "stall_refunds"}
+    for wrong in ("_acting", "hold", "complete_checkout", "__init__"):
+        assert post(stripe_sim, "act", do=wrong).status_code == 400
+    assert post(stripe_sim, "act", do="dispute", payment="pi_none").status_code == 404
 
 
 def test_bad_controls_are_a_4xx(stripe_sim: Simulator) -> None:

@@ -60,12 +60,24 @@ def test_a_declined_first_payment_is_incomplete_and_expires_after_23_hours(
     assert len(client.v1.invoices.list().data) == 1
 
 
-def test_error_if_incomplete_is_a_402(client: Any) -> None:
+def test_error_if_incomplete_is_a_402_that_leaves_nothing(
+    client: Any, stripe_sim: Simulator
+) -> None:
     with pytest.raises(stripe.CardError):
         subscribe(client, "pm_card_chargeCustomerFail", payment_behavior="error_if_incomplete")
     with pytest.raises(stripe.CardError) as caught:
         subscribe(client, "pm_card_authenticationRequired", payment_behavior="error_if_incomplete")
     assert caught.value.code == "subscription_payment_intent_requires_action"
+    with pytest.raises(stripe.CardError, match="requires authentication"):
+        subscribe(
+            client,
+            "pm_card_authenticationRequired",
+            payment_behavior="error_if_incomplete",
+            off_session=True,
+        )
+    assert not stripe_sim.events("customer.subscription.created", "invoice.created")
+    made = subscribe(client, payment_behavior="error_if_incomplete")
+    assert made.status == "active"
 
 
 def test_default_incomplete_waits_for_its_intent(client: Any, stripe_sim: Simulator) -> None:

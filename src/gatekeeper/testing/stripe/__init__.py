@@ -43,8 +43,7 @@ against Stripe's published OpenAPI document.
 What that document cannot show, and this simplifies: all items of a subscription share one interval;
 a checkout in subscription mode takes recurring prices alone, and always asks for a payment method;
 there are no taxes, discounts, tiers or customer credit (an invoice of less than nothing counts as
-nothing); `payment_behavior: error_if_incomplete` leaves an expired subscription behind where Stripe
-leaves none; events come in the order in which things happened,
+nothing); events come in the order in which things happened,
 which Stripe does not promise (`shuffle`, `hold` and `drop` are there to not rely on it).
 """
 

@@ -11,8 +11,10 @@ JSON in, JSON out. There is no authentication: a simulator belongs on a loopback
     POST /_sim/redeliver   {"event": "evt_...", "times": 2}
     POST /_sim/drop        {"event": "evt_..."}
     POST /_sim/checkout    {"session": "cs_...", "card": "4242424242424242"}
+    POST /_sim/act         {"do": "dispute", "payment": "pi_..."}: a method of `actions.Actions`
 """
 
+import inspect
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
@@ -23,6 +25,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from gatekeeper.testing.stripe.actions import Actions
 from gatekeeper.testing.stripe.core.errors import ApiError, invalid
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ def control_routes(simulator: "Simulator") -> list[Route]:
     """The control endpoints of a simulator."""
     controls = _Controls(simulator)
     posts: dict[str, Act] = {
+        "act": controls.act,
         "advance": controls.advance,
         "checkout": controls.checkout,
         "deliver": controls.deliver,
@@ -98,6 +102,16 @@ class _Controls:
         else:
             await self._sim.play(**{name: body[name] for name in _SPANS if name in body})
         return self._now()
+
+    async def act(self, body: Body) -> Body:
+        name = str(body["do"])
+        if name.startswith("_") or name not in vars(Actions):
+            raise invalid(f"There is no such act: {name}")
+        act = getattr(self._sim, name)
+        if inspect.iscoroutinefunction(act):
+            raise invalid(f"{name} has a control of its own.")
+        done = act(**{key: value for key, value in body.items() if key != "do"})
+        return done if isinstance(done, dict) else {"done": name}
 
     async def deliver(self, body: Body) -> Body:
         return {"attempts": await self._sim.deliver_pending()}

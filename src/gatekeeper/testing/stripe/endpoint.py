@@ -147,7 +147,8 @@ class Endpoint:
     def _seen_by(self, account: str | None) -> State:
         if account in (None, self._state.settings.account_id):
             return self._state
-        if self._state.store.find("account", account) is None:
+        found = self._state.store.find("account", account)
+        if found is None or found.get("deleted"):
             raise no_access(account or "")
         return self._state.of(account)
 

@@ -16,16 +16,19 @@ MAX_PATHS = 20
 
 # Which kind of object an id in a field of this name is.
 _KIND_OF_FIELD = {
+    "account": "account",
     "application_fee": "application_fee",
     "balance_transaction": "balance_transaction",
     "charge": "charge",
     "customer": "customer",
     "default_payment_method": "payment_method",
     "default_price": "price",
+    "destination": "account",
     "failure_balance_transaction": "balance_transaction",
     "invoice": "invoice",
     "latest_charge": "charge",
     "latest_invoice": "invoice",
+    "on_behalf_of": "account",
     "payment_intent": "payment_intent",
     "payment_method": "payment_method",
     "pending_setup_intent": "setup_intent",
@@ -45,6 +48,20 @@ _NEVER = {
     ("charge", "payment_method"),
     ("billing_portal.session", "customer"),
     ("subscription_item", "subscription"),
+}
+
+# What moved the money, by the beginning of its id.
+_SOURCES = {
+    "ch": "charge",
+    "du": "dispute",
+    "fee": "application_fee",
+    "fr": "fee_refund",
+    "po": "payout",
+    "py": "charge",
+    "pyr": "refund",
+    "re": "refund",
+    "tr": "transfer",
+    "trr": "transfer_reversal",
 }
 
 # What is left out where there is none: to expand it then is no error.
@@ -113,6 +130,8 @@ class Expander:
 
     def _resolve(self, state: State, name: str, step: str, identifier: str, path: str) -> Obj:
         kind = _KIND_OF_FIELD.get(step)
+        if (name, step) == ("balance_transaction", "source"):
+            kind = _SOURCES.get(identifier.partition("_")[0])
         if kind is None or (name, step) in _NEVER:
             raise self._refusal(path)
         found = state.store.find(kind, identifier)

@@ -82,4 +82,6 @@ def _related(event: Obj) -> Obj | None:
     if "id" not in obj:
         return None
     path = _PATHS.get(obj["object"], f"{obj['object']}s")
+    if obj["object"] == "capability":
+        path = f"accounts/{obj['account']}/capabilities"
     return {"id": obj["id"], "type": obj["object"], "url": f"/v1/{path}/{obj['id']}"}

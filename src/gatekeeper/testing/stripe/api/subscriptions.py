@@ -81,7 +81,9 @@ _UPDATE: dict[str, Kind] = {
     "items": Many(Fields(_ITEM_CHANGE), 20),
     "billing_cycle_anchor": Choice(("now", "unchanged")),
     "pause_collection": _PAUSE,
-    "payment_behavior": Choice(("allow_incomplete", "pending_if_incomplete")),
+    "payment_behavior": Choice(
+        ("allow_incomplete", "error_if_incomplete", "pending_if_incomplete")
+    ),
     "proration_date": Moment(),
 }
 

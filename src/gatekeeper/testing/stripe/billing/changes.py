@@ -13,6 +13,7 @@ from gatekeeper.testing.stripe.billing import (
     renewals,
     subscriptions,
 )
+from gatekeeper.testing.stripe.billing.foresight import refuse_unpaid
 from gatekeeper.testing.stripe.billing.items import Proposal
 from gatekeeper.testing.stripe.billing.subscriptions import UPDATED, period_of
 from gatekeeper.testing.stripe.core.errors import invalid
@@ -33,6 +34,7 @@ def update(state: State, subscription: Obj, params: dict[str, Any]) -> Obj:
             off_session = bool(params.get("off_session"))
             pending.attempt(state, subscription, proposal, off_session=off_session)
             return subscription
+    _refuse_unpaid(state, subscription, proposal, params)
     pending.drop(state, subscription)
     invoice: Obj | None = None
     with state.changing(subscription, UPDATED):
@@ -56,6 +58,16 @@ def update(state: State, subscription: Obj, params: dict[str, Any]) -> Obj:
     if invoice is not None:
         collect_now(state, subscription, invoice, bool(params.get("off_session")))
     return subscription
+
+
+def _refuse_unpaid(
+    state: State, subscription: Obj, proposal: Proposal | None, params: dict[str, Any]
+) -> None:
+    if params.get("payment_behavior") != "error_if_incomplete" or proposal is None:
+        return
+    if proposal.at_once and sum(line["amount"] for line in proposal.lines) > 0:
+        method = subscriptions.method_of(state, subscription)
+        refuse_unpaid(state, subscription, method, bool(params.get("off_session")))
 
 
 def proposed(state: State, subscription: Obj, params: dict[str, Any]) -> Proposal | None:

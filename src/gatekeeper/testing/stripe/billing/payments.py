@@ -115,7 +115,7 @@ def confirm(
     instrument: Card | BankAccount = state.store.hidden(method)["instrument"]
     if isinstance(instrument, BankAccount):
         _debit(state, intent, method, instrument)
-    elif _must_authenticate(state, method, instrument, off_session):
+    elif must_authenticate(state, method, instrument, off_session):
         if off_session:
             _fail(state, intent, method, AUTHENTICATION_REQUIRED)
         else:
@@ -157,7 +157,8 @@ def capture(state: State, intent: Obj, amount: int) -> None:
     _succeed(state, intent, captures.capture(state, intent, amount))
 
 
-def _must_authenticate(state: State, method: Obj, card: Card, off_session: bool) -> bool:
+def must_authenticate(state: State, method: Obj, card: Card, off_session: bool) -> bool:
+    """Whether the cardholder has to confirm a payment."""
     if card.authentication == "once":
         return not state.store.hidden(method)["authenticated"]
     return card.authentication == "always" or (

@@ -13,7 +13,7 @@ from gatekeeper.testing.stripe.billing.calendar import boundary
 from gatekeeper.testing.stripe.billing.modes import billing_mode
 from gatekeeper.testing.stripe.billing.subscriptions import UPDATED, period_of
 from gatekeeper.testing.stripe.core.clock import DAY_SECONDS
-from gatekeeper.testing.stripe.core.errors import invalid
+from gatekeeper.testing.stripe.core.errors import invalid, missing_parameter
 from gatekeeper.testing.stripe.core.store import Obj
 from gatekeeper.testing.stripe.state import State
 
@@ -27,6 +27,8 @@ _FIELDS = ("collection_method", "default_payment_method", "description")
 def phase(state: State, given: dict[str, Any], start: int, path: str) -> Obj:
     """A phase of these parameters; without an end it lasts for one interval of its price."""
     rows = []
+    if not given["items"]:
+        raise missing_parameter(f"{path}[items]")
     for index, one in enumerate(given["items"]):
         price = state.store.need("price", one.get("price") or "", f"{path}[items][{index}][price]")
         row = {"discounts": [], "metadata": one.get("metadata") or {}, "price": price["id"]}
@@ -61,7 +63,7 @@ def phase(state: State, given: dict[str, Any], start: int, path: str) -> Obj:
         "start_date": start,
     }
     made.update({name: given[name] for name in _FIELDS if given.get(name) is not None})
-    if made["end_date"] < made["start_date"]:
+    if made["end_date"] <= made["start_date"]:
         raise invalid("A phase must end after it starts.", f"{path}[end_date]")
     return made
 

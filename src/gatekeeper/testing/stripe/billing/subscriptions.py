@@ -9,9 +9,10 @@ from typing import Any
 
 from gatekeeper.testing.stripe.billing import drafts, invoices
 from gatekeeper.testing.stripe.billing.calendar import following
+from gatekeeper.testing.stripe.billing.foresight import refuse_unpaid
 from gatekeeper.testing.stripe.billing.lines import Period, is_metered, licensed_line
 from gatekeeper.testing.stripe.billing.modes import billing_mode
-from gatekeeper.testing.stripe.core.errors import ApiError, invalid, missing
+from gatekeeper.testing.stripe.core.errors import invalid, missing
 from gatekeeper.testing.stripe.core.store import Obj
 from gatekeeper.testing.stripe.listing import whole
 from gatekeeper.testing.stripe.state import State
@@ -54,8 +55,10 @@ def start(state: State, plan: Start) -> Obj:
     trialing = plan.trial_end is not None and plan.trial_end > state.now()
     subscription = _blank(state, plan, trialing)
     _add_items(state, subscription, plan)
-    state.store.add("subscription", subscription, pending_lines=[], waiting=None)
     due = sum(line["amount"] for line in _first_lines(state, subscription, trial=trialing))
+    if plan.behavior == "error_if_incomplete" and due and plan.paid_by is None:
+        refuse_unpaid(state, subscription, method_of(state, subscription), plan.off_session)
+    state.store.add("subscription", subscription, pending_lines=[], waiting=None)
     settled = due == 0 or plan.collection_method == "send_invoice" or _has_paid(plan.paid_by)
     subscription["status"] = "trialing" if trialing else "active" if settled else "incomplete"
     if plan.customer["currency"] is None:
@@ -250,16 +253,7 @@ def _collect_first(state: State, subscription: Obj, invoice: Obj, plan: Start) -
     if plan.behavior == "default_incomplete":
         return
     method = method_of(state, subscription)
-    refusal = invoices.collect(state, invoice, method, off_session=plan.off_session)
-    incomplete = subscription["status"] == "incomplete" and invoice["status"] != "paid"
-    if plan.behavior == "error_if_incomplete" and incomplete:
-        invoices.void(state, invoice)
-        raise refusal or ApiError(
-            402,
-            "This payment requires additional user action before it can be completed.",
-            type="card_error",
-            code="subscription_payment_intent_requires_action",
-        )
+    invoices.collect(state, invoice, method, off_session=plan.off_session)
 
 
 def _method_id(own: str | None, customer: Obj) -> str | None:
