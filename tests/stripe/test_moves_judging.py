@@ -117,8 +117,10 @@ def test_a_trial_prorates_nothing_and_a_cheaper_price_is_shown_as_such() -> None
     verdict = judged(subscription(price("old", 2_000), status="trialing"), old=NEW)
     assert isinstance(verdict, Move)
     assert verdict.line(DEFAULT_START, "always_invoice").endswith("-5.00 EUR every month")
-    odd = {"currency": "xxx"}
-    strange = judged(subscription(price("old", **odd)), old=price("new", 1_500, **odd))
+    strange = judged(
+        subscription(price("old", 1_000, "xxx")),
+        old=price("new", 1_500, "xxx"),
+    )
     assert isinstance(strange, Move)
     assert "+500 XXX every month" in MovePlan(at=DEFAULT_START, moves=(strange,)).lines("none")[1]
 
