@@ -1,19 +1,32 @@
 """What Stripe says afterwards of meter events: dead letters with its reason, told to the host."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from gatekeeper.errors import NotFoundError, StripeUnavailableError
-from gatekeeper.services.metering import UsageWindows, reject
+from gatekeeper.services import customers
+from gatekeeper.services.metering import Sealer, UsageRecorder, UsageWindows, reject
 from gatekeeper.storage.metering import UsageWindow, WindowStatus
+from gatekeeper.storage.port import Store
 from gatekeeper.storage.records import EventStatus, OutboxState
-from gatekeeper.stripe.client import Obj
+from gatekeeper.stripe.client import Obj, StripeGateway
+from gatekeeper.stripe.identities import StripeIdentities
 from gatekeeper.stripe.meter_reports import TYPES, MeterReports
+from gatekeeper.stripe.meters import MeterSender
+from gatekeeper.stripe.outgoing import OutgoingRequests
+from gatekeeper.stripe.setup import apply_setup, plan_setup
+from gatekeeper.stripe.webhooks import WebhookReceiver, WebhookRegistry
 from gatekeeper.testing.conformance.storage import samples
-from tests.stripe.world import FakeStripe, World
+from gatekeeper.testing.stripe import Settings, Simulator
+from tests.stripe.world import CATALOG, RULES, FakeStripe, ManualClock, World
 
 pytestmark = pytest.mark.anyio
 
@@ -180,3 +193,59 @@ async def test_a_rejected_window_is_told_anew_under_an_identifier_that_stripe_do
     assert await world.store.write(lambda tx: reject(tx, anew.identifier, "code", "why"))
     third = await desk.retry(anew.identifier)
     assert len({"use_1", anew.identifier, third.identifier}) == 3
+
+
+class TestFromTheSimulator:
+    """From the meter event that Stripe takes and can't use to what is told anew, with the real
+    client: it fetches the whole of the event from API v2."""
+
+    @pytest.fixture
+    def stripe_sim_settings(self) -> Settings:
+        return Settings(seed=1, ticking=False, meter_errors="later")
+
+    async def test_a_customer_whom_stripe_lost_is_reported_and_told_anew(
+        self, stripe_sim: Simulator, memory_store: Store, clock: ManualClock
+    ) -> None:
+        clock.now = stripe_sim.now
+        key, url = stripe_sim.settings.api_key, stripe_sim.url
+        async with StripeGateway(key, api_base=url, max_network_retries=0) as gateway:
+            await apply_setup(await plan_setup(CATALOG, gateway), gateway)
+            registry = WebhookRegistry()
+            MeterReports(gateway).register(registry)
+
+            async def endpoint(request: Request) -> Response:
+                await receiver.receive(await request.body(), request.headers["stripe-signature"])
+                return Response()
+
+            app = Starlette(routes=[Route("/thin", endpoint, methods=["POST"])])
+            made = stripe_sim.event_destination("http://app.test/thin", TYPES, app=app)
+            receiver = WebhookReceiver(
+                registry,
+                memory_store,
+                [made["secret"]],
+                livemode=False,
+                clock=lambda: datetime.now(UTC),  # the simulator signs with the real second
+            )
+            outgoing = OutgoingRequests(gateway, memory_store)
+            identities = StripeIdentities(gateway, outgoing, memory_store)
+            await memory_store.write(lambda tx: customers.ensure(tx, "org_1"))
+            lost = await identities.ensure("org_1")
+            stripe_sim.client().v1.customers.delete(lost)
+            await UsageRecorder(memory_store, RULES, clock).record("org_1", "overage", 7)
+            stripe_sim.advance(hours=2)
+            clock.now = stripe_sim.now
+            await Sealer(memory_store, length="hour", grace=timedelta(minutes=1)).seal_due()
+            sender = MeterSender(gateway, memory_store, CATALOG, identities)
+            assert await sender.send_due() == 1  # Stripe has said yes
+            stripe_sim.advance(hours=1)
+            await stripe_sim.deliver_pending()
+            await receiver.drain()
+
+            (dead,) = await UsageWindows(memory_store).find(status=WindowStatus.DEAD)
+            assert "meter_event_customer_not_found" in str(dead.last_error)
+            told = await memory_store.read(lambda tx: tx.outbox.listing(OutboxState.WAITING, 9))
+            assert [one.topic for one in told] == ["customer.created", "usage.rejected"]
+            anew = await UsageWindows(memory_store).retry(dead.identifier)
+            assert await sender.send_due() == 1  # a new identifier: Stripe takes it for a new one
+            (sent,) = await UsageWindows(memory_store).find(status=WindowStatus.SENT)
+            assert sent.identifier == anew.identifier
