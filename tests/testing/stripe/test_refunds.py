@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 import stripe
 
-from gatekeeper.testing.stripe import ApiError, Simulator
+from gatekeeper.testing.stripe import ApiError, Settings, Simulator
 from tests.testing.stripe.shop import new_payer, subscribe
 
 
@@ -172,3 +172,29 @@ def test_a_charge_can_be_described(client: Any, stripe_sim: Simulator) -> None:
     assert types(stripe_sim)[-1] == "charge.updated"
     refund = client.v1.refunds.create({"charge": found.id, "expand": ["balance_transaction"]})
     assert refund.balance_transaction.description == "REFUND FOR CHARGE (a pack)"
+
+
+class TestLater:
+    """What Stripe adds after the fact."""
+
+    @pytest.fixture
+    def stripe_sim_settings(self) -> Settings:
+        return Settings(seed=1, ticking=False, booking_seconds=1, refund_reference_seconds=3_600)
+
+    def test_a_charge_is_booked_and_a_refund_is_named_later(
+        self, client: Any, stripe_sim: Simulator
+    ) -> None:
+        intent = pay(client)
+        assert charge_of(client, intent).balance_transaction is None
+        stripe_sim.advance(seconds=1)
+        assert charge_of(client, intent).balance_transaction is not None
+        (told,) = stripe_sim.events("charge.updated")
+        assert told["data"]["previous_attributes"] == {"balance_transaction": None}
+        refund = client.v1.refunds.create({"payment_intent": intent.id, "amount": 100})
+        gone = client.v1.refunds.create({"payment_intent": intent.id, "amount": 100})
+        stripe_sim.fail_refund(gone.id)
+        before = len(stripe_sim.events())
+        stripe_sim.advance(hours=1)
+        named = client.v1.refunds.retrieve(refund.id).destination_details.card
+        assert named.reference_status == "available"
+        assert types(stripe_sim, before) == ["refund.updated", "charge.refund.updated"]

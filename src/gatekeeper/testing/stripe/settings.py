@@ -56,6 +56,9 @@ class Settings:
     """The share of a payment that Stripe keeps, in hundredths of a percent."""
     fee_fixed: int = 25
     """What Stripe keeps of each payment besides, in minor units."""
+    booking_seconds: int = 0
+    """After how long a charge has its balance transaction; not at once, `charge.updated` tells (at
+    Stripe, about a second with the capture method `automatic_async`, its default)."""
     settlement_days: int = 7
     """How long a payment's money is pending before it is available."""
     payout_schedule: Literal["daily", "manual"] = "manual"
@@ -66,6 +69,9 @@ class Settings:
     """Whether a transfer out of the balance is refused when there is too little, as at Stripe."""
     refund_seconds: int = 60
     """How long a refund of the cards `pm_card_pendingRefund` and `pm_card_refundFail` takes."""
+    refund_reference_seconds: int | None = None
+    """After how long a card refund's reference number is there, which `refund.updated` tells (at
+    Stripe, hours or days); None: never."""
     dispute_review_seconds: int = 5
     """How long a bank takes to judge the evidence of test mode (at Stripe, seconds too)."""
     meter_errors: Literal["at_once", "later"] = "at_once"

@@ -44,10 +44,23 @@ def refund(state: State, charge: Obj, params: dict[str, Any]) -> Obj:
         reviews.close(state, charge, "refunded_as_fraud" if fraud else "refunded")
         warnings.settle(state, charge)
         disputes.drop_inquiries(state, charge)
+    after = state.settings.refund_reference_seconds
+    if after is not None and "destination_details" in made:
+        state.agenda.at(state.now() + after, lambda: _refer(state, made))
     if ends is not None:
         due = state.now() + state.settings.refund_seconds
         state.agenda.at(due, lambda: _run_course(state, made, status, ends))
     return made
+
+
+def _refer(state: State, refund: Obj) -> None:
+    """The card network names the refund: nothing else has changed."""
+    if refund["status"] == "succeeded":
+        reference = state.ids.token(23)
+        refund["destination_details"]["card"].update(
+            reference=reference, reference_status="available"
+        )
+        _updated(state, refund)
 
 
 def _run_course(state: State, refund: Obj, begun: str, ends: str) -> None:

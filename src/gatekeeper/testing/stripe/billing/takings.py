@@ -101,7 +101,11 @@ def invoice_terms(subscription: Obj | None, amount: int) -> Obj:
 
 def taken(state: State, charge: Obj) -> None:
     """A charge was captured: write its money down and send the shares."""
-    ledger.charged(state, charge)
+    if state.settings.booking_seconds:
+        due = state.now() + state.settings.booking_seconds
+        state.agenda.at(due, lambda: _book(state, charge))
+    else:
+        ledger.charged(state, charge)
     fee = min(charge["application_fee_amount"] or 0, charge["amount_captured"])
     what = {"amount": fee, "currency": charge["currency"]}
     share: Obj | None = charge["transfer_data"]
@@ -123,6 +127,11 @@ def taken(state: State, charge: Obj) -> None:
         made = transfers.charge_fee(state, state.account, charge["id"], None, what)
     if made is not None:
         charge["application_fee"] = made["id"]
+
+
+def _book(state: State, charge: Obj) -> None:
+    with state.changing(charge, "charge.updated"):
+        ledger.charged(state, charge)
 
 
 def check_return(charge: Obj, *, reverse: bool, fee: bool) -> None:
