@@ -157,6 +157,18 @@ async def test_a_customer_who_was_deleted_is_not_frozen_and_their_refunds_are_do
     await world.deliver(*told)
     assert [await world.status_of(one) for one in told] == [EventStatus.DONE] * 3
     assert list(await world.store.read(lambda tx: tx.freezes.of("org_1"))) == []
+    world.stripe.put(dispute("won"))
+    again = make_event("charge.dispute.closed", dispute("won"))
+    await world.deliver(again)
+    assert await world.status_of(again) is EventStatus.DONE
+
+
+async def test_a_payment_that_names_no_customer_is_its_buyers(world: World) -> None:
+    await buy(world)
+    world.stripe.put({**charge(), "customer": None})
+    await warned(world)
+    with pytest.raises(CreditsFrozenError):
+        await world.spend(1)
 
 
 async def test_a_freeze_and_its_end_are_told_of(world: World) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Collection
 
 from msgspec.structs import replace
 
-from gatekeeper.errors import CustomerNotFoundError
+from gatekeeper.errors import CustomerNotFoundError, UnknownNameError
 from gatekeeper.ledger import Clawback, EntryKind, GrantCredits, GrantKind
 from gatekeeper.projection.clawback import ChargeMoney, to_take_back
 from gatekeeper.services.ledger.batch import carry_out
@@ -179,8 +179,8 @@ def _give(tx: Transaction, rules: Rules, payment: Payment, share: Share, moved: 
         )
         try:
             carry_out(tx, rules, GrantCommand(rules, _key(payment, share), grant))
-        except CustomerNotFoundError:
-            logger.warning("payment %s is right again, but its customer is gone", payment.id)
+        except (CustomerNotFoundError, UnknownNameError):
+            logger.warning("payment %s is right again, but whose it was is gone", payment.id)
     return replace(moved, lapsed=share.lapsed - lapsed, elsewhere=share.elsewhere - elsewhere)
 
 

@@ -43,11 +43,6 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     shares: tuple[Share, ...] = ()
     updated_at: datetime | None = None
 
-    @property
-    def is_returned(self) -> bool:
-        """Whether all of it was given back."""
-        return 0 < self.amount_minor <= self.returned_minor
-
 
 class Payments(ABC):
     """What payments have granted."""

@@ -1,0 +1,66 @@
+"""What a gate shows of money: frozen credits, what was paid twice, what is owed to sellers."""
+
+import pytest
+
+from gatekeeper import Gatekeeper
+from gatekeeper.errors import CreditsFrozenError, NotFoundError
+from gatekeeper.services import transfers
+from gatekeeper.storage.port import Transaction
+from gatekeeper.storage.records import Purchase, PurchaseStatus
+from tests.gates import CUSTOMER
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_freezing_by_hand(gate: Gatekeeper) -> None:
+    assert await gate.freeze(CUSTOMER, "looks odd", key="case/1")
+    assert not await gate.freeze(CUSTOMER, "looks odd", key="case/1")
+    with pytest.raises(CreditsFrozenError):
+        await gate.reserve(CUSTOMER, "credits", 1)
+    assert await gate.unfreeze(CUSTOMER, actor="ann", key="case/1")
+    assert not await gate.unfreeze(CUSTOMER, actor="ann")
+    assert [one.actor for one in await gate.freezes(CUSTOMER)] == ["ann"]
+
+
+async def test_what_was_not_sent_to_sellers_is_listed_the_refused_first(gate: Gatekeeper) -> None:
+    def owe(tx: Transaction) -> None:
+        for name in ("order_1", "order_2"):
+            transfers.owe(
+                tx,
+                name,
+                customer=CUSTOMER,
+                charge_id="ch_1",
+                destination="acct_1",
+                amount_minor=400,
+                currency="eur",
+            )
+        transfers.note_refused(tx, "order_2", "The seller may not be paid yet.")
+
+    await gate._parts.store.write(owe)
+    failed, owed = await gate.unsent_transfers()
+    assert (failed.id, failed.attempts, owed.id) == ("order_2", 1, "order_1")
+    assert (await gate.retry_transfer("order_2")).due_at < failed.due_at
+    with pytest.raises(NotFoundError):
+        await gate.retry_transfer("order_3")
+
+
+async def test_what_was_paid_twice_is_listed(gate: Gatekeeper) -> None:
+    def buy(tx: Transaction) -> None:
+        for name, first in (("pur_1", None), ("pur_2", "pur_1")):
+            tx.purchases.insert(
+                Purchase(
+                    id=name,
+                    customer=CUSTOMER,
+                    price_lookup_key="pro_monthly",
+                    quantity=1,
+                    mode="subscription",
+                    status=PurchaseStatus.PAID,
+                    created_at=tx.now(),
+                    duplicate_of=first,
+                )
+            )
+
+    await gate._parts.store.write(buy)
+    for whose in (None, CUSTOMER):
+        assert [one.id for one in await gate.duplicate_purchases(whose)] == ["pur_2"]
+    assert list(await gate.duplicate_purchases("org_43")) == []
