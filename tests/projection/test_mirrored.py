@@ -129,7 +129,10 @@ def test_what_came_along_is_read_after_what_holds_it() -> None:
 def test_a_schedule_tells_what_is_to_come() -> None:
     phases = [
         {"start_date": SECONDS, "end_date": SECONDS + 60, "items": [{"price": {"id": "price_1"}}]},
-        {"start_date": SECONDS + 60, "items": [{"plan": "price_2", "quantity": 3}]},
+        {
+            "start_date": SECONDS + 60,
+            "items": [{"plan": "price_2", "quantity": 3}, {"price": None, "quantity": 1}],
+        },
     ]
     value = {"id": "sub_sched_1", "object": "subscription_schedule", "phases": phases}
     first, second = project_mirrored(value, "subscription_schedule").facts["phases"]

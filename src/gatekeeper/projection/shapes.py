@@ -67,7 +67,11 @@ def _phases(root: Node) -> Facts:
         {
             "start_date": node.moment("start_date"),
             "end_date": node.maybe_moment("end_date"),
-            "items": [_priced(item) for item in node.nodes("items")[:MAX_ENTRIES]],
+            "items": [
+                priced
+                for item in node.nodes("items")[:MAX_ENTRIES]
+                if (priced := _priced(item))["price"] is not None
+            ],
         }
         for node in root.nodes("phases")[:MAX_ENTRIES]
     ]

@@ -92,6 +92,12 @@ def subscriptions_of(tx: Transaction, rules: Rules, customer: str) -> Sequence[S
     return [_view(tx, rules, row) for row in rows if row.customer == customer]
 
 
+def prices_to_come(schedule: MirrorObject) -> Sequence[str]:
+    """The ids of the prices that a schedule names."""
+    phases = msgspec.json.decode(schedule.facts, type=_Schedule).phases
+    return sorted({item.price for phase in phases for item in phase.items})
+
+
 def _view(tx: Transaction, rules: Rules, row: Subscription) -> SubscriptionView:
     present = [
         item

@@ -6,10 +6,11 @@ from functools import partial
 
 import pytest
 
+from gatekeeper.services.upcoming import subscriptions_of
 from gatekeeper.storage.mirror import MirrorObject
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import EventStatus
-from gatekeeper.testing.events import make_event
+from gatekeeper.testing.events import make_event, unix
 from gatekeeper.testing.stripe import Simulator
 from gatekeeper.testing.stripe.billing import accounts
 from gatekeeper.testing.stripe.core.store import Obj
@@ -102,6 +103,28 @@ async def test_transfers_are_copied_with_their_reversals(shop: Shop) -> None:
         name = theirs["id"]
         found = await shop.store.read(partial(_copy_of, name=name, account=account))
         assert (found is None) is (account == "")
+
+
+async def test_a_downgrade_at_the_end_of_the_period_is_seen_coming_and_comes(shop: Shop) -> None:
+    post = shop.gateway.post
+    subscription = await subscribe(shop, price="team_monthly")
+    made = await post("/v1/subscription_schedules", {"from_subscription": subscription}, what="")
+    (running,) = made["phases"]
+    prices = await shop.gateway.prices_by_lookup_key(["pro_monthly", "team_monthly"])
+    items = {key: [{"price": price["id"], "quantity": 1}] for key, price in prices.items()}
+    first = {"items": items["team_monthly"], "start_date": running["start_date"]}
+    phases = [{**first, "end_date": running["end_date"]}, {"items": items["pro_monthly"]}]
+    await post(f"/v1/subscription_schedules/{made['id']}", {"phases": phases}, what="")
+    await shop.settle()
+    (found,) = await shop.store.read(partial(subscriptions_of, rules=shop.rules, customer="org_1"))
+    assert [item.plan for item in found.items] == ["team"]
+    assert [(unix(one.at), one.items[0].plan) for one in found.upcoming] == [
+        (running["end_date"], "pro")
+    ]
+    await shop.sim.play(days=32)
+    await shop.settle()
+    (found,) = await shop.store.read(partial(subscriptions_of, rules=shop.rules, customer="org_1"))
+    assert ([item.plan for item in found.items], found.upcoming) == (["pro"], ())
 
 
 async def test_an_account_that_leaves_is_marked_and_asked_for_no_more(

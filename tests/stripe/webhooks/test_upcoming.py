@@ -73,7 +73,6 @@ async def test_a_change_at_the_end_of_the_period_is_shown_and_gives_nothing_yet(
     world: World,
 ) -> None:
     await subscribed(world)
-    await world.deliver(make_event("price.created", TEAM))
     found = await plan(world, schedule(NOW, NEXT))
     assert found.items == (SoldItem(price_id="price_pro", plan="pro", quantity=1),)
     later = SoldItem(price_id="price_team", plan="team", quantity=2)
@@ -94,7 +93,7 @@ async def test_a_schedule_that_cancels_at_its_end_says_when(memory_world: World)
     await subscribed(world)
     found = await plan(world, schedule(NOW, NEXT, end_behavior="cancel"))
     assert [(one.at, len(one.items)) for one in found.upcoming] == [(RENEWAL, 1), (LATER, 0)]
-    assert found.upcoming[0].items[0].plan is None  # nobody has said what price_team is
+    assert found.upcoming[0].items[0].plan == "team"
 
 
 async def test_a_schedule_without_an_end_goes_on_with_what_was_bought_before(
@@ -105,9 +104,19 @@ async def test_a_schedule_without_an_end_goes_on_with_what_was_bought_before(
     back = {**NOW, "start_date": unix(LATER), "end_date": None}
     found = await plan(world, schedule(NOW, NEXT, back, end_behavior="cancel"))
     assert [(one.at, one.items[0].plan) for one in found.upcoming] == [
-        (RENEWAL, None),
+        (RENEWAL, "team"),
         (LATER, "pro"),
     ]
+
+
+async def test_a_price_that_nobody_knows_is_of_no_plan(memory_world: World) -> None:
+    world = memory_world
+    await subscribed(world)
+    odd = {**NEXT, "items": [{"price": "price_odd"}, {"price": "price_gone"}]}
+    world.stripe.put(price("price_odd", lookup_key=None))
+    found = await plan(world, schedule(NOW, odd))
+    assert [item.plan for item in found.upcoming[0].items] == [None, None]
+    assert ("price", "price_gone") in world.stripe.fetches
 
 
 @pytest.mark.parametrize("end", [{"status": "released"}, {"status": "canceled"}])

@@ -22,6 +22,7 @@ from gatekeeper.stripe.webhooks.handlers.mirror import (
     MirrorProjector,
 )
 from gatekeeper.stripe.webhooks.handlers.money import MoneyProjector
+from gatekeeper.stripe.webhooks.handlers.schedule import ScheduleProjector
 from gatekeeper.stripe.webhooks.handlers.subscription import SubscriptionProjector
 from gatekeeper.stripe.webhooks.projecting import Projector
 
@@ -78,6 +79,7 @@ class Projections:
             **copies,
             **{kind: ByAccount(own, copies[kind]) for kind, own in ours.items()},
             "application": LeavingProjector(copies["account"]),
+            "subscription_schedule": ScheduleProjector(context),
             "fee_refund": HeldProjector(copies["application_fee"], "fee"),
         }
 

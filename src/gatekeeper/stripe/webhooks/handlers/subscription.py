@@ -22,7 +22,7 @@ from gatekeeper.storage.records import InboxEvent
 from gatekeeper.stripe.client import Obj
 from gatekeeper.stripe.webhooks.handlers.context import Context, Ticketed, Touched, nothing
 from gatekeeper.stripe.webhooks.handlers.invoice_writing import write_invoice
-from gatekeeper.stripe.webhooks.handlers.mirror import MirrorProjector
+from gatekeeper.stripe.webhooks.handlers.schedule import ScheduleProjector
 from gatekeeper.stripe.webhooks.projecting import Complete, Projector
 
 logger = logging.getLogger("gatekeeper.webhooks")
@@ -57,7 +57,7 @@ class SubscriptionProjector(Projector):
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._schedules = MirrorProjector(context, "subscription_schedule")
+        self._schedules = ScheduleProjector(context)
 
     async def project(self, events: Sequence[InboxEvent], complete: Complete) -> None:
         because = Because("event", events[-1].key)  # the newest of those that are answered by one
