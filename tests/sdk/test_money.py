@@ -3,11 +3,12 @@
 import pytest
 
 from gatekeeper import Gatekeeper
-from gatekeeper.errors import CreditsFrozenError, NotFoundError
+from gatekeeper.errors import CreditsFrozenError, NotFoundError, SettingsError
 from gatekeeper.services import transfers
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import Purchase, PurchaseStatus
-from tests.gates import CUSTOMER
+from gatekeeper.stripe.duplicates import NAME
+from tests.gates import CUSTOMER, new_gate
 
 pytestmark = pytest.mark.anyio
 
@@ -64,3 +65,19 @@ async def test_what_was_paid_twice_is_listed(gate: Gatekeeper) -> None:
     for whose in (None, CUSTOMER):
         assert [one.id for one in await gate.duplicate_purchases(whose)] == ["pur_2"]
     assert list(await gate.duplicate_purchases("org_43")) == []
+
+
+@pytest.mark.parametrize("refunds", [False, True])
+def test_duplicates_are_refunded_if_that_is_the_policy(gate_url: str, refunds: bool) -> None:
+    made = new_gate(gate_url, refund_duplicates=refunds, stripe_secret_key="sk_test_" + "k" * 24)
+    names = [one.name for one in made.signals.handlers_of("payment.duplicate")]
+    assert (NAME in names) is refunds
+
+
+async def test_a_gate_has_the_rules_of_its_settings(gate_url: str) -> None:
+    made = new_gate(gate_url, velocity_rules="cards>3/1d:signal", freeze_on_review=True)
+    (rule,) = made._parts.freezes._rules.velocity
+    assert (rule.counts, rule.then) == ("cards", "signal")
+    assert made._parts.freezes._rules.freezes.on_review
+    with pytest.raises(SettingsError, match="GATEKEEPER_VELOCITY_RULES must be rules such as"):
+        new_gate(gate_url, velocity_rules="cards>many")

@@ -6,6 +6,7 @@ What has had no answer is made good under its own key, or looked for by its grou
 (https://docs.stripe.com/connect/separate-charges-and-transfers).
 """
 
+import hashlib
 import logging
 from datetime import timedelta
 from typing import Any, Final
@@ -68,7 +69,7 @@ class TransferSender:
                 "/v1/transfers",
                 _params(transfer),
                 customer=transfer.customer,
-                idempotency_key=f"gatekeeper-transfer-{transfer.id}-{transfer.attempts}"[:255],
+                idempotency_key=_key(transfer),
                 settle=lambda tx, sent: transfers.note_sent(tx, transfer.id, sent),
             )
         except (StripeUnavailableError, UnavailableError) as error:
@@ -84,6 +85,12 @@ class TransferSender:
         group = {"transfer_group": asked["transfer_group"]}
         made = await self._gateway.listed("/v1/transfers", group, what="transfers of a group")
         return next((one for one in made if one.get("metadata") == asked["metadata"]), None)
+
+
+def _key(transfer: Transfer) -> str:
+    """One for each try that was refused; ids may be longer than Stripe's keys."""
+    named = hashlib.sha256(transfer.id.encode()).hexdigest()[:32]
+    return f"gatekeeper-transfer-{named}-{transfer.attempts}"
 
 
 def _params(transfer: Transfer) -> dict[str, Any]:

@@ -182,7 +182,7 @@ class MoneyProjector(Projector):
         return named[0] if named else None
 
     def _check_velocity(self, tx: Transaction, money: ChargeMoney) -> Touched | None:
-        owner = owner_of(tx, money.customer, None)
+        owner = owner_of(tx, money.customer, None) if self._context.rules.velocity else None
         if owner is None or owner.deleted_at is not None:
             return None
         version = velocity.check(tx, self._context.rules, owner.id)
