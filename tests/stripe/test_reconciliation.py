@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from gatekeeper.entitlements.state import CustomerState, Item
 from gatekeeper.errors import ConflictError, StripeUnavailableError, SweepStoppedError
 from gatekeeper.services import customers
+from gatekeeper.services.history import history
 from gatekeeper.storage.memory import MemoryStore
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import EventStatus, PurchaseStatus
@@ -320,6 +321,9 @@ async def test_case_47_a_change_that_made_no_event_is_repaired(shop: Shop) -> No
     assert mended.is_clean
     assert (await items(shop.store))[0].quantity == 9
     assert (await reconcile(shop)).drift == ()
+    newest = (await shop.store.read(lambda tx: history(tx, "org_1", 1)))[0]
+    assert (newest.cause, newest.event_id) == ("reconciliation", None)
+    assert set(newest.changed) == {"items", "cancel_at"}
 
 
 async def test_a_subscription_and_its_payment_of_which_nothing_came_are_found(shop: Shop) -> None:

@@ -105,6 +105,29 @@ async def test_transfers_are_copied_with_their_reversals(shop: Shop) -> None:
         assert (found is None) is (account == "")
 
 
+async def test_a_fee_of_a_direct_charge_is_ours_and_the_charge_is_theirs(shop: Shop) -> None:
+    post = shop.gateway.post
+    seller = (await post("/v1/accounts", {"type": "express"}, what="account"))["id"]
+    shop.sim.onboard(seller)
+    terms = {"amount": 1_000, "currency": "eur", "application_fee_amount": 100}
+    how = {"confirm": True, "payment_method": "pm_card_visa"}
+    paid = await post("/v1/payment_intents", {**terms, **how}, what="payment", account=seller)
+    back = {"payment_intent": paid["id"], "amount": 500, "refund_application_fee": True}
+    await post("/v1/refunds", back, what="refund", account=seller)
+    await tell(shop)
+    (fee,) = shop.sim.state.store.all("application_fee")
+    (returned,) = await of_parent(shop, "fee_refund", fee)
+    assert returned.amount_minor == 50
+    copy = await shop.store.read(lambda tx: tx.mirror.get("application_fee", fee["id"]))
+    assert copy is not None
+    assert (copy.amount_minor, json.loads(copy.facts)["amount_refunded"]) == (100, 50)
+    name, charge = paid["latest_charge"], f"charge/{paid['latest_charge']}"
+    assert await shop.store.read(lambda tx: tx.mirror.get("charge", name)) is None
+    assert await shop.store.read(lambda tx: tx.mirror.get("charge", name, seller)) is not None
+    (theirs,) = await shop.store.read(lambda tx: tx.mirror.of_parent("refund", charge, seller))
+    assert (theirs.amount_minor, theirs.customer) == (500, None)
+
+
 async def test_a_downgrade_at_the_end_of_the_period_is_seen_coming_and_comes(shop: Shop) -> None:
     post = shop.gateway.post
     subscription = await subscribe(shop, price="team_monthly")
