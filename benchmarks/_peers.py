@@ -41,7 +41,7 @@ def environment() -> Path:
         raise PeerError("uv is needed to install the peers: pip install uv")
     done = subprocess.run(
         [uv, "sync", "--frozen", "--quiet", "--project", str(_PROJECT)],
-        env=_clean(os.environ),
+        env=clean(os.environ),
         capture_output=True,
         text=True,
         check=False,  # its error text is worth more than the exception's
@@ -51,7 +51,8 @@ def environment() -> Path:
     return _INTERPRETER
 
 
-def _clean(variables: Mapping[str, str]) -> dict[str, str]:
+def clean(variables: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what would lead a peer's python elsewhere."""
     return {name: value for name, value in variables.items() if name not in _REDIRECTIONS}
 
 
@@ -79,7 +80,7 @@ def started(
 ) -> Iterator[Peer]:
     """A peer that has its customers and their credits, and waits for what to do."""
     command = [str(environment()), "-m", f"benchmarks.peers.{module}", *arguments, str(CREDITS)]
-    with _program.started(title, command, _clean(os.environ) | dict(variables or {})) as program:
+    with _program.started(title, command, clean(os.environ) | dict(variables or {})) as program:
         program.say(" ".join(CUSTOMERS))
         program.answer()  # it is ready
         yield Peer(program)

@@ -40,7 +40,7 @@ class IntakeLimits:
 
     max_batch: int = 256
     max_batch_bytes: int = 4 * 2**20
-    max_waiting: int = 2_000
+    max_waiting: int = 10_000
     max_waiting_bytes: int = 64 * 2**20
     timeout_seconds: float = 10.0
 
