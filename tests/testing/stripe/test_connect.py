@@ -246,6 +246,9 @@ def test_a_direct_charge_pays_a_fee_to_the_platform(client: Any, stripe_sim: Sim
     assert (fee.amount, fee.account, fee.originating_transaction) == (100, account, None)
     (event,) = stripe_sim.events("application_fee.created")
     assert "account" not in event
+    (intent,) = stripe_sim.events("payment_intent.created")
+    assert event["request"] == intent["request"]
+    assert event["request"]["id"] is not None
     refund = client.v1.refunds.create(
         {"payment_intent": paid.id, "refund_application_fee": True}, {"stripe_account": account}
     )

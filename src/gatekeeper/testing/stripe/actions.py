@@ -1,5 +1,6 @@
 """What customers, banks, networks and sellers do: for tests, with no call of the API."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -68,7 +69,7 @@ class Actions:
             payer = checkout.Payer(instrument, email=email, name=name, country=country)
             if checkout.submit(state, session, payer) == "requires_action":
                 checkout.authenticate(state, session, authenticate)
-            return dict(session)
+            return copy.deepcopy(session)
 
     def authenticate(self, intent: str, success: bool = True, *, account: str | None = None) -> Obj:
         """Answer 3-D Secure for a payment or setup intent that asks for it; the intent."""
@@ -81,14 +82,14 @@ class Actions:
                 setups.authenticate(state, found, success)
             else:
                 payments.authenticate(state, found, success)
-            return dict(found)
+            return copy.deepcopy(found)
 
     def fail_payout(
         self, payout: str, code: str = "account_closed", *, account: str | None = None
     ) -> Obj:
         """The bank sends a payout back, even after it had arrived."""
         with self._acting(account) as state:
-            return dict(payouts.fail(state, state.store.need("payout", payout), code))
+            return copy.deepcopy(payouts.fail(state, state.store.need("payout", payout), code))
 
     # Refunds
 
@@ -101,19 +102,19 @@ class Actions:
     def settle_refund(self, refund: str, *, account: str | None = None) -> Obj:
         """The bank takes a pending refund: it has succeeded."""
         with self._acting(account) as state:
-            return dict(refunds.settle(state, state.store.need("refund", refund)))
+            return copy.deepcopy(refunds.settle(state, state.store.need("refund", refund)))
 
     def fail_refund(
         self, refund: str, reason: str = "expired_or_canceled_card", *, account: str | None = None
     ) -> Obj:
         """The bank sends a refund back, even one that had succeeded."""
         with self._acting(account) as state:
-            return dict(refunds.fail(state, state.store.need("refund", refund), reason))
+            return copy.deepcopy(refunds.fail(state, state.store.need("refund", refund), reason))
 
     def cancel_refund(self, refund: str, *, account: str | None = None) -> Obj:
         """Call a refund off in the Dashboard."""
         with self._acting(account) as state:
-            return dict(refunds.cancel(state, state.store.need("refund", refund)))
+            return copy.deepcopy(refunds.cancel(state, state.store.need("refund", refund)))
 
     # Disputes and fraud
 
@@ -133,7 +134,7 @@ class Actions:
         """
         with self._acting(account) as state:
             charge = _charge(state, payment)
-            return dict(
+            return copy.deepcopy(
                 disputes.dispute(state, charge, reason=reason, amount=amount, status=status)
             )
 
@@ -142,7 +143,7 @@ class Actions:
         with self._acting(account) as state:
             found = state.store.need("dispute", dispute)
             disputes.escalate(state, found)
-            return dict(found)
+            return copy.deepcopy(found)
 
     def close_dispute(self, dispute: str, status: str, *, account: str | None = None) -> Obj:
         """The bank decides: "won", "lost", or for an inquiry "warning_closed"."""
@@ -151,7 +152,7 @@ class Actions:
             inquiry = found["status"].startswith("warning")
             if status not in (("warning_closed",) if inquiry else ("won", "lost")):
                 raise invalid(f"A dispute that is {found['status']} cannot become {status}.")
-            return dict(disputes.close(state, found, status))
+            return copy.deepcopy(disputes.close(state, found, status))
 
     def warn_of_fraud(
         self,
@@ -162,14 +163,14 @@ class Actions:
     ) -> Obj:
         """The card's issuer sends an early fraud warning of a payment."""
         with self._acting(account) as state:
-            return dict(warnings.warn(state, _charge(state, payment), fraud_type))
+            return copy.deepcopy(warnings.warn(state, _charge(state, payment), fraud_type))
 
     def open_review(
         self, payment: str, reason: str = "manual", *, account: str | None = None
     ) -> Obj:
         """Somebody ("manual") or Radar ("rule") wants a payment to be looked at."""
         with self._acting(account) as state:
-            return dict(reviews.open_(state, _charge(state, payment), reason))
+            return copy.deepcopy(reviews.open_(state, _charge(state, payment), reason))
 
     def close_review(self, payment: str, reason: str, *, account: str | None = None) -> Obj:
         """Close a payment's review: "approved", "disputed", "redacted", ..."""
@@ -178,7 +179,7 @@ class Actions:
             closed = reviews.close(state, charge, reason)
             if closed is None:
                 raise missing("review", charge["review"] or "")
-            return dict(closed)
+            return copy.deepcopy(closed)
 
     # Metered usage
 
@@ -197,7 +198,7 @@ class Actions:
     def onboard(self, account_id: str) -> Obj:
         """Do what a connected account's owner does on Stripe's pages; the account."""
         with self._acting(None) as state:
-            return dict(accounts.onboard(state, account_id))
+            return copy.deepcopy(accounts.onboard(state, account_id))
 
     def set_capability(
         self, account_id: str, name: str, status: str, reason: str | None = None
@@ -207,7 +208,7 @@ class Actions:
         with self._acting(None) as state:
             account = state.store.need("account", account_id)
             accounts.set_status(state, account, name, status, reason)
-            return dict(account)
+            return copy.deepcopy(account)
 
     def deauthorize(self, account_id: str) -> None:
         """A connected account's owner takes leave of the platform."""

@@ -108,7 +108,7 @@ class State:
             api_version=API_VERSION,
             livemode=self.settings.livemode,
             pending_webhooks=len(targets),
-            request=dict(self.request),
+            request=dict(self.platform.request),
             account=self.account,
         )
         for watch in self.event_watchers:
@@ -130,7 +130,7 @@ class State:
             "livemode": self.settings.livemode,
             "pending_webhooks": 0,
             "related_object": related,
-            "request": dict(self.request),
+            "request": dict(self.platform.request),
             "type": type,
         }
         if self.account is not None:
@@ -150,9 +150,10 @@ class State:
 
     @contextmanager
     def asked_by(self, request: Obj) -> Iterator[None]:
-        """Events within carry this request's id and key."""
-        before, self.request = self.request, request
+        """Events within, of whichever account, carry this request's id and key."""
+        platform = self.platform
+        before, platform.request = platform.request, request
         try:
             yield
         finally:
-            self.request = before
+            platform.request = before
