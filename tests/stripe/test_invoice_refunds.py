@@ -11,6 +11,8 @@ from gatekeeper.errors import DebtOutstandingError
 from gatekeeper.ledger import Balance
 from gatekeeper.services import accounts
 from gatekeeper.services.history import history
+from gatekeeper.storage.sql import errors as sql_errors
+from gatekeeper.storage.sql.dialects.base import Failure
 from gatekeeper.testing.events import (
     DEFAULT_START,
     Obj,
@@ -264,3 +266,29 @@ async def test_a_refund_of_an_invoice_of_nobodys_has_no_effect(world: World) -> 
     world.stripe.put(CHARGE, paid_by())
     await refunded(world, 9_999)
     assert await world.available() == FREE
+
+
+async def test_case_62_refunding_while_the_credits_are_being_spent_comes_out_even(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without another try: what two transactions wait for crosswise would fail."""
+    monkeypatch.setitem(sql_errors._MAX_RUNS, Failure.CONFLICT, 1)
+    await subscribe(world)  # nobody has looked at the account: its window is still to be granted
+    spent: list[int] = []
+
+    async def refund_bit_by_bit() -> None:
+        for number in range(5):
+            await refunded(world, 1_000, id=f"re_{number}")
+
+    async def spend(name: str) -> None:
+        for number in range(10):
+            await world.spend(10, hold=f"{name}_{number}")
+            spent.append(10)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(refund_bit_by_bit)
+        for name in ("ann", "bob"):
+            tasks.start_soon(spend, name)
+    now = await balance(world)
+    assert sum(spent) == 200
+    assert (now.available, now.debt) == (FREE + MONTH - 5_000 * MONTH // 9_999 - 200, 0)
