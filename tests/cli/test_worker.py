@@ -57,11 +57,16 @@ async def test_once_expires_the_holds_whose_time_is_over(upgraded: Host) -> None
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("inline", ["false", "true"])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"GATEKEEPER_INLINE_DISPATCH": "true"}, {"GATEKEEPER_BACKGROUND_WORK": "false"}],
+    ids=["plain", "inline", "elsewhere"],
+)
 async def test_a_worker_dispatches_until_a_signal_ends_it_cleanly(
-    upgraded: Host, ending: signal.Signals, inline: str
+    upgraded: Host, ending: signal.Signals, settings: dict[str, str]
 ) -> None:
-    upgraded.env["GATEKEEPER_INLINE_DISPATCH"] = inline
+    """Whatever the settings leave to others: it is the other."""
+    upgraded.env |= settings
     (upgraded.folder / "speaking.py").write_text(
         "from billing import gate\n"
         "@gate.webhooks.on('product.created')\n"

@@ -69,9 +69,15 @@ class Bodies:
                 raise BodyTimeoutError(
                     f"The body did not come within {self.limits.timeout_seconds:g} seconds."
                 )
-            yield bytes(body)
-        finally:
+        except BaseException:
             self.held_bytes -= len(body)
+            raise
+        whole = bytes(body)
+        body.clear()  # or it would be there twice for as long as it is worked on
+        try:
+            yield whole
+        finally:
+            self.held_bytes -= len(whole)
 
     async def _fill(self, body: bytearray, request: Request, limit_bytes: int) -> None:
         # Not by `request.stream()`, which keeps empty messages to itself: they would never end.

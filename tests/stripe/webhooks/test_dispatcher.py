@@ -688,3 +688,24 @@ async def test_events_whose_bodies_were_purged_name_nobody(world: World) -> None
     assert await world.receiver.events.retry(event["id"])
     await world.receiver.drain()
     assert seen == [None]  # nor does its handler run again
+
+
+async def test_what_is_left_while_two_claim_at_once_is_put_back_by_the_next(
+    memory_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dispatcher, store = memory_world.receiver.dispatcher, memory_world.store
+    await memory_world.send(charge(1), charge(2))
+    first, second = await dispatcher._claim(2)
+    dispatcher._left = [first]
+    plain = store.write
+
+    async def meet_another(work: Callable[[Transaction], Any]) -> Any:
+        monkeypatch.setattr(store, "write", plain)
+        result = await plain(work)
+        await dispatcher._claim(1)  # it puts back the same one
+        dispatcher._left.append(second)
+        return result
+
+    monkeypatch.setattr(store, "write", meet_another)
+    await dispatcher._claim(1)
+    assert dispatcher._left == [second]

@@ -134,7 +134,8 @@ class Dispatcher:
             return tx.inbox.claim(now, now + timedelta(seconds=self.policy.lease_seconds), limit)
 
         events = sorted(await self._store.write(work), key=lambda one: one.object_key)  # stable
-        del self._left[: len(left)]
+        # By name, not by number: two may claim at once, and what is left meanwhile must stay.
+        self._left = [lease for lease in self._left if lease not in left]
         return [
             Lease(self._store, self.policy, tuple(of_object), begun)
             for _, of_object in groupby(events, key=lambda one: one.object_key)
