@@ -69,7 +69,8 @@ async def stored(world: World, kind: str, object_id: str, account: str = "") -> 
 
 
 @pytest.mark.parametrize("kind", sorted(kind for kind, types in KINDS.items() if types))
-async def test_every_kind_is_projected_as_stripe_has_it_now(world: World, kind: str) -> None:
+async def test_every_kind_is_projected_as_stripe_has_it_now(memory_world: World, kind: str) -> None:
+    world = memory_world
     world.stripe.put(bare(kind))
     await world.deliver(make_event(f"{kind}.updated", {"id": "x_1", "object": kind}))
     assert (await stored(world, kind, "x_1")).currency == "eur"
