@@ -159,6 +159,7 @@ def assemble(
             renewal_grace=timedelta(hours=settings.renewal_grace_hours),
             pause_collection=settings.pause_collection_access,
         ),
+        telemetry=telemetry,
         hold_ttl=timedelta(seconds=settings.hold_ttl_seconds),
         freezes=FreezePolicy(
             on_fraud_warning=settings.freeze_on_fraud_warning,
@@ -234,7 +235,6 @@ def assemble(
             credits_,
             payload_retention=timedelta(days=settings.payload_retention_days),
             event_retention=timedelta(days=settings.event_retention_days),
-            telemetry=telemetry,
         ),
         usage=UsageRecorder(store, rules, clock or utc_now),
         sealer=Sealer(

@@ -12,7 +12,8 @@ SERVICE_FAULTS: Final = (
         name="overdue-holds-kept",
         breaks="overdue holds are ended before anybody is refused for want of them",
         file="services/ledger/readiness.py",
-        source="    if has_due_holds(desk.account, desk.now):\n        end_overdue(tx, desk)\n",
+        source="    if has_due_holds(desk.account, desk.now):\n"
+        "        end_overdue(tx, rules, desk)\n",
         wrong="",
         tests=(f"{COMMANDS}test_a_hold_is_over_for_others_at_the_very_instant_of_its_end",),
     ),

@@ -124,6 +124,16 @@ async def test_holds_that_expire_are_counted(
     assert listener.value(metrics.HOLDS_EXPIRED) == 1
 
 
+async def test_a_hold_that_a_command_of_its_account_ends_is_counted_too(
+    gate: Gatekeeper, listener: Listener, clock: ManualClock
+) -> None:
+    await gate.customers.ensure("org_1")
+    await gate.credits.reserve(reserve_request("org_1", "credits", 5))
+    clock.advance(hours=1)
+    await gate.credits.reserve(reserve_request("org_1", "credits", 5))
+    assert listener.value(metrics.HOLDS_EXPIRED) == 1
+
+
 async def test_a_delivery_is_told_with_its_topic_and_its_end(
     gate: Gatekeeper, listener: Listener, clock: ManualClock
 ) -> None:

@@ -6,6 +6,7 @@ import logging
 import re
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -226,6 +227,41 @@ def test_the_json_formatter_redacts_other_loggers_and_takes_any_value() -> None:
     )
     line = json.loads(JsonFormatter().format(record))
     assert (line["message"], line["at"]) == ("paid by [card]", "x")
+
+
+class Unshowable:
+    def __str__(self) -> str:
+        raise ValueError("sk_live_inside")
+
+
+@pytest.mark.parametrize(
+    ("message", "values"),
+    [("too few %s %s", ("one",)), ("a batch failed", ("too many",)), ("%s", (Unshowable(),))],
+)
+def test_a_message_that_can_not_be_formatted_harms_nobody(
+    caplog: pytest.LogCaptureFixture, message: str, values: tuple[object, ...]
+) -> None:
+    logging.getLogger("gatekeeper").warning(message, *values)
+    (record,) = caplog.records
+    assert "a message whose values can't be shown, of test_logs.py" in record.getMessage()
+
+
+def test_a_message_that_is_no_text_is_redacted_too(caplog: pytest.LogCaptureFixture) -> None:
+    logging.getLogger("gatekeeper").warning({"to": ["ada@example.com"]})
+    assert caplog.records[0].getMessage() == "{'to': ['[email]']}"
+
+
+def test_what_is_nested_in_a_field_is_redacted_as_json() -> None:
+    record = logging.makeLogRecord({"msg": "x", "params": {"card": ["4242424242424242"]}})
+    assert json.loads(JsonFormatter().format(record))["params"] == {"card": ["[card]"]}
+
+
+@pytest.mark.parametrize("start", ["a.", "http://a:", "pi_a_", "4 ", "a@a.", "Bearer "])
+def test_redaction_takes_no_longer_than_the_text_is_long(start: str) -> None:
+    long = start * (100_000 // len(start)) + "@"
+    begun = time.process_time()
+    redact(long)
+    assert time.process_time() - begun < 2.0
 
 
 # -- the story ------------------------------------------------------------------------------------

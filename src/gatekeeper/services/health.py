@@ -132,6 +132,7 @@ class HealthDesk:
         self._monotonic = monotonic
         self._task: asyncio.Task[Health] | None = None
         self._begun = 0.0
+        self._was_gone = False
 
     async def look(self) -> Health:
         """How everything is. Never raises, and takes no longer than its time-out."""
@@ -161,8 +162,11 @@ class HealthDesk:
         except TimeoutError:
             return [_failing("database", f"no answer in {self._timeout_seconds:g} s")]
         except Exception as error:
-            logger.warning("the database could not be looked at", exc_info=True)
+            if not self._was_gone:  # once for an outage: health is asked for every second
+                logger.warning("the database could not be looked at", exc_info=True)
+            self._was_gone = True
             return [_failing("database", f"{type(error).__name__} (the log says more)")]
+        self._was_gone = False
         milliseconds = (self._monotonic() - begun) * 1000
         database = _ok("database", f"answered in {milliseconds:.0f} ms")
         if looked.schema_fault is not None or looked.survey is None:

@@ -12,6 +12,7 @@ from gatekeeper.catalog import Catalog, Terms, Unit, encode_terms
 from gatekeeper.entitlements import AccessPolicy
 from gatekeeper.ledger import UnitPolicy
 from gatekeeper.projection.velocity import VelocityRule
+from gatekeeper.telemetry import OFF, Telemetry
 
 _NO_POLICY: Final = UnitPolicy()
 
@@ -46,6 +47,7 @@ class Rules:
         partial_refunds: of subscriptions' invoices; a refund in full always takes back.
         tells: whether subscriptions and payments that change are news; not while an account is
             taken over, whose customers have had them for long.
+        telemetry: who is told what has been decided. No rule, but at hand wherever the rules are.
         terms_of: what each plan of the catalogue entitles to today.
         default_terms: what a customer has who bought nothing.
         key: a fingerprint of all that decides what an account has due: an account that was brought
@@ -59,6 +61,7 @@ class Rules:
     partial_refunds: PartialRefunds = "take_back"
     tells: bool = True
     velocity: tuple[VelocityRule, ...] = ()
+    telemetry: Telemetry = field(default=OFF, repr=False, compare=False)
     terms_of: Mapping[str, Terms] = field(init=False, repr=False)
     default_terms: Terms = field(init=False, repr=False)
     key: str = field(init=False, repr=False)

@@ -7,7 +7,6 @@ import anyio
 
 from gatekeeper.services.credits import Credits
 from gatekeeper.storage.port import Store
-from gatekeeper.telemetry import OFF, Telemetry, metrics
 
 logger = logging.getLogger("gatekeeper")
 
@@ -33,9 +32,7 @@ class Upkeep:
         *,
         payload_retention: timedelta,
         event_retention: timedelta = MIN_EVENT_RETENTION,
-        telemetry: Telemetry = OFF,
     ) -> None:
-        self._telemetry = telemetry
         self._store = store
         self._credits = credits_
         self._payload_retention = payload_retention
@@ -59,7 +56,6 @@ class Upkeep:
         """End the holds whose time is over; returns how many."""
         expired = await self._credits.expire_holds()
         if expired:
-            self._telemetry.count(metrics.HOLDS_EXPIRED, amount=expired)
             logger.info("%d holds expired; their credits returned", expired)
         return expired
 

@@ -138,7 +138,7 @@ EVENTS: Final = (
     _event("clawback.taken", "took back %d %s of payment %s", "amount", "unit", "payment"),
     _event(
         "clawback.customer_gone",
-        "payment %s is right again, but its customer is gone",
+        "payment %s is right again, but whose it was is gone",
         "payment",
     ),
     _event("credits.frozen", "the credits of %s are frozen: %s (%s)", "customer", "reason", "key"),

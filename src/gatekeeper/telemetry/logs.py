@@ -25,14 +25,23 @@ class Structure(logging.Filter):
     """Gives a record `event_name` and its fields, and redacts it; lets every record pass."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        event = _BY_TEMPLATE.get(record.msg)
+        try:
+            self._structure(record)
+        except Exception:  # noqa: BLE001 -- whoever logs must not fail for it, whatever they log
+            record.msg = "a message whose values can't be shown, of %s:%d"
+            record.args = (record.filename, record.lineno)
+            record.exc_info = record.exc_text = None
+        return True
+
+    @staticmethod
+    def _structure(record: logging.LogRecord) -> None:
+        event = _BY_TEMPLATE.get(record.msg) if isinstance(record.msg, str) else None
         if event is not None:
             record.event_name = event.name
             values = record.args if isinstance(record.args, tuple) else ()
             for name, value in zip(event.fields, values, strict=False):
                 setattr(record, name, _plain(value))
         without_secrets(record)
-        return True
 
 
 def without_secrets(record: logging.LogRecord) -> None:
@@ -71,7 +80,7 @@ class JsonFormatter(logging.Formatter):
             line["exception"] = self.formatException(record.exc_info)
         elif record.exc_text:
             line["exception"] = record.exc_text
-        return msgspec.json.encode(line, enc_hook=str).decode()
+        return redact(msgspec.json.encode(line, enc_hook=str).decode())  # what is nested, too
 
 
 _STRUCTURE: Final = Structure()

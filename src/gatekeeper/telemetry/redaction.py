@@ -17,7 +17,9 @@ _CLIENT_SECRET: Final = re.compile(r"\b([a-z]{2,8}_[A-Za-z0-9_]{3,100}?)_secret_
 
 _AUTHORIZATION: Final = re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{6,}", re.IGNORECASE)
 _SIGNATURE: Final = re.compile(r"\b(v[01])=[0-9a-f]{64}\b")
-_PASSWORD: Final = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@'\"]*:[^\s@'\"]*@", re.IGNORECASE)
+_PASSWORD: Final = re.compile(
+    r"(\b[a-z][a-z0-9+.-]{1,30}://)[^\s/@:'\"]{0,100}:[^\s@'\"]{0,200}@", re.IGNORECASE
+)
 _EMAIL: Final = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+")
 _DIGITS: Final = re.compile(r"(?<![\w.-])[2-6](?:[ -]?\d){12,18}(?![\w-])")
 """What may be the number of a card: they begin with 2 to 6 (ISO/IEC 7812), which no timestamp of

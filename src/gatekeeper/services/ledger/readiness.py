@@ -42,7 +42,7 @@ def make_ready(tx: Transaction, rules: Rules, desk: Desk, version: int | None) -
     due, and `desk.refusal` says so.
     """
     if has_due_holds(desk.account, desk.now):
-        end_overdue(tx, desk)
+        end_overdue(tx, rules, desk)
     if is_fresh(desk.account, rules, version, desk.now):
         return
     customer = desk.key[0]

@@ -15,7 +15,7 @@ class ExpireCommand(Command[int]):
 
     def decide(self, room: Room) -> int:
         desk = room.desk(self.key)
-        end_overdue(room.tx, desk)
+        end_overdue(room.tx, room.rules, desk)
         return desk.expired
 
 
