@@ -7,10 +7,12 @@ from datetime import datetime
 import anyio
 import pytest
 
+from gatekeeper.catalog import Catalog, Plan, Price
 from gatekeeper.errors import DebtOutstandingError
 from gatekeeper.ledger import Balance
 from gatekeeper.services import accounts
 from gatekeeper.services.history import history
+from gatekeeper.services.rules import Rules
 from gatekeeper.storage.sql import errors as sql_errors
 from gatekeeper.storage.sql.dialects.base import Failure
 from gatekeeper.testing.events import (
@@ -24,7 +26,7 @@ from gatekeeper.testing.events import (
     subscription_item,
 )
 from tests.stripe.money import charge, dispute, refund
-from tests.stripe.world import World
+from tests.stripe.world import World, credits
 
 pytestmark = pytest.mark.anyio
 
@@ -292,3 +294,28 @@ async def test_case_62_refunding_while_the_credits_are_being_spent_comes_out_eve
     now = await balance(world)
     assert sum(spent) == 200
     assert (now.available, now.debt) == (FREE + MONTH - 5_000 * MONTH // 9_999 - 200, 0)
+
+
+async def test_case_62_what_a_plan_grants_once_goes_back_too_but_not_what_everybody_has(
+    world: World,
+) -> None:
+    world.rules = Rules(
+        Catalog(
+            plans=[
+                Plan("free", default=True, grants=[credits.once(5)]),
+                Plan(
+                    "pro",
+                    includes="free",
+                    prices=[Price("pro_yearly", 9_999, "eur", every="year")],
+                    grants=[credits.once(500)],
+                ),
+            ]
+        )
+    )
+    await subscribe(world)
+    await world.spend(105)
+    await refunded(world, 9_999, "pending")
+    owed = await balance(world)
+    assert (owed.available, owed.debt) == (0, 100)  # five are everybody's
+    await refunded(world, 9_999, "failed")
+    assert await world.available() == FREE + 500 - 105
