@@ -208,6 +208,48 @@ async def test_a_commit_that_is_stuck_keeps_no_bodies_of_those_that_were_answere
         assert await stuck
 
 
+async def test_who_is_stuck_is_told_in_time_and_who_was_answered_behind_it_is_forgotten() -> None:
+    async with OneStuck() as store:
+        commits = GroupCommit(store)
+        stuck = asyncio.create_task(commits.insert(row("evt_0"), 1))
+        await settled()
+        assert await asyncio.create_task(commits.insert(row("evt_1"), 1))
+        commits._unanswered[0] = (0.0, commits._unanswered[0][1])  # its time is over
+        commits._expire()
+        with pytest.raises(StoreUnavailableError, match="within 10 s"):
+            await stuck
+        assert not commits._unanswered
+        store.gate.set()
+
+
+async def test_the_timer_of_those_who_were_answered_does_not_end_who_came_later() -> None:
+    async with gated(timeout_seconds=60.0) as (store, commits):
+        store.gate.set()
+        assert await commits.insert(row("evt_0"), 1)
+        store.gate.clear()
+        later = asyncio.create_task(commits.insert(row("evt_1"), 1))
+        await settled()
+        commits._expire()  # as the timer of the first one does
+        assert not later.done()
+        assert commits._timer is not None
+        store.gate.set()
+        assert await later
+
+
+def test_an_endpoint_outlives_its_event_loop() -> None:
+    """As it does in a host that runs one loop for each request."""
+    store = MemoryStore(clock=ManualClock())
+    commits = GroupCommit(store)
+
+    async def once(key: str) -> bool:
+        async with store:
+            return await commits.insert(row(key), 1)
+
+    assert asyncio.run(once("evt_0"))
+    assert asyncio.run(once("evt_1"))
+    assert not asyncio.run(once("evt_0"))
+
+
 async def test_case_61_what_takes_too_long_is_a_503_and_the_next_is_stored() -> None:
     async with gated(timeout_seconds=0.02) as (store, commits):
         found = await answers(commits, [row("evt_0"), row("evt_1")])

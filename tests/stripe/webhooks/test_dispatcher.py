@@ -582,6 +582,19 @@ async def test_inline_dispatch_handles_the_event_before_the_answer(memory_world:
     assert seen == [event["id"]]
 
 
+async def test_inline_dispatch_delivers_what_was_written_by_it(memory_world: World) -> None:
+    receiver = memory_world._receiver = memory_world.new_receiver(inline=True)
+    delivered: list[EventStatus] = []
+    event = make_event("charge.succeeded", {"id": "ch_1", "object": "charge"})
+
+    async def deliver() -> None:
+        delivered.append(await memory_world.status_of(event))
+
+    receiver.afterwards = deliver
+    assert await memory_world.send(event) == [True]
+    assert delivered == [EventStatus.DONE]
+
+
 async def test_inline_dispatch_that_breaks_is_no_reason_to_refuse_the_event(
     memory_world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
