@@ -18,7 +18,7 @@ PACKAGES = ["gatekeeper", *ADAPTERS]
 
 IMPORT_ALL = """
 import importlib, pkgutil, gatekeeper
-SKIPPED = ("gatekeeper.testing", "gatekeeper.storage.migrations")
+SKIPPED = ("gatekeeper.testing", "gatekeeper.storage.migrations", "gatekeeper.telemetry.otel")
 for module in pkgutil.walk_packages(gatekeeper.__path__, "gatekeeper."):
     if not module.name.startswith(SKIPPED) and not module.name.endswith("__main__"):
         importlib.import_module(module.name)
@@ -101,6 +101,18 @@ class TestInstalled:
 
     def test_every_module_but_the_testing_ones_needs_no_extra(self, installed: Installed) -> None:
         assert "gatekeeper.ledger" in installed.python(IMPORT_ALL).splitlines()
+
+    def test_without_opentelemetry_nothing_is_told(self, installed: Installed) -> None:
+        code = (
+            "from gatekeeper.telemetry import OFF, telemetry_of_process; "
+            "print(telemetry_of_process() is OFF)"
+        )
+        assert installed.python(code) == "True"
+        code = (
+            "try:\n    import gatekeeper.telemetry.otel\nexcept ImportError as error:\n"
+            "    print(error)"
+        )
+        assert "gatekeeper-entitlements[otel]" in installed.python(code)
 
     def test_importing_it_imports_no_stripe_and_no_framework(self, installed: Installed) -> None:
         code = (

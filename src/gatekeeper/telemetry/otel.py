@@ -11,15 +11,18 @@ from contextlib import AbstractContextManager, contextmanager
 from time import monotonic
 from typing import Any, Final
 
-from opentelemetry import metrics, trace
-from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
-from opentelemetry.trace import SpanKind, Status, StatusCode, TracerProvider
-
 from gatekeeper._version import __version__
-from gatekeeper.errors import GatekeeperError
+from gatekeeper.errors import GatekeeperError, MissingExtraError
 from gatekeeper.telemetry.metrics import Kind, Metric
 from gatekeeper.telemetry.port import NOTHING, Attributes, Readings, Span, Telemetry, Value
 from gatekeeper.telemetry.spans import Role, SpanType
+
+try:
+    from opentelemetry import metrics, trace
+    from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+    from opentelemetry.trace import SpanKind, Status, StatusCode, TracerProvider
+except ImportError as error:
+    raise MissingExtraError("opentelemetry-api", extra="otel") from error
 
 SCOPE: Final = "gatekeeper"
 """The name of our meter and of our tracer."""
