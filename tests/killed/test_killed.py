@@ -36,6 +36,7 @@ TRANSACTIONS: Final = {
     "Dispatcher._claim.work": "dispatch",
     "Dispatcher._run_handler.complete": "dispatch",
     "Lease.settle.work": "dispatch",
+    "Lease.settle_done.work": "dispatch",
     "Context.fetch.<lambda>": "projection",
     "SubscriptionProjector.refresh.work": "projection",
     "commit_invoice.work": "projection",

@@ -150,7 +150,14 @@ class Dispatcher:
     async def _carry_out(self, lease: Lease, telling: Dispatching) -> None:
         try:
             done = await self._store.read(lambda tx: _completed(tx, lease.events))
-            for event in await self._project(lease, done, telling):
+            events = await self._project(lease, done, telling)
+            heard = [event for event in events if self._wanted(event, done)]
+            keys = {event.key for event in heard}
+            if quiet := [event for event in events if event.key not in keys]:
+                await lease.settle_done(quiet)
+            for event in quiet:
+                telling.settled(event, "done")
+            for event in heard:
                 await self._handle(lease, event, done, telling)
         except LeaseLostError as error:
             logger.warning("%s: its events are left to whoever has it now", error)
@@ -175,8 +182,9 @@ class Dispatcher:
             return events
 
         def complete(tx: Transaction) -> None:
+            now = tx.now()
             for event in fresh:
-                tx.inbox.complete(event.key, PROJECTION, tx.now())
+                tx.inbox.complete(event.key, PROJECTION, now)
 
         await lease.ensure()
         try:
@@ -190,6 +198,12 @@ class Dispatcher:
             return [event for event in events if PROJECTION in done[event.key]]
         return events
 
+    def _wanted(self, event: InboxEvent, done: Mapping[str, set[str]]) -> Sequence[Registered]:
+        """The host's handlers that have not completed an event or its twin."""
+        completed = set().union(*(done.get(key, ()) for key in _keys_of(event)))
+        handlers = self._registry.handlers_of(event.type)
+        return [handler for handler in handlers if handler.name not in completed]
+
     async def _handle(
         self, lease: Lease, event: InboxEvent, done: dict[str, set[str]], telling: Dispatching
     ) -> None:
@@ -197,12 +211,7 @@ class Dispatcher:
         the others do; then settle it."""
         failures: list[Exception] = []
         keys = _keys_of(event)
-        completed = set().union(*(done.get(key, ()) for key in keys))
-        wanted = [
-            handler
-            for handler in self._registry.handlers_of(event.type)
-            if handler.name not in completed
-        ]
+        wanted = self._wanted(event, done)
         if wanted:
             stripe_id = stripe_customer_of(event)
             customer = None

@@ -84,6 +84,22 @@ class Lease:
         if not await self._store.write(work):
             raise LeaseLostError(f"the lease of {self.object_key} is over")
 
+    async def settle_done(self, events: Sequence[InboxEvent]) -> None:
+        """Settle several of its events as done, in one transaction.
+
+        Raises:
+            LeaseLostError: the lease of one is not ours any more; the others are settled.
+        """
+
+        def work(tx: Transaction) -> bool:
+            settled = [
+                tx.inbox.settle(event.key, EventStatus.DONE, lease=self._until) for event in events
+            ]
+            return all(settled)
+
+        if not await self._store.write(work):
+            raise LeaseLostError(f"the lease of {self.object_key} is over")
+
     def put_back(self, tx: Transaction) -> None:
         """Put back what could not be settled when it was time, as after any outage. What was
         settled after all, or is somebody else's by now, is left alone."""
