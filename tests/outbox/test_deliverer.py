@@ -1,5 +1,6 @@
 """The deliverer: at least once, in order for each customer, with dead letters."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -367,6 +368,30 @@ async def test_a_failure_to_note_has_the_message_put_back_with_the_next_claim(
     desk.clock.advance(seconds=desk.policy.backoff_seconds)  # and not until the lease is over
     (lease,) = (await deliverer._claim(1)).leases
     assert lease.message.attempts == 1  # an outage is no attempt
+
+
+async def test_what_is_left_while_two_claim_at_once_is_put_back_by_the_next(
+    memory_store: Store, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(memory_store, clock)
+    desk.receiver("a", LOW)
+    await desk.tell(LOW, 1)
+    await desk.tell(LOW, 2, "bob")
+    deliverer = desk.deliverer()
+    first, second = (await deliverer._claim(2)).leases
+    deliverer._left = [first]
+    plain = desk.store.write
+
+    async def meet_another(work: Callable[[Transaction], Any]) -> Any:
+        monkeypatch.setattr(desk.store, "write", plain)
+        result = await plain(work)
+        await deliverer._claim(1)  # it puts back the same one
+        deliverer._left.append(second)
+        return result
+
+    monkeypatch.setattr(desk.store, "write", meet_another)
+    await deliverer._claim(1)
+    assert deliverer._left == [second]
 
 
 def test_a_topic_that_there_is_not_is_refused_with_a_hint() -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import anyio
 import pytest
 
 from gatekeeper.errors import ConflictError, NoGateError, ShuttingDownError
@@ -114,6 +115,25 @@ async def test_a_loop_that_fails_is_started_again_and_ends_with_the_gate(
     assert loop.cancelled()
     assert len(runs) == 3
     assert caplog.text.count("a loop failed") == 1
+
+
+async def test_a_loop_that_fails_as_it_is_stopped_is_not_started_again() -> None:
+    begun: list[int] = []
+    running = asyncio.Event()
+
+    async def run() -> None:
+        begun.append(1)
+        running.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            _bug()
+
+    with anyio.fail_after(10):
+        async with OwnedTasks() as tasks:
+            tasks.loop(run, "a loop")
+            await running.wait()
+    assert begun == [1]
 
 
 def _bug() -> None:

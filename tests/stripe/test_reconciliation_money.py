@@ -393,6 +393,37 @@ async def test_a_replay_of_connected_accounts_that_is_cut_off_goes_on_with_the_a
     assert [one for one in asked if one is not None] == [*accounts[:2], *accounts[1:]]
 
 
+async def test_what_befell_an_account_while_the_replay_was_cut_off_is_not_lost(
+    memory_shop: Shop,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shop = memory_shop  # noqa: F811
+    post, pages = shop.gateway.post, shop.gateway.pages
+    first, second = sorted(
+        [(await post("/v1/accounts", {"type": "express"}, what="an account"))["id"] for _ in "12"]
+    )
+    shop.clock.now = shop.sim.now
+    work = reconciler_of(shop, connected=True)
+    await work.run(RunOptions(objects=False))
+
+    def dying(path: str, params: Any = None, **options: Any) -> Any:
+        if options.get("account") == second:
+            raise StripeUnavailableError
+        return pages(path, params, **options)
+
+    monkeypatch.setattr(shop.gateway, "pages", dying)
+    with pytest.raises(StripeUnavailableError):
+        await work.run(RunOptions(objects=False))
+    monkeypatch.setattr(shop.gateway, "pages", pages)
+    shop.clock.now = shop.sim.advance(hours=1)
+    made = await post("/v1/products", {"name": "theirs"}, what="a product", account=first)
+    lose_webhooks(shop)
+    for _ in range(2):
+        shop.clock.now = shop.sim.advance(hours=1)
+        await work.run(RunOptions(objects=False))
+    assert await copied(shop, made["id"], first)
+
+
 async def test_an_account_that_refuses_and_an_event_that_is_none_hold_up_nothing(
     memory_shop: Shop,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,

@@ -117,6 +117,10 @@ async def _for_ever(run: Callable[[], Awaitable[None]], name: str) -> None:
         try:
             await run()
         except Exception:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():  # what failed took the stop's place
+                logger.exception("%s failed while it was stopped", name)
+                return
             logger.exception("%s failed; it is started again", name)
         await asyncio.sleep(RESTART_SECONDS)
 

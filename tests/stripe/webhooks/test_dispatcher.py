@@ -19,6 +19,7 @@ from gatekeeper.errors import (
     StoreUnavailableError,
     StripeUnavailableError,
 )
+from gatekeeper.services.owned import OwnedTasks
 from gatekeeper.storage.desk import EventSelection
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import Customer, EventStatus, InboxEvent
@@ -253,6 +254,24 @@ async def test_a_dispatcher_that_is_stopped_gives_back_what_it_had(world: World)
     assert (stored.status, stored.leased_until, stored.attempts) == (EventStatus.PENDING, None, 1)
     assert await world.status_of(done) is EventStatus.DONE
     assert await world.new_receiver(projectors={}).run_once() == 1
+
+
+async def test_a_dispatcher_that_is_stopped_while_the_database_is_away_ends(
+    memory_world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow = Slow()
+    receiver = memory_world.new_receiver(projectors={"invoice": slow})
+    await memory_world.send(make_event("invoice.paid", invoice()))
+
+    async def away(work: Callable[[Transaction], Any]) -> Any:
+        raise StoreUnavailableError
+
+    with anyio.fail_after(10):
+        async with OwnedTasks() as tasks:
+            tasks.loop(receiver.run, "dispatcher")
+            await slow.entered.wait()
+            monkeypatch.setattr(memory_world.store, "write", away)
+    assert "when their lease is over" in caplog.text
 
 
 async def test_run_is_woken_by_intake_and_outlives_an_outage(

@@ -186,7 +186,8 @@ class Deliverer:
             return _Claimed(leases, shared)
 
         found = await self._store.write(work)
-        del self._left[: len(left)]
+        # By name, not by number: two may claim at once, and what is left meanwhile must stay.
+        self._left = [lease for lease in self._left if lease not in left]
         return found
 
     def _share(self, tx: Transaction, message: OutboxMessage, now: datetime) -> None:

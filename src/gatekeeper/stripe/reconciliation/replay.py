@@ -97,6 +97,11 @@ class EventReplay:
         start = await self._start(state.get("connected_through"), since, now)
         accounts = await self._gateway.listed("/v1/accounts", what="listing connected accounts")
         after = "" if since is not None else state.get("connected_after") or ""
+        # A round that was cut off is through with what was made until it began: the accounts that
+        # it had done already are not asked again before the next.
+        begun = int(now.timestamp())
+        if after:
+            begun = state.get("connected_begun", begun)
         listed = missed = 0
         for account in sorted(one["id"] for one in accounts):
             if account <= after:
@@ -108,9 +113,9 @@ class EventReplay:
                 continue
             listed, missed = listed + seen, missed + new
             if held is not None and since is None:
-                await held.save(connected_after=account)
+                await held.save(connected_after=account, connected_begun=begun)
         if held is not None and since is None:
-            await held.save(connected_through=int(now.timestamp()), connected_after=None)
+            await held.save(connected_through=begun, connected_after=None)
         return listed, missed
 
     async def _start(self, through: int | None, since: datetime | None, now: datetime) -> datetime:

@@ -166,8 +166,17 @@ class Dispatcher:
             self._left.append(lease)
         except anyio.get_cancelled_exc_class():
             with anyio.move_on_after(_RETURN_SECONDS, shield=True):
-                await lease.give_back()
+                await self._give_back(lease)
             raise
+
+    async def _give_back(self, lease: Lease) -> None:
+        """Let another process have an object at once. To fail here must not undo the stop."""
+        try:
+            await lease.give_back()
+        except Exception:
+            logger.exception(
+                "events of %s are tried again when their lease is over", lease.object_key
+            )
 
     async def _project(
         self, lease: Lease, done: Mapping[str, set[str]], telling: Dispatching
