@@ -60,6 +60,11 @@ EVENTS: Final = (
         "%s: its events are left to whoever has it now",
         "reason",
     ),
+    _event(
+        "dispatch.left_to_lease",
+        "events of %s are tried again when their lease is over",
+        "object_key",
+    ),
     _event("dispatch.put_back", "events of %s will be put back, and tried again", "object_key"),
     _event(
         "projection.stranger",
@@ -329,6 +334,7 @@ EVENTS: Final = (
     # -- the process and its database
     _event("process.work_failed", "work owned by the gate failed"),
     _event("process.loop_failed", "%s failed; it is started again", "loop"),
+    _event("process.loop_failed_at_end", "%s failed while it was stopped", "loop"),
     _event("process.lifespan_failed", "the lifespan failed"),
     _event("store.callback_failed", "A callback after a commit failed."),
     _event("store.abandoned_failed", "A transaction failed after its caller was cancelled."),
