@@ -134,7 +134,7 @@ async def test_an_event_that_is_left_to_its_lease_is_lost(
     async def gone(*_: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(taking.dispatcher, "_handle", gone)
+    monkeypatch.setattr(taking.dispatcher, "_project", gone)
     assert await taking.run_once() == 1
     (found,) = listener.points(metrics.DISPATCH_DURATION)
     assert found[0][metrics.OUTCOME] == "lost"
