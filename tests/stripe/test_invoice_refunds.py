@@ -319,3 +319,34 @@ async def test_case_62_what_a_plan_grants_once_goes_back_too_but_not_what_everyb
     assert (owed.available, owed.debt) == (0, 100)  # five are everybody's
     await refunded(world, 9_999, "failed")
     assert await world.available() == FREE + 500 - 105
+
+
+CREDITED = {**BILL, "post_payment_credit_notes_amount": 9_999}
+
+
+async def test_an_older_look_at_the_subscription_undoes_no_credit_note(world: World) -> None:
+    await subscribe(world)
+
+    async def is_credited(object_id: str) -> None:
+        """While the subscription is on its way to us, with the invoice as it was."""
+        world.stripe.during_fetch = None
+        world.stripe.put(CREDITED, {**YEAR, "latest_invoice": CREDITED})
+        await world.projections.invoices.refresh("in_1")
+
+    world.stripe.during_fetch = is_credited
+    await world.projections.subscriptions.refresh("sub_1")
+    assert await world.available() == FREE
+
+
+async def test_a_look_at_the_subscription_does_not_overtake_a_credit_note(world: World) -> None:
+    await subscribe(world)
+
+    async def is_overtaken(object_id: str) -> None:
+        """While the invoice is on its way to us: a look that had begun before it was credited."""
+        world.stripe.during_fetch = None
+        await world.projections.subscriptions.refresh("sub_1")
+
+    world.stripe.put(CREDITED)  # the subscription, as it was fetched, has it as it was
+    world.stripe.during_fetch = is_overtaken
+    await world.projections.invoices.refresh("in_1")
+    assert await world.available() == FREE

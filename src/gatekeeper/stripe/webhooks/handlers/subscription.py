@@ -4,6 +4,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
+from msgspec.structs import replace
+
 from gatekeeper.entitlements import TERMINAL
 from gatekeeper.projection import (
     InvoiceFacts,
@@ -121,12 +123,11 @@ class SubscriptionProjector(Projector):
             save_object(tx, seen.copies[0], tx.now())
             return None
         if paid is not None:
-            # Paid is final: what was fetched before, and is written after, may not undo it. Taken
-            # before any row is written, as everywhere, so that no two transactions wait crosswise.
-            key = context.key("invoice", paid.id)
-            tx.inbox.use_ticket(key, tx.inbox.take_ticket(key), terminal=True)
+            paid = self._lock_paid(tx, paid)
         now, returned = tx.now(), None
-        save_objects(tx, seen.copies, now, owner=owner)
+        # An invoice that was paid before is copied by its own events alone: this one may be older.
+        copies = seen.copies if seen.paid is None or paid is seen.paid else seen.copies[:1]
+        save_objects(tx, copies, now, owner=owner)
         changed = subscriptions.save_subscription(tx, context.rules, facts, owner.id, now)
         if paid is not None:
             bought = subscriptions.save_invoice(tx, context.rules, paid, owner.id, seen.shown, now)
@@ -139,6 +140,23 @@ class SubscriptionProjector(Projector):
         if not changed:
             return None
         return Touched(owner.id, duplicates.outdate_with(tx, context.rules, owner.id))
+
+    def _lock_paid(self, tx: Transaction, paid: InvoiceFacts) -> InvoiceFacts:
+        """Lock the paid invoice that has come inside its subscription; the invoice as it is to be
+        written.
+
+        Paid is final: what was fetched before, and is written after, may not undo it. What credit
+        notes have given back since is not to be undone by this look either, which had no ticket of
+        the invoice's when it was begun: if it was known to be paid, its own looks know better.
+        """
+        # Taken before any row is written, as everywhere, so that no two transactions wait crosswise
+        key = self._context.key("invoice", paid.id)
+        ticket = tx.inbox.take_ticket(key)
+        known = tx.subscriptions.invoice(paid.id)
+        if known is not None and known.status == "paid":
+            return replace(paid, credited_minor=known.credited_minor)
+        tx.inbox.use_ticket(key, ticket, terminal=True)
+        return paid
 
     async def _bury(
         self, subscription_id: str, fetched: Ticketed, complete: Complete, because: Because
