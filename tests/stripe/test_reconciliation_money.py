@@ -2,7 +2,7 @@
 event; the events of connected accounts; several processes; what a sweep takes away."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -18,7 +18,7 @@ from gatekeeper.errors import (
 )
 from gatekeeper.services.history import state_of
 from gatekeeper.storage.memory import MemoryStore
-from gatekeeper.storage.port import Transaction
+from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.sql.store import store_for
 from gatekeeper.stripe import long_work
 from gatekeeper.stripe.long_work import held
@@ -585,3 +585,42 @@ async def test_another_customers_state_is_not_looked_at(memory_shop: Shop) -> No
     await bought(shop, "org_2")
     await reconcile(shop, OBJECTS)
     assert await state(shop.store) == before
+
+
+async def test_work_that_ends_while_its_lease_is_renewed_keeps_it(
+    memory_store: Store, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, renewed = memory_store.write, anyio.Event()
+    async with held(memory_store, "a work") as work:
+
+        async def slow(done: Callable[[Transaction], Any]) -> Any:
+            clock.advance(seconds=1)
+            result = await plain(done)
+            renewed.set()
+            for _ in range(5):  # the answer is on its way
+                await anyio.sleep(0)
+            return result
+
+        monkeypatch.setattr(long_work, "_RENEW_SECONDS", 0)
+        monkeypatch.setattr(memory_store, "write", slow)
+        async with work.kept():
+            await renewed.wait()
+        monkeypatch.setattr(memory_store, "write", plain)
+        await work.save(far=1)
+
+
+async def test_an_outage_while_missed_events_are_dispatched_is_raised_as_itself(
+    memory_shop: Shop,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shop = memory_shop  # noqa: F811
+    await reconcile(shop)
+    await subscribe(shop)
+    lose_webhooks(shop)
+
+    async def away() -> int:
+        raise StoreUnavailableError
+
+    monkeypatch.setattr(shop.receiver, "drain", away)
+    with pytest.raises(StoreUnavailableError):
+        await reconcile(shop)

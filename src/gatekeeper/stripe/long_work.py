@@ -53,16 +53,24 @@ class Held:
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
         """Keep it while the block runs, however long that takes. Don't save meanwhile."""
+        failure: Exception | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._renew)
-            yield
+            try:
+                yield
+            except Exception as error:  # noqa: BLE001 - raised below, and not in a group
+                failure = error
             tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
 
     async def _renew(self) -> None:
         while True:
             await anyio.sleep(_RENEW_SECONDS)
             try:
-                await self.save()
+                # Cut off, it may have been written, and nobody would know until when we have it.
+                with anyio.CancelScope(shield=True):
+                    await self.save()
             except ConflictError:  # the next `save` of whoever works says so
                 return
             except UnavailableError:

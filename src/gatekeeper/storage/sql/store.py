@@ -28,7 +28,7 @@ from gatekeeper.types import Clock, utc_now
 
 T = TypeVar("T")
 
-_logger: Final = logging.getLogger(__name__)
+_logger: Final = logging.getLogger("gatekeeper.storage")
 
 _BACKOFF_SECONDS: Final = 0.005
 """The longest pause before a second run; it doubles with each run, and chance parts the rivals."""
