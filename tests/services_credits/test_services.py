@@ -183,6 +183,31 @@ async def test_a_settlement_that_a_bug_prevents_is_logged_and_not_repeated_for_e
     assert not gate.keeper._late
 
 
+async def test_a_gate_whose_closing_is_cut_off_is_closed_all_the_same(
+    gate_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = new_gate(gate_url)
+    waits = asyncio.Event()
+
+    async def for_ever() -> None:
+        waits.set()
+        await asyncio.Event().wait()
+
+    async def serve() -> None:
+        async with gate:
+            patched.setattr(gate.receiver.waking, "settled", for_ever)
+
+    with monkeypatch.context() as patched:
+        serving = asyncio.create_task(serve())
+        await waits.wait()
+        serving.cancel()
+        await asyncio.wait([serving])
+    assert serving.cancelled()
+    assert not gate.tasks._loops
+    async with gate:  # it would be open already
+        assert gate.is_open
+
+
 # -- upkeep ---------------------------------------------------------------------------------------
 
 

@@ -203,6 +203,15 @@ class HangingStore(MemoryStore):
         raise AssertionError
 
 
+class SlowStore(MemoryStore):
+    """A database that answers, and counts its queues for ever."""
+
+    async def read(self, work: Callable[[Transaction], T]) -> T:
+        await super().read(work)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
 class BrokenStore(MemoryStore):
     """A database that fails in a way that nobody foresaw."""
 
@@ -216,6 +225,21 @@ async def test_a_database_that_does_not_answer_in_time_is_failing() -> None:
     assert found.status is FAILING
     assert not found.is_ready
     assert [one.name for one in found.checks] == ["database", "cache"]
+
+
+async def test_queues_that_are_too_long_to_be_counted_in_time_are_degraded_and_no_more() -> None:
+    async with SlowStore() as store:
+        found = await desk(store, timeout_seconds=0.01).look()
+    assert found.status is DEGRADED
+    assert found.is_ready
+    assert {one.name: one.status for one in found.checks} == {
+        "database": OK,
+        "schema": OK,
+        "inbox": DEGRADED,
+        "outbox": DEGRADED,
+        "usage": DEGRADED,
+        "cache": OK,
+    }
 
 
 async def test_a_database_that_is_gone_is_failing_and_its_error_is_not_shown(

@@ -84,9 +84,9 @@ class Gatekeeper(
     ) -> None:
         stack, self._stack, self.loop = self._stack, None, None
         if stack is not None:
-            await self.keeper.settle_late()
-            await self.receiver.waking.settled()
-            await stack.aclose()
+            async with stack:  # closed whatever becomes of the rest
+                await self.keeper.settle_late()
+                await self.receiver.waking.settled()
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:

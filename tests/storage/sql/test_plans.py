@@ -49,6 +49,8 @@ async def plan_of(store: SqlStore, work: object) -> str:
         (lambda tx: tx.outbox.claim(NOW, NOW + HOUR, 10), "ix_gatekeeper_outbox_order"),
         (lambda tx: tx.outbox.waiting_for("caches", 10), "ix_gatekeeper_outbox_receiver"),
         (lambda tx: tx.ledger.prune_receipts(NOW, 10), "ix_gatekeeper_receipts_created_at"),
+        (lambda tx: tx.requests.claim(NOW, NOW + HOUR, 10), "ix_gatekeeper_requests_open"),
+        (lambda tx: tx.requests.prune(NOW, 10), "ix_gatekeeper_requests_ended"),
         (lambda tx: tx.subscriptions.oldest_unpaid("sub_1"), "ix_gatekeeper_invoices_open"),
         (
             lambda tx: tx.mirror.of_customer("ada", "refund", 9, before=(NOW, "re_1")),

@@ -229,14 +229,20 @@ class Slow(Projector):
         await self.released.wait()
 
 
-async def test_a_projection_has_a_time_limit(memory_world: World) -> None:
+async def test_a_projection_has_a_time_limit_and_who_keeps_it_waiting_makes_no_dead_letter(
+    memory_world: World,
+) -> None:
     memory_world.policy = DispatchPolicy(handler_timeout_seconds=0.01)
     receiver = memory_world.new_receiver(projectors={"invoice": Slow()})
     event = make_event("invoice.paid", invoice())
     await memory_world.send(event)
     await receiver.run_once()
     stored = await memory_world.stored(event)
-    assert (stored.status, stored.last_error) == (EventStatus.PENDING, "TimeoutError: ")
+    assert (stored.status, stored.last_error) == (
+        EventStatus.PENDING,
+        "UnavailableError: Nothing was projected within 0.01 s.",
+    )
+    assert stored.attempts == 0
 
 
 async def test_a_dispatcher_that_is_stopped_gives_back_what_it_had(world: World) -> None:

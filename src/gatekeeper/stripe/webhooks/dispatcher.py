@@ -13,6 +13,7 @@ from itertools import groupby
 
 import anyio
 
+from gatekeeper.errors import UnavailableError
 from gatekeeper.services.bounded import bounded
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import EventStatus, InboxEvent
@@ -20,7 +21,7 @@ from gatekeeper.stripe.webhooks.event import WebhookEvent, stripe_customer_of
 from gatekeeper.stripe.webhooks.failures import Verdict, judge
 from gatekeeper.stripe.webhooks.leases import Lease, LeaseLostError
 from gatekeeper.stripe.webhooks.policy import DispatchPolicy
-from gatekeeper.stripe.webhooks.projecting import Projector
+from gatekeeper.stripe.webhooks.projecting import Complete, Projector
 from gatekeeper.stripe.webhooks.registry import Registered, WebhookRegistry
 from gatekeeper.stripe.webhooks.telling import Dispatching, Teller
 
@@ -197,7 +198,7 @@ class Dispatcher:
 
         await lease.ensure()
         try:
-            await bounded(projector.project(fresh, complete), self.policy.handler_timeout_seconds)
+            await self._project_in_time(projector, fresh, complete)
         except Exception as error:  # noqa: BLE001 -- whatever it is, it is noted and tried again
             # They wait together, so that one fetch will serve them all.
             slowest = max(fresh, key=lambda event: event.attempts)
@@ -206,6 +207,17 @@ class Dispatcher:
                 await self._note_failure(lease, event, [error], verdict, telling)
             return [event for event in events if PROJECTION in done[event.key]]
         return events
+
+    async def _project_in_time(
+        self, projector: Projector, events: Sequence[InboxEvent], complete: Complete
+    ) -> None:
+        seconds = self.policy.handler_timeout_seconds
+        try:
+            await bounded(projector.project(events, complete), seconds)
+        except TimeoutError as error:
+            # It waits for Stripe and the database alone: that one of them does not answer at all
+            # is as much of an outage as when it refuses to.
+            raise UnavailableError(f"Nothing was projected within {seconds:g} s.") from error
 
     def _wanted(self, event: InboxEvent, done: Mapping[str, set[str]]) -> Sequence[Registered]:
         """The host's handlers that have not completed an event or its twin."""

@@ -156,6 +156,7 @@ def _create_requests() -> None:
         comment="Requests that change something at Stripe, written before they are sent.",
     )
     _partial_index("ix_gatekeeper_requests_open", requests, ["due_at"], "status = 'open'")
+    _partial_index("ix_gatekeeper_requests_ended", requests, ["ended_at"], "status <> 'open'")
 
 
 def _create_progress() -> None:

@@ -30,6 +30,7 @@ requests: Final = table(
     Column("answer_id", Text, comment="The id of what Stripe made."),
     Column("last_error", Text),
     partial_index("ix_gatekeeper_requests_open", "due_at", where="status = 'open'"),
+    partial_index("ix_gatekeeper_requests_ended", "ended_at", where="status <> 'open'"),
     key=("id",),
     comment="Requests that change something at Stripe, written before they are sent.",
 )
