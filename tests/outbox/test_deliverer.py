@@ -1,5 +1,6 @@
 """The deliverer: at least once, in order for each customer, with dead letters."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -368,6 +369,33 @@ async def test_a_failure_to_note_has_the_message_put_back_with_the_next_claim(
     desk.clock.advance(seconds=desk.policy.backoff_seconds)  # and not until the lease is over
     (lease,) = (await deliverer._claim(1)).leases
     assert lease.message.attempts == 1  # an outage is no attempt
+
+
+async def test_what_is_claimed_while_the_deliverer_is_stopped_is_given_back(
+    memory_store: Store, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(memory_store, clock)
+    desk.receiver("a", LOW)
+    await desk.tell(LOW, 1)
+    plain, claimed, answered = desk.store.write, anyio.Event(), anyio.Event()
+
+    async def slow(work: Callable[[Transaction], Any]) -> Any:
+        result = await plain(work)
+        if not claimed.is_set():
+            claimed.set()
+            await answered.wait()
+        return result
+
+    monkeypatch.setattr(desk.store, "write", slow)
+    running = asyncio.create_task(desk.deliverer().run_once())
+    await claimed.wait()
+    running.cancel()
+    await asyncio.sleep(0)
+    answered.set()
+    await asyncio.wait([running])
+    assert running.cancelled()
+    assert await desk.deliverer().drain() == 1  # nor does it wait for any lease
+    assert desk.got == [("a", "ada", 1)]
 
 
 async def test_what_is_left_while_two_claim_at_once_is_put_back_by_the_next(

@@ -22,8 +22,9 @@ from gatekeeper.types import Identity, Unlimited, check_id
 B = TypeVar("B", bound=msgspec.Struct)
 
 MAX_JSON_BYTES = 16 * 1024
-_bodies = Bodies()
 """The largest body of a billing request."""
+
+_bodies = Bodies()
 
 Endpoint = Callable[[Request], Awaitable[dict[str, Any]]]
 

@@ -262,6 +262,32 @@ async def test_a_dispatcher_that_is_stopped_gives_back_what_it_had(world: World)
     assert await world.new_receiver(projectors={}).run_once() == 1
 
 
+async def test_what_is_claimed_while_the_dispatcher_is_stopped_is_given_back(
+    memory_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = make_event("invoice.paid", invoice())
+    await memory_world.send(event)
+    plain, claimed, answered = memory_world.store.write, anyio.Event(), anyio.Event()
+
+    async def slow(work: Callable[[Transaction], Any]) -> Any:
+        result = await plain(work)
+        if result and not claimed.is_set():
+            claimed.set()
+            await answered.wait()
+        return result
+
+    monkeypatch.setattr(memory_world.store, "write", slow)
+    running = asyncio.create_task(memory_world.receiver.run_once())
+    await claimed.wait()
+    running.cancel()
+    await asyncio.sleep(0)
+    answered.set()
+    await asyncio.wait([running])
+    assert running.cancelled()
+    stored = await memory_world.stored(event)
+    assert (stored.status, stored.leased_until) == (EventStatus.PENDING, None)
+
+
 async def test_a_dispatcher_that_is_stopped_while_the_database_is_away_ends(
     memory_world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -23,6 +23,7 @@ from msgspec.structs import replace
 
 from gatekeeper.errors import UnavailableError, UndeliverableError
 from gatekeeper.services.bounded import bounded
+from gatekeeper.services.claiming import or_given_back
 from gatekeeper.services.outbox.caches import CACHES
 from gatekeeper.services.outbox.lease import LeaseLostError, MessageLease
 from gatekeeper.services.outbox.policy import DeliveryPolicy
@@ -100,7 +101,7 @@ class Deliverer:
                 # So many that they have room, though all of them be to one receiver.
                 room = at_once - max((n for n in busy.values() if n < at_once), default=0)
                 try:
-                    claimed = await self._claim(room, full)
+                    claimed = await self._claim_or_give_back(room, full)
                 except Exception:
                     logger.exception("delivery was interrupted; it goes on")
                 for lease in claimed.leases:
@@ -117,7 +118,7 @@ class Deliverer:
         Raises:
             StoreUnavailableError: nothing was claimed.
         """
-        claimed = await self._claim(self.policy.concurrency)
+        claimed = await self._claim_or_give_back(self.policy.concurrency)
         async with anyio.create_task_group() as group:
             for lease in claimed.leases:
                 group.start_soon(self._deliver, lease)
@@ -155,6 +156,13 @@ class Deliverer:
         return await self._store.read(lambda tx: tx.outbox.listing(state, limit))
 
     # -- one message ------------------------------------------------------------------------------
+
+    async def _claim_or_give_back(self, limit: int, full: Collection[str] = ()) -> _Claimed:
+        async def give_back(claimed: _Claimed) -> None:
+            for lease in claimed.leases:
+                await self._give_back(lease)
+
+        return await or_given_back(self._claim(limit, full), give_back, _RETURN_SECONDS)
 
     async def _claim(self, limit: int, full: Collection[str] = ()) -> _Claimed:
         self._registry.freeze()

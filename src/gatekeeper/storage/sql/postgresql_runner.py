@@ -21,9 +21,9 @@ DRIVER: Final = "postgresql+asyncpg"
 _PGBOUNCER: Final = "pgbouncer"
 """The parameter of a URL that leads to PgBouncer."""
 
-MIN_POOL_FOR_QUICK: Final = 8
-"""The smallest pool that lends connections for good: the quick way keeps two of them, and four may
-wait for locked accounts."""
+MIN_POOL_FOR_QUICK: Final = 10
+"""The smallest pool that lends connections for good: the ledger's quick way keeps two of them, that
+of events two more, and four may wait for locked accounts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ import anyio
 
 from gatekeeper.errors import UnavailableError
 from gatekeeper.services.bounded import bounded
+from gatekeeper.services.claiming import or_given_back
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import EventStatus, InboxEvent
 from gatekeeper.stripe.webhooks.event import WebhookEvent, stripe_customer_of
@@ -80,7 +81,7 @@ class Dispatcher:
                 self._wake = anyio.Event()
                 leases: Sequence[Lease] = ()
                 try:
-                    leases = await self._claim(self.policy.concurrency - busy)
+                    leases = await self._claim_or_give_back(self.policy.concurrency - busy)
                 except Exception:
                     logger.exception("dispatch was interrupted; it goes on")
                 for lease in leases:
@@ -97,7 +98,7 @@ class Dispatcher:
         Raises:
             StoreUnavailableError: nothing was claimed.
         """
-        leases = await self._claim(self.policy.concurrency)
+        leases = await self._claim_or_give_back(self.policy.concurrency)
         async with anyio.create_task_group() as group:
             for lease in leases:
                 group.start_soon(self._dispatch_object, lease)
@@ -120,6 +121,13 @@ class Dispatcher:
         if projector is None or event.object_id is None:
             return None
         return projector if event.account is None or projector.connected else None
+
+    async def _claim_or_give_back(self, limit: int) -> Sequence[Lease]:
+        async def give_back(leases: Sequence[Lease]) -> None:
+            for lease in leases:
+                await self._give_back(lease)
+
+        return await or_given_back(self._claim(limit), give_back, _RETURN_SECONDS)
 
     async def _claim(self, limit: int) -> Sequence[Lease]:
         self._registry.freeze()
