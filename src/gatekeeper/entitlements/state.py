@@ -4,6 +4,7 @@ These are projections of Stripe's objects and the host's own records. Instants a
 datetimes; intervals are half-open.
 """
 
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Final, Literal
 
@@ -73,9 +74,23 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
 def counted(items: tuple[Item, ...]) -> tuple[Item, ...]:
     """The items without those of duplicates, whose original is running: bought twice by mistake, a
-    plan is had once. When the original is over, the duplicate takes its place."""
+    plan is had once. When the original is over, the duplicate takes its place, unless that one was
+    itself a duplicate of one that is running."""
     running = {item.subscription_id for item in items if item.status in _RUNNING}
-    return tuple(item for item in items if item.duplicate_of not in running)
+    originals = {item.subscription_id: item.duplicate_of for item in items if item.duplicate_of}
+    return tuple(item for item in items if not _is_beside(item.subscription_id, originals, running))
+
+
+def _is_beside(subscription: str, originals: Mapping[str, str], running: Collection[str]) -> bool:
+    """Whether a subscription was bought beside one that is running, or beside such a duplicate."""
+    for _ in originals:
+        original = originals.get(subscription)
+        if original is None:
+            return False
+        if original in running:
+            return True
+        subscription = original
+    return False
 
 
 class Override(msgspec.Struct, frozen=True, kw_only=True):
