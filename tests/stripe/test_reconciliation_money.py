@@ -239,6 +239,22 @@ async def test_an_invoice_whose_amounts_we_have_otherwise_is_repaired(shop: Shop
     assert (await reconcile(shop, OBJECTS)).drift == ()
 
 
+async def test_a_credit_note_that_nobody_told_of_is_found_and_takes_back_what_was_granted(
+    memory_shop: Shop,  # noqa: F811
+) -> None:
+    shop = memory_shop  # noqa: F811
+    await subscribe(shop)
+    await shop.settle()
+    granted = await shop.available()
+    [invoice] = await shop.gateway.listed("/v1/invoices", {}, what="listing invoices")
+    held = shop.sim.state.store.get("invoice", invoice["id"])
+    held["post_payment_credit_notes_amount"] = held["amount_paid"]  # to the customer's balance
+    [one] = (await reconcile(shop, OBJECTS)).drift
+    assert (one.kind, one.field) == ("invoice", "credited_minor")
+    assert await shop.available() < granted
+    assert (await reconcile(shop, OBJECTS)).is_clean
+
+
 async def test_a_line_of_an_earlier_invoice_that_we_do_not_have_is_found(
     memory_shop: Shop,  # noqa: F811
 ) -> None:

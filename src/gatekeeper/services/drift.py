@@ -29,6 +29,7 @@ _INVOICE_FIELDS: Final = (
     "subscription_id",
     "amount_due_minor",
     "amount_paid_minor",
+    "credited_minor",
     "currency",
     "finalized_at",
     "due_at",
