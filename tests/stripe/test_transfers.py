@@ -4,7 +4,12 @@ from typing import Any
 
 import pytest
 
-from gatekeeper.errors import ConflictError, NotFoundError, StripeUnavailableError
+from gatekeeper.errors import (
+    ConflictError,
+    IdempotencyConflictError,
+    NotFoundError,
+    StripeUnavailableError,
+)
 from gatekeeper.services import transfers
 from gatekeeper.services.outbox import Signal, SignalRegistry
 from gatekeeper.services.outbox.deliverer import Deliverer
@@ -157,6 +162,35 @@ async def test_case_63_the_next_try_finds_what_a_lost_answer_has_made(
     assert await market.sender.send_due() == 1
     assert (await market.owed()).status is TransferStatus.SENT
     assert len(market.sent()) == 1
+
+
+@pytest.mark.parametrize("minutes", [10, 48 * 60])
+async def test_case_63_a_key_that_was_used_otherwise_leads_to_no_second_transfer(
+    minutes: int, durable_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An earlier release has sent it, in other words, and heard of no answer."""
+    market = Market(durable_shop)
+    durable_shop.sim.onboard(market.seller)
+    await market.sell()
+    post = durable_shop.gateway.post
+
+    async def conflict(*args: Any, **options: Any) -> Any:
+        monkeypatch.setattr(durable_shop.gateway, "post", post)
+        await post(*args, **options)
+        raise IdempotencyConflictError("This key was used for another request.")
+
+    monkeypatch.setattr(durable_shop.gateway, "post", conflict)
+    await market.sender.send_due()
+    owed = await market.owed()
+    assert (owed.status, owed.attempts) == (TransferStatus.OWED, 0)
+    durable_shop.clock.advance(minutes=minutes)
+    assert await market.sender.send_due() == 1
+    sent = await market.owed()
+    (made,) = market.sent()
+    assert (sent.status, sent.transfer_id) == (
+        TransferStatus.SENT,
+        made["data"]["object"]["id"],
+    )
 
 
 async def test_case_43_what_is_taken_back_from_a_seller_is_recorded_once(

@@ -14,7 +14,7 @@ from typing import Any, Final
 import anyio
 import msgspec
 
-from gatekeeper.errors import GatekeeperError, StripeUnavailableError, UnavailableError
+from gatekeeper.errors import GatekeeperError, StripeRequestError
 from gatekeeper.services import transfers
 from gatekeeper.storage.outgoing import OutgoingRequest
 from gatekeeper.storage.port import Store, Transaction
@@ -72,12 +72,13 @@ class TransferSender:
                 idempotency_key=_key(transfer),
                 settle=lambda tx, sent: transfers.note_sent(tx, transfer.id, sent),
             )
-        except (StripeUnavailableError, UnavailableError) as error:
-            # Nobody knows whether it was done: the stored request finds out, or the next try.
-            logger.warning("transfer %s had no answer: %s", transfer.id, error)
-        except GatekeeperError as error:
+        except StripeRequestError as error:
             refused = str(error)
             await self._store.write(lambda tx: transfers.note_refused(tx, transfer.id, refused))
+        except GatekeeperError as error:
+            # Nobody knows whether it was done, also where its key was used for other words: the
+            # stored request finds out, or the next try, under the same key for as long as it lives.
+            logger.warning("transfer %s had no answer: %s", transfer.id, error)
 
     async def _look(self, request: OutgoingRequest) -> Obj | None:
         """The transfer that a request has made, if it has."""
