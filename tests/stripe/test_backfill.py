@@ -199,3 +199,16 @@ async def test_what_can_not_be_projected_is_told_and_holds_up_nobody(
     assert all(one.startswith(f"{ids[bad]}: ") for one in report.failed)
     other = next(name for theirs, name in ids.items() if theirs != bad)
     assert "pro" in (await shop.entitlements(other)).plans
+
+
+async def test_what_was_refunded_before_gives_nothing(memory_shop: Shop) -> None:  # noqa: F811
+    shop = memory_shop  # noqa: F811
+    ids = await strangers(shop, "org_1", "org_2")
+    for theirs, name in ids.items():
+        if name == "org_1":
+            [paid] = await shop.gateway.listed("/v1/charges", {"customer": theirs}, what="charges")
+            await shop.gateway.post("/v1/refunds", {"charge": paid["id"]}, what="a refund")
+    lose_webhooks(shop)
+    await backfill_of(shop).run(by_list(ids), customers_per_second=1_000)
+    assert await shop.available(customer="org_1") == 5
+    assert await shop.available(customer="org_2") > 5

@@ -10,7 +10,8 @@ of `subscription.changed` may write to. The operator may have it told.
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Final
 
 import anyio
@@ -33,6 +34,7 @@ from gatekeeper.stripe.long_work import Held, held
 from gatekeeper.stripe.reconciliation.report import Watch, unwatched
 from gatekeeper.stripe.stamp import DatabaseStamp
 from gatekeeper.stripe.webhooks import Projections
+from gatekeeper.stripe.webhooks.handlers.context import nothing
 
 logger = logging.getLogger("gatekeeper.reconciliation")
 
@@ -76,7 +78,8 @@ class BackfillReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Backfill:
-    """Maps customers, then projects their subscriptions and paid invoices as webhooks would.
+    """Maps customers, then projects their subscriptions, their paid invoices and what has gone back
+    of their money, as webhooks would.
 
     Args:
         quiet: projections by rules that tell nobody.
@@ -158,13 +161,18 @@ class Backfill:
             return replace(report, conflicts=(*report.conflicts, conflict))
         subscriptions = invoices = 0
         failed: list[str] = []
-        for path, status, refresh in (
-            ("/v1/subscriptions", "all", projections.subscriptions.refresh),
-            ("/v1/invoices", "paid", projections.invoices.refresh),
-        ):
-            query = {"customer": theirs, "status": status}
+        steps: tuple[tuple[str, dict[str, str], Callable[..., Awaitable[None]]], ...] = (
+            # First, so that nothing is granted for what was given back.
+            ("/v1/charges", {}, partial(projections.money.refresh, complete=nothing)),
+            ("/v1/subscriptions", {"status": "all"}, projections.subscriptions.refresh),
+            ("/v1/invoices", {"status": "paid"}, projections.invoices.refresh),
+        )
+        for path, more, refresh in steps:
+            query = {"customer": theirs, **more}
             async for page in self._gateway.pages(path, query, what=f"listing {path}"):
                 for one in page:
+                    if path == "/v1/charges" and not _has_gone_back(one):
+                        continue
                     try:
                         await refresh(one["id"], because=IMPORTED)
                     except (UnavailableError, ConflictError):
@@ -181,6 +189,11 @@ class Backfill:
             subscriptions=report.subscriptions + subscriptions,
             invoices=report.invoices + invoices,
         )
+
+
+def _has_gone_back(charge: Obj) -> bool:
+    """Whether anything was, or may have been, taken off a charge."""
+    return bool(charge.get("amount_refunded") or charge.get("disputed"))
 
 
 def _links(tx: Transaction, found: Mapping[str, list[str]]) -> tuple[dict[str, str], list[str]]:
