@@ -9,7 +9,7 @@ import pytest
 
 from gatekeeper.catalog import Catalog, Plan, Price
 from gatekeeper.errors import DebtOutstandingError
-from gatekeeper.ledger import Balance
+from gatekeeper.ledger import Balance, GrantKind
 from gatekeeper.services import accounts
 from gatekeeper.services.history import history
 from gatekeeper.services.rules import Rules
@@ -350,3 +350,20 @@ async def test_a_look_at_the_subscription_does_not_overtake_a_credit_note(world:
     world.stripe.during_fetch = is_overtaken
     await world.projections.invoices.refresh("in_1")
     assert await world.available() == FREE
+
+
+async def test_the_key_of_what_is_given_back_of_a_plan_does_not_tell_whose_it_is(
+    memory_world: World,
+) -> None:
+    world = memory_world
+    await subscribe(world)
+    await world.spend(300)
+    await refunded(world, 9_999, "pending")
+    await refunded(world, 9_999, "failed")
+    assert await world.available() == FREE + MONTH - 300
+    grants = await world.store.read(
+        lambda tx: tx.ledger.grants("org_1", "credits", tuple(GrantKind))
+    )
+    back = [one for one in grants if "/back-" in one.id]
+    assert [one.source_key for one in back] == [None] * len(back)
+    assert back

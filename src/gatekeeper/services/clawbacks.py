@@ -172,7 +172,8 @@ def _give(tx: Transaction, rules: Rules, payment: Payment, share: Share, moved: 
             grant_id=grant_id,
             amount=amount,
             kind=GrantKind(share.kind),
-            source_key=f"{payment.id}/{grant_id}",
+            # A business key stays for ever, and that of a customer's plans tells who they are.
+            source_key=None if payment.is_of_plans else f"{payment.id}/{grant_id}",
             expires_at=expires_at,
             actor=ACTOR,
             reason="the money was not returned after all",

@@ -8,7 +8,6 @@ among the payments: it is the lock that two returns meet on.
 Locks are taken in the order: invoice's ticket, subscription, payments, customer, accounts.
 """
 
-import hashlib
 import logging
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
@@ -26,7 +25,7 @@ from gatekeeper.services.ledger.batch import carry_out
 from gatekeeper.services.ledger.commands import NoticeCommand
 from gatekeeper.services.outbox.caches import outdate
 from gatekeeper.services.rules import Rules
-from gatekeeper.storage.payments import Payment, Share
+from gatekeeper.storage.payments import Payment, Share, plans_of
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import Invoice
 
@@ -70,8 +69,7 @@ def returned_of(tx: Transaction, rules: Rules, invoice: Invoice) -> int:
 
 def lock(tx: Transaction, customer: str) -> Payment:
     """The row of what was taken back of a customer's plans, locked."""
-    name = hashlib.sha256(customer.encode()).hexdigest()[:32]
-    return replace(tx.payments.lock(f"plans/{name}"), customer=customer)
+    return replace(tx.payments.lock(plans_of(customer)), customer=customer)
 
 
 def note_invoice(tx: Transaction, rules: Rules, invoice_id: str) -> tuple[str, int] | None:

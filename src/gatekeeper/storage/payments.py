@@ -1,10 +1,22 @@
 """Payments: what each has granted, and how much of it was taken back. Part of the storage port."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 import msgspec
+
+_PLANS: Final = "plans/"
+
+
+def plans_of(customer: str) -> str:
+    """The id of the row that keeps what was taken back of a customer's plans: it is no payment's.
+
+    It derives from the customer's id, so that all find the same; an erasure gives it another.
+    """
+    return f"{_PLANS}{hashlib.sha256(customer.encode()).hexdigest()[:32]}"
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +54,11 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     returned_minor: int = 0
     shares: tuple[Share, ...] = ()
     updated_at: datetime | None = None
+
+    @property
+    def is_of_plans(self) -> bool:
+        """Whether it is the row of a customer's plans (`plans_of`), and no payment."""
+        return self.id.startswith(_PLANS)
 
 
 class Payments(ABC):

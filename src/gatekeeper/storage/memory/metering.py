@@ -151,7 +151,13 @@ class MemoryMetering(Metering):
             if one.customer == customer:
                 self._windows.delete(key)
                 status = WindowStatus.DISCARDED if one.status in _OPEN else one.status
-                ended = replace(one, customer=pseudonym, status=status, last_error=None)
+                ended = replace(
+                    one,
+                    customer=pseudonym,
+                    identifier=f"{pseudonym}/{one.meter}/{one.id}",  # it derived from their id
+                    status=status,
+                    last_error=None,
+                )
                 self._windows.put((pseudonym, *key[1:]), ended)
 
 

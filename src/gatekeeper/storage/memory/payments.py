@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from gatekeeper.storage.memory.tables import Journal, Table
-from gatekeeper.storage.payments import Payment, Payments
+from gatekeeper.storage.payments import Payment, Payments, plans_of
 
 
 class MemoryPayments(Payments):
@@ -28,7 +28,10 @@ class MemoryPayments(Payments):
         self._payments.put(payment.id, payment)
 
     def erase(self, customer: str, pseudonym: str) -> None:
-        """Put a pseudonym in the place of a customer."""
+        """Put a pseudonym in the place of a customer, and of what derives from their id."""
         for payment in self._payments.values():
             if payment.customer == customer:
-                self._payments.put(payment.id, replace(payment, customer=pseudonym))
+                is_named = payment.id == plans_of(customer)
+                new_id = plans_of(pseudonym) if is_named else payment.id
+                self._payments.delete(payment.id)
+                self._payments.put(new_id, replace(payment, id=new_id, customer=pseudonym))

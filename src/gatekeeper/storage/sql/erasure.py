@@ -10,6 +10,7 @@ from typing import Any, Final
 from sqlalchemy import (
     Column,
     Table,
+    Text,
     bindparam,
     case,
     delete,
@@ -26,6 +27,7 @@ from gatekeeper.entitlements import TERMINAL
 from gatekeeper.storage.audit import Ties, hash_of
 from gatekeeper.storage.metering import ERASED_WINDOW, WindowStatus
 from gatekeeper.storage.mirror import PERSONAL
+from gatekeeper.storage.payments import plans_of
 from gatekeeper.storage.sql.aggregate import Aggregate
 from gatekeeper.storage.sql.metering import untold
 from gatekeeper.storage.sql.tables import (
@@ -89,6 +91,12 @@ _WIPED: Final[dict[Table, dict[str, Any]]] = {
     invoices: {},
     usage: {"window_id": func.coalesce(usage.c.window_id, ERASED_WINDOW)},
     usage_windows: {
+        # It derived from the customer's id. What Stripe says of it later is found no more.
+        "identifier": bindparam("new_customer", type_=Text)
+        + "/"
+        + usage_windows.c.meter
+        + "/"
+        + usage_windows.c.id,
         "status": case(
             (
                 usage_windows.c.status.in_([WindowStatus.PENDING, WindowStatus.DEAD]),
@@ -103,6 +111,11 @@ _WIPED: Final[dict[Table, dict[str, Any]]] = {
 
 _FORGET_COPIES: Final = delete(objects).where(
     objects.c.customer == bindparam("of_customer"), objects.c.kind.in_(sorted(PERSONAL))
+)
+_RENAME_PLANS: Final = (
+    update(payments)
+    .where(payments.c.id == bindparam("named_after"))
+    .values(id=bindparam("new_name"))
 )
 _DELETED: Final = (caps, freezes, outbox, overrides, receipts, requests)
 """The tables from which a customer's rows go."""
@@ -144,6 +157,9 @@ class SqlErasure(Aggregate):
     def erase(self, customer: str, pseudonym: str, at: datetime) -> None:
         self.drop_unused(customer)
         self._connection.execute(_FORGET_COPIES, {"of_customer": customer})
+        self._connection.execute(
+            _RENAME_PLANS, {"named_after": plans_of(customer), "new_name": plans_of(pseudonym)}
+        )
         for table, wiped in _WIPED.items():
             change = update(table).values(customer=bindparam("new_customer"), **wiped)
             self._in_parts(table, change, customer, {"new_customer": pseudonym})

@@ -213,6 +213,9 @@ class MeteringConformance:
             (WindowStatus.DISCARDED, None),
             (WindowStatus.SENT, None),
         ]
+        assert [one.identifier for one in windows] == [
+            f"erased_1/overage/{one.id}" for one in windows
+        ]
         assert await store.read(lambda tx: tx.metering.untold("erased_1")) == 0
         assert await store.read(lambda tx: tx.metering.unsealed(NOW + DAY, 10)) == []
 

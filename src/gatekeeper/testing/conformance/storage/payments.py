@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from gatekeeper.storage.payments import Payment, Share
+from gatekeeper.storage.payments import Payment, Share, plans_of
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.testing.conformance.storage.samples import DAY, NOW
 
@@ -77,3 +77,17 @@ class PaymentConformance:
         await store.write(erase)
         found = await store.read(lambda tx: tx.payments.get("pi_1"))
         assert found == replace(FULL, customer="erased_1")
+
+    async def test_the_row_of_an_erased_customers_plans_is_not_found_by_their_id(
+        self, store: Store
+    ) -> None:
+        def erase(tx: Transaction) -> None:
+            row = tx.payments.lock(plans_of("org_1"))
+            tx.payments.save(replace(row, customer="org_1", amount_minor=7))
+            tx.audit.erase("org_1", "erased_1", NOW)
+
+        await store.write(erase)
+        assert await store.read(lambda tx: tx.payments.get(plans_of("org_1"))) is None
+        found = await store.read(lambda tx: tx.payments.get(plans_of("erased_1")))
+        assert found is not None
+        assert (found.customer, found.amount_minor) == ("erased_1", 7)
