@@ -21,7 +21,7 @@ class BuyingMethods(Wired):
         idempotency_key: str | None = None,
     ) -> CheckoutLink:
         """Start a checkout at Stripe for a price of the catalogue, by its lookup key."""
-        return await self._parts.checkouts.start(
+        return await self._parts.with_stripe.checkout.start(
             customer,
             price,
             success_url=success_url,
@@ -32,7 +32,7 @@ class BuyingMethods(Wired):
 
     async def checkout_status(self, purchase_id: str, customer: str) -> Purchase:
         """How far a checkout of this customer's has come, asking Stripe while it is pending."""
-        return await self._parts.checkouts.status(purchase_id, customer)
+        return await self._parts.with_stripe.checkout.status(purchase_id, customer)
 
     async def duplicate_purchases(
         self, customer: str | None = None, *, limit: int = 100
@@ -43,4 +43,4 @@ class BuyingMethods(Wired):
 
     async def portal(self, customer: str, *, return_url: str) -> str:
         """The address of Stripe's customer portal for this customer."""
-        return await self._parts.checkouts.portal(customer, return_url=return_url)
+        return await self._parts.with_stripe.checkout.portal(customer, return_url=return_url)

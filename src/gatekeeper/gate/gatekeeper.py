@@ -118,5 +118,5 @@ class Gatekeeper(
         for part in self._parts.opened:
             await stack.enter_async_context(part)
         await stack.enter_async_context(self.tasks)
-        if self._parts.gateway is not None:
-            await check_stamp(self._parts.store, self._parts.gateway)
+        if self._parts.stripe is not None:
+            await check_stamp(self._parts.store, self._parts.stripe.gateway)

@@ -18,7 +18,7 @@ class SyncMethods(Wired):
         Raises:
             ConfigurationError: there is no key.
         """
-        return self._parts.stripe
+        return self._parts.with_stripe.gateway
 
     async def receive_webhook(self, body: bytes, signature: bytes | str | None) -> WebhookAnswer:
         """Take in what came to a route of the host's own: the exact bytes of the body, and the
@@ -33,7 +33,7 @@ class SyncMethods(Wired):
         Raises:
             ConfigurationError: there is no key.
         """
-        return self._parts.reconciler
+        return self._parts.with_stripe.reconciler
 
     @property
     def backfill(self) -> Backfill:
@@ -42,7 +42,7 @@ class SyncMethods(Wired):
         Raises:
             ConfigurationError: there is no key.
         """
-        return self._parts.backfill
+        return self._parts.with_stripe.backfill
 
     @property
     def price_mover(self) -> PriceMover:
@@ -51,4 +51,4 @@ class SyncMethods(Wired):
         Raises:
             ConfigurationError: there is no key.
         """
-        return self._parts.price_mover
+        return self._parts.with_stripe.mover

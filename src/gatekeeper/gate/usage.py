@@ -58,4 +58,6 @@ class UsageMethods(Wired):
             StripeUnavailableError, StripeRequestError.
         """
         parts = self._parts
-        return await compare(parts.stripe, parts.store, self.catalog, customer, since, until)
+        return await compare(
+            parts.with_stripe.gateway, parts.store, self.catalog, customer, since, until
+        )

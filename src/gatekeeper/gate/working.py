@@ -38,8 +38,9 @@ class WorkMethods(Wired):
             StoreUnavailableError: the database can't be reached; the next run goes on.
         """
         parts = self._parts
-        if parts.outgoing is not None:
-            await parts.outgoing.resume()
+        stripe = parts.stripe
+        if stripe is not None:
+            await stripe.outgoing.resume()
         done = WorkDone(
             events=await parts.receiver.drain(),
             holds=await parts.upkeep.expire_holds(),
@@ -49,12 +50,11 @@ class WorkMethods(Wired):
         await parts.credits.send_notices()
         if parts.catalog.meters:
             await parts.sealer.seal_due()
-            if parts.sender is not None:
-                await _tried(parts.sender.send_due)
-        if parts.payer is not None:
-            await _tried(parts.payer.send_due)
-        if parts.reconciliation is not None:
-            await logged(parts.reconciliation.run_if_due)
+            if stripe is not None:
+                await _tried(stripe.sender.send_due)
+        if stripe is not None:
+            await _tried(stripe.payer.send_due)
+            await logged(stripe.reconciler.run_if_due)
         await parts.upkeep.prune()
         return done
 

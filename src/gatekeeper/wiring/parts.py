@@ -1,0 +1,90 @@
+"""The parts of one gate."""
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from gatekeeper.cache import Cache
+from gatekeeper.catalog import Catalog
+from gatekeeper.entitlements import Entitlements
+from gatekeeper.errors import ConfigurationError
+from gatekeeper.services.analytics import Denials
+from gatekeeper.services.audit import Auditor
+from gatekeeper.services.copies import Copies
+from gatekeeper.services.credits import Credits
+from gatekeeper.services.customers import CustomerDirectory
+from gatekeeper.services.freezes import FreezeDesk
+from gatekeeper.services.health import HealthDesk
+from gatekeeper.services.metering import Sealer, UsageRecorder
+from gatekeeper.services.outbox import Deliverer
+from gatekeeper.services.outbox.caches import CacheTeller
+from gatekeeper.services.resolver import Resolver
+from gatekeeper.services.surveyor import Surveyor
+from gatekeeper.services.upkeep import Upkeep
+from gatekeeper.storage.port import Store
+from gatekeeper.stripe.backfill import Backfill
+from gatekeeper.stripe.checkout import Checkout
+from gatekeeper.stripe.client import StripeGateway
+from gatekeeper.stripe.meters import MeterSender
+from gatekeeper.stripe.moves import PriceMover
+from gatekeeper.stripe.outgoing import OutgoingRequests
+from gatekeeper.stripe.reconciliation import Reconciler
+from gatekeeper.stripe.transfers import TransferSender
+from gatekeeper.stripe.webhooks import (
+    Projections,
+    WebhookReceiver,
+)
+from gatekeeper.telemetry import Telemetry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StripeParts:
+    """Those of the parts that talk to Stripe, which there are where there is a key."""
+
+    gateway: StripeGateway
+    outgoing: OutgoingRequests
+    projections: Projections
+    checkout: Checkout
+    backfill: Backfill
+    mover: PriceMover
+    payer: TransferSender
+    sender: MeterSender
+    reconciler: Reconciler
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The parts of one gate. `opened` in this order and closed in the other."""
+
+    catalog: Catalog
+    store: Store
+    customers: CustomerDirectory
+    resolver: Resolver
+    credits: Credits
+    auditor: Auditor
+    copies: Copies
+    freezes: FreezeDesk
+    upkeep: Upkeep
+    usage: UsageRecorder
+    sealer: Sealer
+    receiver: WebhookReceiver
+    deliverer: Deliverer
+    teller: CacheTeller
+    denials: Denials
+    stripe: StripeParts | None
+    cache: Cache[Entitlements]
+    telemetry: Telemetry
+    surveyor: Surveyor
+    health: HealthDesk
+    opened: tuple[AbstractAsyncContextManager[Any], ...]
+
+    @property
+    def with_stripe(self) -> StripeParts:
+        """The parts that talk to Stripe.
+
+        Raises:
+            ConfigurationError: there is no key.
+        """
+        if self.stripe is None:
+            raise ConfigurationError("This needs Stripe: set STRIPE_SECRET_KEY.")
+        return self.stripe
