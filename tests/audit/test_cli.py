@@ -35,7 +35,7 @@ def shop(host: Host) -> Host:
         async with store_for(host.env["GATEKEEPER_DATABASE_URL"]) as store:
             await store.write(fill)
 
-    host.run("db", "upgrade")
+    host.migrate()
     anyio.run(run)
     return host
 

@@ -1,12 +1,14 @@
 """`host`: a folder with an app's `billing.py`, in which commands are run as processes."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -62,6 +64,7 @@ class Host:
 
     folder: Path
     env: dict[str, str]
+    template: Path
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def run(self, *arguments: str, status: int = 0) -> str:
@@ -79,6 +82,11 @@ class Host:
         )
         assert done.returncode == status, done.stdout
         return done.stdout
+
+    def migrate(self) -> None:
+        """What `gatekeeper db upgrade` does, without a process of its own."""
+        url = self.env["GATEKEEPER_DATABASE_URL"]
+        shutil.copyfile(self.template, urlsplit(url).path)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start `gatekeeper ARGUMENTS` and go on; it ends with the test at the latest."""
@@ -108,7 +116,7 @@ def output_of(process: subprocess.Popen[str]) -> IO[str]:
 
 
 @pytest.fixture
-def host(tmp_path: Path, sqlite_url: str) -> Iterator[Host]:
+def host(tmp_path: Path, sqlite_url: str, sqlite_template: Path) -> Iterator[Host]:
     """A host on an SQLite database that does not exist yet, without a key of Stripe's."""
     folder = tmp_path / "host"
     folder.mkdir()
@@ -116,7 +124,7 @@ def host(tmp_path: Path, sqlite_url: str) -> Iterator[Host]:
     foreign = ("GATEKEEPER_", "STRIPE_")
     env = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     env |= {"COLUMNS": "200", "GATEKEEPER_DATABASE_URL": sqlite_url, "NO_COLOR": "1"}
-    made = Host(folder, env)
+    made = Host(folder, env, sqlite_template)
     yield made
     for process in made.started:
         if process.poll() is None:

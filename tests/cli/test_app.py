@@ -104,7 +104,7 @@ def test_a_module_that_another_one_lacks_is_named(host: Host) -> None:
 
 
 def test_explain_tells_what_a_customer_has_and_can_spend(host: Host) -> None:
-    host.run("db", "upgrade")
+    host.migrate()
     shown = host.run("explain", "billing:gate", "org_1").splitlines()
     assert shown[0].startswith("customer org_1, version 0, at ")
     assert shown[5:7] == ["plans:", "  free: by default plan free"]
@@ -112,7 +112,7 @@ def test_explain_tells_what_a_customer_has_and_can_spend(host: Host) -> None:
 
 
 def test_explain_changes_nothing(host: Host, sqlite_url: str) -> None:
-    host.run("db", "upgrade")
+    host.migrate()
     host.run("explain", "billing:gate", "org_1")
     with sqlite3.connect(Path(sqlite_url.removeprefix("sqlite:///"))) as database:
         assert database.execute("SELECT count(*) FROM gatekeeper_customers").fetchone() == (0,)
@@ -120,7 +120,7 @@ def test_explain_changes_nothing(host: Host, sqlite_url: str) -> None:
 
 
 def test_explain_refuses_what_can_be_no_customer(host: Host) -> None:
-    host.run("db", "upgrade")
+    host.migrate()
     shown = host.run("explain", "billing:gate", "x" * 256, status=1)
     assert shown.startswith("gatekeeper: ")
     assert "Traceback" not in shown

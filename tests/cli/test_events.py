@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_dead_letters_and_single_events_are_tried_again(host: Host) -> None:
-    host.run("db", "upgrade")
+    host.migrate()
     await arrive(host, "evt_1", "evt_2")
 
     def end(tx: Transaction) -> None:
@@ -30,7 +30,7 @@ async def test_dead_letters_and_single_events_are_tried_again(host: Host) -> Non
 
 
 def test_what_is_to_be_tried_again_must_be_said_and_be_there(host: Host) -> None:
-    host.run("db", "upgrade")
+    host.migrate()
     for arguments in ([], ["evt_1", "--dead"]):
         shown = host.run("events", "retry", "billing:gate", *arguments, status=1)
         assert "Give either --dead or the id" in shown
@@ -39,7 +39,7 @@ def test_what_is_to_be_tried_again_must_be_said_and_be_there(host: Host) -> None
 
 
 async def test_dead_letters_are_listed_and_discarded(host: Host) -> None:
-    host.run("db", "upgrade")
+    host.migrate()
     await arrive(host, "evt_1", "evt_2")
 
     def end(tx: Transaction) -> None:
@@ -60,7 +60,7 @@ async def test_dead_letters_are_listed_and_discarded(host: Host) -> None:
 
 
 async def test_bulk_actions_choose_count_and_can_be_tried_dry(host: Host) -> None:
-    host.run("db", "upgrade")
+    host.migrate()
     await arrive(host, "evt_1", "evt_2", "evt_3")
 
     def end(tx: Transaction) -> None:
@@ -97,7 +97,7 @@ def test_a_choice_without_dead_is_refused(host: Host, command: str) -> None:
 
 
 async def test_an_event_is_shown_with_its_payload_if_asked_for(host: Host) -> None:
-    host.run("db", "upgrade")
+    host.migrate()
     await arrive(host, "evt_1")
     whole = host.run("events", "show", "billing:gate", "evt_1", "--payload")
     for line in (

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_the_exit_status_tells_how_a_gate_is(host: Host) -> None:
     assert "gatekeeper db upgrade" in host.run("health", "billing:gate", status=1)
-    host.run("db", "upgrade")
+    host.migrate()
     shown = host.run("health", "billing:gate")
     assert "inbox: ok: 0 wait, the oldest for 0 s; 0 dead" in shown
     assert shown.splitlines()[-1] == "ok"

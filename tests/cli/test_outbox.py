@@ -12,7 +12,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_dead_letters_are_listed_tried_again_and_deleted(host: Host) -> None:
-    host.run("db", "upgrade")
+    host.migrate()
 
     def bury(tx: Transaction) -> list[str]:
         for customer in ("ada", "bob"):

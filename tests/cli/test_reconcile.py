@@ -37,7 +37,7 @@ class Api:
 
 @pytest.fixture
 def api(stripe_process: StripeProcess, stripe_host: Host) -> Api:
-    stripe_host.run("db", "upgrade")
+    stripe_host.migrate()
     stripe_host.run("stripe", "setup", "billing:gate")
     return Api(stripe_process.url)
 
@@ -86,7 +86,7 @@ def test_one_half_or_both(stripe_host: Host) -> None:
 
 
 def test_it_needs_a_key(host: Host) -> None:
-    host.run("db", "upgrade")
+    host.migrate()
     assert "set STRIPE_SECRET_KEY" in host.run("reconcile", "billing:gate", status=1)
 
 

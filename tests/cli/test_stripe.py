@@ -115,7 +115,7 @@ def test_the_simulator_without_its_extra_names_the_extra(host: Host) -> None:
 async def test_subscriptions_are_moved_to_a_price_that_has_changed(
     stripe_process: StripeProcess, stripe_host: Host
 ) -> None:
-    stripe_host.run("db", "upgrade")
+    stripe_host.migrate()
     stripe_host.run("stripe", "setup", "billing:gate")
     stripe_id, subscription = subscribe(Api(stripe_process.url))
     await know(stripe_host, "org_1", stripe_id)

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_dead_windows_are_listed_sent_again_and_discarded(host: Host) -> None:
-    host.run("db", "upgrade")
+    host.migrate()
     async with store_for(host.env["GATEKEEPER_DATABASE_URL"]) as store:
         for number in (1, 2):
             window = samples.usage_window(f"window_{number}", identifier=f"use_{number}")
@@ -36,7 +36,7 @@ async def test_dead_windows_are_listed_sent_again_and_discarded(host: Host) -> N
 
 
 async def test_sums_are_compared_with_stripes(stripe_host: Host) -> None:
-    stripe_host.run("db", "upgrade")
+    stripe_host.migrate()
     assert "0 sum(s) compared" in stripe_host.run("usage", "compare", "billing:gate")
     at = datetime.now(UTC) - timedelta(hours=5)
     window = samples.usage_window(start=at, at=at, status=WindowStatus.SENT)

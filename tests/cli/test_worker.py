@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def upgraded(host: Host) -> Host:
-    host.run("db", "upgrade")
+    host.migrate()
     return host
 
 
