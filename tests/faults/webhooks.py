@@ -97,8 +97,8 @@ WEBHOOK_FAULTS: Final = (
         name="completed-handlers-run-again",
         breaks="a handler that has completed an event is not run again",
         file="stripe/webhooks/dispatcher.py",
-        source="            if handler.name not in completed\n",
-        wrong="",
+        source="for handler in handlers if handler.name not in completed]",
+        wrong="for handler in handlers]",
         tests=(f"{CASES}test_case_14_the_first_handler_is_not_run_again_when_the_second_fails",),
     ),
     Fault(
@@ -145,8 +145,8 @@ WEBHOOK_FAULTS: Final = (
         name="stopped-and-kept",
         breaks="a dispatcher that is stopped gives back what it had",
         file="stripe/webhooks/dispatcher.py",
-        source="                await lease.give_back()\n",
-        wrong="                pass\n",
+        source="            await lease.give_back()\n",
+        wrong="            pass\n",
         tests=(f"{DISPATCH}test_a_dispatcher_that_is_stopped_gives_back_what_it_had",),
     ),
     Fault(

@@ -486,6 +486,7 @@ async def test_the_price_of_the_overage_is_bought_beside_the_plan(
     stripe_sim.advance(days=32)
     await shop.settle()
     assert (await shop.entitlements()).has_plan("pro")
+    await shop.gateway.aclose()
 
 
 async def test_a_price_of_another_interval_is_not_bought_and_a_missing_one_is_named(
@@ -501,3 +502,4 @@ async def test_a_price_of_another_interval_is_not_bought_and_a_missing_one_is_na
     stripe_sim.client().v1.prices.update(price["id"], {"active": False})
     with pytest.raises(ConfigurationError, match="'over_monthly' is not the catalogue's"):
         await shop.start("pro_monthly", "org_2")
+    await shop.gateway.aclose()
