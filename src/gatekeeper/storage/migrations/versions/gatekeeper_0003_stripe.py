@@ -299,11 +299,14 @@ def _give_the_outbox_receivers() -> None:
             comment="Whom it is for; empty: for all who receive its topic.",
         ),
     )
+    waits = "CASE WHEN dead THEN false ELSE sent_at IS NULL END"
     op.drop_index("ix_gatekeeper_outbox_order", table_name=outbox)  # was by topic too
     order = ["customer", "receiver", "created_at", "id"]
-    _partial_index("ix_gatekeeper_outbox_order", outbox, order, "sent_at IS NULL AND NOT dead")
-    by_receiver = ["receiver", "created_at", "id"]
+    _partial_index("ix_gatekeeper_outbox_order", outbox, order, waits)
+    op.drop_index("ix_gatekeeper_outbox_due", table_name=outbox)  # the oldest are asked for
+    _partial_index("ix_gatekeeper_outbox_waiting", outbox, ["created_at", "id"], waits)
     unsent = "sent_at IS NULL AND NOT dead"
+    by_receiver = ["receiver", "created_at", "id"]
     _partial_index("ix_gatekeeper_outbox_receiver", outbox, by_receiver, unsent)
     _partial_index("ix_gatekeeper_outbox_dead", outbox, ["created_at"], "dead")
     _partial_index("ix_gatekeeper_outbox_sent", outbox, ["sent_at"], "sent_at IS NOT NULL")

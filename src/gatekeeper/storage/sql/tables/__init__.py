@@ -27,6 +27,7 @@ from gatekeeper.storage.sql.tables.messages import (
     inbox,
     inbox_objects,
     outbox,
+    waits,
 )
 from gatekeeper.storage.sql.tables.metering import usage, usage_windows
 from gatekeeper.storage.sql.tables.mirror import objects, subscription_changes
@@ -68,4 +69,5 @@ __all__ = [
     "transfers",
     "usage",
     "usage_windows",
+    "waits",
 ]
