@@ -1,4 +1,5 @@
-"""`host`: a folder with an app's `billing.py`, in which commands are run as processes."""
+"""`host`: a folder with an app's `billing.py`, in which commands are run; `stripe_host`: the same,
+with the simulator for its Stripe."""
 
 import os
 import shutil
@@ -13,7 +14,13 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from gatekeeper.testing.stripe import ServerThread, Simulator
+from gatekeeper.testing.stripe.fixtures import stripe_sim_server
+from gatekeeper.testing.stripe.settings import DEFAULT_API_KEY
+from tests.cli.in_process import run_command
 from tests.services.process import ServerProcess
+
+__all__ = ["stripe_sim_server"]
 
 COMMAND = str(Path(sys.executable).with_name("gatekeeper"))
 TIMEOUT_SECONDS = 60
@@ -68,7 +75,18 @@ class Host:
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def run(self, *arguments: str, status: int = 0) -> str:
-        """Run `gatekeeper ARGUMENTS`; what it wrote, of both outputs. It ends with `status`."""
+        """Run `gatekeeper ARGUMENTS`; what it wrote, of both outputs. It ends with `status`.
+
+        It runs in this process, with signals left to pytest; `run_process` is the real thing.
+        """
+        ended, shown = run_command(
+            arguments, folder=self.folder, env=self.env, timeout_seconds=TIMEOUT_SECONDS
+        )
+        assert ended == status, shown
+        return shown
+
+    def run_process(self, *arguments: str, status: int = 0) -> str:
+        """`run` in a process of its own, for what is about one: it takes a second or two."""
         done = subprocess.run(
             [COMMAND, *arguments],
             cwd=self.folder,
@@ -155,9 +173,16 @@ def stripe_process(tmp_path: Path, free_port: int) -> Iterator[StripeProcess]:
 
 
 @pytest.fixture
-def stripe_host(host: Host, stripe_process: StripeProcess) -> Host:
+def stripe_url(stripe_sim_server: ServerThread) -> str:
+    """Where a simulator of the test's own is served, in this process."""
+    stripe_sim_server.mount(Simulator())
+    return stripe_sim_server.url
+
+
+@pytest.fixture
+def stripe_host(host: Host, stripe_url: str) -> Host:
     """The host, with the simulator for its Stripe."""
-    host.env |= {"STRIPE_API_BASE": stripe_process.url, "STRIPE_SECRET_KEY": "sk_test_simulator"}
+    host.env |= {"STRIPE_API_BASE": stripe_url, "STRIPE_SECRET_KEY": DEFAULT_API_KEY}
     return host
 
 

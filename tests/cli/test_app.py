@@ -25,7 +25,7 @@ def module(host: Host, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_version_prints_the_version(host: Host) -> None:
-    assert host.run("version").strip() == __version__
+    assert host.run_process("version").strip() == __version__
 
 
 def test_without_arguments_it_lists_its_commands(host: Host) -> None:
@@ -60,7 +60,7 @@ def test_a_gate_may_be_an_attribute_of_an_attribute(module: str) -> None:
 
 
 def test_a_wrong_reference_ends_with_status_1_and_our_words(host: Host) -> None:
-    shown = host.run("explain", "billing", "org_1", status=1)
+    shown = host.run_process("explain", "billing", "org_1", status=1)
     assert shown == "gatekeeper: 'billing' is not of the form MODULE:GATE.\n"
 
 

@@ -1,4 +1,4 @@
-"""`gatekeeper backfill`, as a process: by metadata, by a file, and what is not certain."""
+"""`gatekeeper backfill`: by metadata, by a file, and what is not certain."""
 
 from tests.cli.conftest import Host
 from tests.cli.test_reconcile import Api, api, subscribe  # noqa: F401 -- a fixture

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -11,7 +12,7 @@ from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import Customer
 from gatekeeper.storage.sql.store import store_for
 from gatekeeper.testing.stripe.settings import DEFAULT_API_KEY
-from tests.cli.conftest import Host, StripeProcess
+from tests.cli.conftest import Host
 
 pytestmark = pytest.mark.anyio
 
@@ -36,10 +37,10 @@ class Api:
 
 
 @pytest.fixture
-def api(stripe_process: StripeProcess, stripe_host: Host) -> Api:
+def api(stripe_url: str, stripe_host: Host) -> Api:
     stripe_host.migrate()
     stripe_host.run("stripe", "setup", "billing:gate")
-    return Api(stripe_process.url)
+    return Api(stripe_url)
 
 
 def subscribe(api: Api, email: str = "a@b.example", **metadata: str) -> tuple[str, str]:
@@ -70,7 +71,8 @@ async def test_the_status_tells_of_drift_until_it_is_repaired(stripe_host: Host,
     assert f"subscription {subscription} (org_1): status is nothing, Stripe has active" in shown
     assert "status is nothing, Stripe has paid" in shown
     assert "2 object(s) compared, 2 difference(s), nothing was changed." in shown
-    shown = stripe_host.run(*command, "--events", "--since", "2020-01-01", "--dry-run", status=3)
+    since = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
+    shown = stripe_host.run(*command, "--events", "--since", since, "--dry-run", status=3)
     assert "nothing was changed" in shown
     assert "credits: 5 available" in stripe_host.run("explain", "billing:gate", "org_1")
 

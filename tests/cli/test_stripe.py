@@ -1,4 +1,4 @@
-"""`gatekeeper stripe setup` and `gatekeeper stripe-sim`, as two processes."""
+"""`gatekeeper stripe` and `gatekeeper stripe-sim`."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ def test_a_dry_run_shows_what_is_missing_and_makes_nothing(stripe_host: Host) ->
 
 
 def test_setup_makes_what_is_missing_and_then_finds_nothing_to_do(
-    stripe_host: Host, stripe_process: StripeProcess
+    stripe_host: Host, stripe_url: str
 ) -> None:
     setup = ["stripe", "setup", "billing:gate"]
     assert stripe_host.run(*setup).splitlines() == [*MISSING, "5 difference(s) mended."]
@@ -35,7 +35,7 @@ def test_setup_makes_what_is_missing_and_then_finds_nothing_to_do(
     dry = stripe_host.run(*setup, "--dry-run")
     assert dry == "Stripe has all that the catalogue needs.\n"
     answer = httpx.get(
-        f"{stripe_process.url}/v1/prices",
+        f"{stripe_url}/v1/prices",
         params={"lookup_keys[]": "pro_monthly"},
         headers={"Authorization": f"Bearer {DEFAULT_API_KEY}"},
     )
@@ -64,24 +64,27 @@ def test_setup_with_a_key_that_stripe_refuses_ends_in_our_words(stripe_host: Hos
     assert "sk_test_another" not in shown
 
 
-def test_setup_while_stripe_is_away_ends_in_our_words(
-    stripe_host: Host, stripe_process: StripeProcess
-) -> None:
-    stripe_process.process.stop()
-    stripe_host.env["GATEKEEPER_STRIPE_MAX_RETRIES"] = "0"
+def test_setup_while_stripe_is_away_ends_in_our_words(stripe_host: Host, free_port: int) -> None:
+    stripe_host.env |= {
+        "STRIPE_API_BASE": f"http://127.0.0.1:{free_port}",
+        "GATEKEEPER_STRIPE_MAX_RETRIES": "0",
+    }
     shown = stripe_host.run("stripe", "setup", "billing:gate", status=1)
     assert shown.startswith("gatekeeper: ")
     assert "Traceback" not in shown
 
 
 def test_the_simulator_tells_the_settings_with_which_an_app_uses_it(
-    stripe_process: StripeProcess,
+    stripe_process: StripeProcess, host: Host
 ) -> None:
     said = stripe_process.process.log_text().splitlines()
     assert said == [
         f"STRIPE_API_BASE={stripe_process.url}",
         f"STRIPE_SECRET_KEY={DEFAULT_API_KEY}",
     ]
+    host.env |= dict(line.split("=", 1) for line in said)
+    shown = host.run_process("stripe", "setup", "billing:gate", "--dry-run")
+    assert shown.splitlines()[:-1] == MISSING
 
 
 def test_the_simulator_makes_up_a_secret_for_its_endpoint(host: Host, free_port: int) -> None:
@@ -113,11 +116,11 @@ def test_the_simulator_without_its_extra_names_the_extra(host: Host) -> None:
 
 @pytest.mark.anyio
 async def test_subscriptions_are_moved_to_a_price_that_has_changed(
-    stripe_process: StripeProcess, stripe_host: Host
+    stripe_url: str, stripe_host: Host
 ) -> None:
     stripe_host.migrate()
     stripe_host.run("stripe", "setup", "billing:gate")
-    stripe_id, subscription = subscribe(Api(stripe_process.url))
+    stripe_id, subscription = subscribe(Api(stripe_url))
     await know(stripe_host, "org_1", stripe_id)
     stripe_host.run("reconcile", "billing:gate", "--objects")
     billing = stripe_host.folder / "billing.py"

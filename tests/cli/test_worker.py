@@ -56,11 +56,15 @@ async def test_once_expires_the_holds_whose_time_is_over(upgraded: Host) -> None
     assert "credits: 5 available, 0 held" in upgraded.run("explain", "billing:gate", "org_1")
 
 
-@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize(
-    "settings",
-    [{}, {"GATEKEEPER_INLINE_DISPATCH": "true"}, {"GATEKEEPER_BACKGROUND_WORK": "false"}],
-    ids=["plain", "inline", "elsewhere"],
+    ("ending", "settings"),
+    [
+        (signal.SIGTERM, {}),
+        (signal.SIGINT, {}),
+        (signal.SIGTERM, {"GATEKEEPER_INLINE_DISPATCH": "true"}),
+        (signal.SIGINT, {"GATEKEEPER_BACKGROUND_WORK": "false"}),
+    ],
+    ids=["SIGTERM", "SIGINT", "inline", "elsewhere"],
 )
 async def test_a_worker_dispatches_until_a_signal_ends_it_cleanly(
     upgraded: Host, ending: signal.Signals, settings: dict[str, str]
@@ -89,8 +93,9 @@ def ended(process: subprocess.Popen[str], how: signal.Signals) -> str:
 
 
 async def test_a_worker_without_our_tables_ends_with_our_words(host: Host) -> None:
-    for arguments in (["worker", "billing:gate"], ["worker", "billing:gate", "--once"]):
-        shown = host.run(*arguments, status=1)
+    once = host.run("worker", "billing:gate", "--once", status=1)
+    until_stopped = host.run_process("worker", "billing:gate", status=1)
+    for shown in (once, until_stopped):
         assert shown.startswith("gatekeeper: There is no SQLite file")
 
 
