@@ -95,7 +95,11 @@ def move_prices(
                     return await host.price_mover.plan(options, watch)
                 return await host.price_mover.run(options, watch, per_second=per_second)
 
-    match anyio.run(run):
+    _tell_of_move(anyio.run(run), proration)
+
+
+def _tell_of_move(done: MovePlan | MoveReport, proration: Proration) -> None:
+    match done:
         case MovePlan() as plan:
             for line in plan.lines(proration):
                 typer.echo(line)

@@ -30,14 +30,7 @@ def list_(gate: GateArgument, customer: CustomerArgument) -> None:
         async with host.connected():
             return await host.subscriptions(customer)
 
-    for one in anyio.run(run):
-        until = "" if one.period_end is None else f", period until {_text(one.period_end)}"
-        typer.echo(f"{one.id} {one.status}: {_text(one.items)}{until}")
-        if one.cancel_at is not None and one.ended_at is None:
-            typer.echo(f"  ends {_text(one.cancel_at)}")
-        for later in one.upcoming:
-            what = _text(later.items) if later.items else "ends"
-            typer.echo(f"  from {_text(later.at)}: {what}")
+    _list(anyio.run(run))
 
 
 @app.command()
@@ -53,7 +46,22 @@ def history(
         async with host.connected():
             return await host.subscription_history(customer, limit=limit)
 
-    for one in anyio.run(run):
+    _tell(anyio.run(run))
+
+
+def _list(found: Sequence[SubscriptionView]) -> None:
+    for one in found:
+        until = "" if one.period_end is None else f", period until {_text(one.period_end)}"
+        typer.echo(f"{one.id} {one.status}: {_text(one.items)}{until}")
+        if one.cancel_at is not None and one.ended_at is None:
+            typer.echo(f"  ends {_text(one.cancel_at)}")
+        for later in one.upcoming:
+            what = _text(later.items) if later.items else "ends"
+            typer.echo(f"  from {_text(later.at)}: {what}")
+
+
+def _tell(entries: Sequence[HistoryEntry]) -> None:
+    for one in entries:
         cause = one.cause if one.event_id is None else f"{one.cause} {one.event_id}"
         typer.echo(f"{_text(one.at)} {one.subscription_id} #{one.sequence} by {cause}")
         for line in _changes(one):
