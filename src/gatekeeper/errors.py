@@ -159,12 +159,6 @@ class UnknownNameError(InvalidInputError):
         )
 
 
-class CurrencyMismatchError(InvalidInputError):
-    """A currency is not the one that the catalogue declares."""
-
-    code = "currency_mismatch"
-
-
 class BodyTimeoutError(InvalidInputError):
     """The body of the request did not come in time."""
 

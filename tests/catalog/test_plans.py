@@ -1,7 +1,6 @@
 import pytest
 
 from gatekeeper.catalog import Feature, Limit, Pack, Plan, Price, Unit, UnitAmount
-from gatekeeper.errors import CurrencyMismatchError
 
 credits, exports = Unit("credits"), Unit("exports")
 seats = Limit("seats")
@@ -66,11 +65,3 @@ def test_people_read_the_name_or_else_the_key() -> None:
     assert Plan("pro", name="Professional").label == "Professional"
     assert Pack("p", credits(1)).label == "p"
     assert Pack("p", credits(1), name="100 credits").label == "100 credits"
-
-
-def test_case_29_a_currency_that_does_not_match_the_price_is_refused() -> None:
-    eur.check_currency("eur")
-    with pytest.raises(CurrencyMismatchError) as caught:
-        eur.check_currency("usd")
-    assert caught.value.params == {"price": "topup", "declared": "eur"}
-    assert "not in 'usd'" in caught.value.detail

@@ -24,20 +24,17 @@ async def test_freezing_by_hand(gate: Gatekeeper) -> None:
 
 
 async def test_what_was_not_sent_to_sellers_is_listed_the_refused_first(gate: Gatekeeper) -> None:
-    def owe(tx: Transaction) -> None:
-        for name in ("order_1", "order_2"):
-            transfers.owe(
-                tx,
-                name,
-                customer=CUSTOMER,
-                charge_id="ch_1",
-                destination="acct_1",
-                amount_minor=400,
-                currency="eur",
-            )
-        transfers.note_refused(tx, "order_2", "The seller may not be paid yet.")
-
-    await gate._parts.store.write(owe)
+    for name in ("order_1", "order_2"):
+        await gate.owe_transfer(
+            name,
+            customer=CUSTOMER,
+            charge_id="ch_1",
+            destination="acct_1",
+            amount_minor=400,
+            currency="eur",
+        )
+    refused = "The seller may not be paid yet."
+    await gate._parts.store.write(lambda tx: transfers.note_refused(tx, "order_2", refused))
     failed, owed = await gate.unsent_transfers()
     assert (failed.id, failed.attempts, owed.id) == ("order_2", 1, "order_1")
     assert (await gate.retry_transfer("order_2")).due_at < failed.due_at
@@ -76,8 +73,8 @@ def test_duplicates_are_refunded_if_that_is_the_policy(gate_url: str, refunds: b
 
 async def test_a_gate_has_the_rules_of_its_settings(gate_url: str) -> None:
     made = new_gate(gate_url, velocity_rules="cards>3/1d:signal", freeze_on_review=True)
-    (rule,) = made._parts.freezes._rules.velocity
+    (rule,) = made._parts.credits._rules.velocity
     assert (rule.counts, rule.then) == ("cards", "signal")
-    assert made._parts.freezes._rules.freezes.on_review
+    assert made._parts.credits._rules.freezes.on_review
     with pytest.raises(SettingsError, match="GATEKEEPER_VELOCITY_RULES must be rules such as"):
         new_gate(gate_url, velocity_rules="cards>many")

@@ -2,22 +2,25 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import anyio.to_thread
 import pytest
 
-from gatekeeper import Gatekeeper, SyncGatekeeper
+from gatekeeper import Gatekeeper, SyncGatekeeper, WebhookEvent
 from gatekeeper.errors import (
     ConfigurationError,
     CreditsFrozenError,
     CreditsRequiredError,
     HoldEndedError,
     NoGateError,
+    NotFoundError,
     UnknownNameError,
 )
 from gatekeeper.ledger import HoldStatus
 from gatekeeper.testing.clock import ManualClock
-from tests.gates import CUSTOMER, available, new_gate
+from gatekeeper.testing.events import invoice, make_event, signed
+from tests.gates import CUSTOMER, WEBHOOK_SECRET, available, new_gate
 
 pytestmark = pytest.mark.anyio
 
@@ -28,6 +31,7 @@ def test_everything_without_an_event_loop(gate_url: str, clock: ManualClock) -> 
         assert billing.ensure_customer(CUSTOMER, email="a@b.example").email == "a@b.example"
         assert billing.entitlements(CUSTOMER).plans == {"free"}
         assert not billing.allows(CUSTOMER, "downloads")
+        assert not billing.decide(CUSTOMER, "downloads").allowed
         assert "free" in str(billing.explain(CUSTOMER))
         assert billing.grant(CUSTOMER, "credits", 10, reason="test").amount == 10
         with billing.reserve(CUSTOMER, "credits", 4) as hold:
@@ -65,6 +69,57 @@ def test_everything_without_an_event_loop(gate_url: str, clock: ManualClock) -> 
         with pytest.raises(CreditsRequiredError), billing.reserve(CUSTOMER, "credits", 99):
             pytest.fail("it was reserved")
     assert not gate.is_open
+
+
+def test_what_money_does_without_an_event_loop(gate_url: str, clock: ManualClock) -> None:
+    with SyncGatekeeper(new_gate(gate_url, clock=clock)) as billing:
+        owed = billing.owe_transfer(
+            "order_1",
+            customer=CUSTOMER,
+            charge_id="ch_1",
+            destination="acct_1",
+            amount_minor=400,
+            currency="eur",
+        )
+        assert billing.unsent_transfers(limit=1) == [owed]
+        clock.advance(hours=1)
+        assert billing.retry_transfer("order_1").due_at == clock()
+        with pytest.raises(NotFoundError):
+            billing.retry_transfer("order_2")
+        assert list(billing.duplicate_purchases(CUSTOMER, limit=1)) == []
+        for needs_stripe in (
+            partial(billing.checkout, CUSTOMER, "pro", success_url="x:", cancel_url="x:"),
+            partial(billing.checkout_status, "pur_1", CUSTOMER),
+            partial(billing.portal, CUSTOMER, return_url="x:"),
+            partial(billing.compare_usage, CUSTOMER, clock(), clock()),
+        ):
+            with pytest.raises(ConfigurationError, match="STRIPE_SECRET_KEY"):
+                needs_stripe()
+
+
+def test_webhooks_and_work_without_an_event_loop(gate_url: str) -> None:
+    gate = new_gate(gate_url, background_work=False)
+    heard: list[str] = []
+
+    @gate.webhooks.on("invoice.paid")
+    async def hear(event: WebhookEvent) -> None:
+        heard.append(event.type)
+
+    with SyncGatekeeper(gate) as billing:
+        body, signature = signed(make_event("invoice.paid", invoice()), WEBHOOK_SECRET)
+        assert billing.receive_webhook(body, "nobody's").status == 400
+        assert billing.receive_webhook(body, signature).status == 200
+        assert heard == []
+        assert billing.work().events == 1
+        assert heard == ["invoice.paid"]
+
+
+def test_the_rest_of_the_gate_is_called(gate_url: str) -> None:
+    with SyncGatekeeper(new_gate(gate_url)) as billing:
+        customers = billing.gate.customers
+        billing.call(customers.override_feature, CUSTOMER, "downloads", reason="a friend")
+        assert billing.allows(CUSTOMER, "downloads")
+        assert billing.call(customers.update, CUSTOMER, name="Ada").name == "Ada"
 
 
 def test_it_is_used_by_many_threads(migrated_sqlite_url: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gatekeeper import Gatekeeper
-from gatekeeper.errors import CreditsRequiredError, HoldEndedError
+from gatekeeper.errors import CreditsFrozenError, CreditsRequiredError, HoldEndedError
 from tests.gates import CUSTOMER, available, held
 from tests.sdk.hosts import async_host
 from tests.services_ledger.books import assert_no_breach
@@ -125,3 +125,19 @@ async def test_a_waiting_command_that_is_cancelled_leaves_no_hold(
     assert (await wanting[1]).amount == 1
     await gate.credits.drained()
     assert await held(gate) == 1
+
+
+async def test_a_freeze_waits_for_no_lock_and_holds_for_whoever_has_it(
+    gate: Gatekeeper, session: AsyncSession
+) -> None:
+    hold = await gate.reserve(CUSTOMER, "credits", 1)
+    await gate.grant(CUSTOMER, "credits", 1, reason="the host's", session=session)
+    assert await elsewhere(gate.freeze(CUSTOMER, "looks odd", key="case/1"))
+    with pytest.raises(CreditsFrozenError):
+        await gate.reserve(CUSTOMER, "credits", 1, session=session)
+    await session.commit()
+    with pytest.raises(CreditsFrozenError):
+        await elsewhere(_reserve(gate, 1))
+    await gate.capture(hold.id)
+    assert await gate.unfreeze(CUSTOMER, actor="ann")
+    assert (await _reserve(gate, 1)).amount == 1

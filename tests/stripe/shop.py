@@ -19,7 +19,7 @@ from gatekeeper.storage.records import Customer
 from gatekeeper.stripe.checkout import Checkout, CheckoutLink
 from gatekeeper.stripe.client import StripeGateway
 from gatekeeper.stripe.setup import apply_setup, plan_setup
-from gatekeeper.stripe.webhooks import WebhookReceiver, WebhookRegistry, projectors_for
+from gatekeeper.stripe.webhooks import Projections, WebhookReceiver, WebhookRegistry
 from gatekeeper.testing.stripe import Simulator
 from tests.stripe.world import RULES, ManualClock
 
@@ -104,7 +104,7 @@ async def open_shop(sim: Simulator, store: Store, clock: ManualClock, rules: Rul
         store,
         [made["secret"]],
         livemode=False,
-        projectors=projectors_for(gateway, store, rules, invalidate),
+        projectors=Projections(gateway, store, rules, invalidate).by_type,
         clock=lambda: datetime.now(UTC),  # the simulator signs with the real second
     )
     return Shop(sim, gateway, store, clock, receiver, rules)

@@ -71,7 +71,7 @@ async def test_case_49_an_early_fraud_warning_freezes_the_credits_until_somebody
     assert "pi_1" not in told
     await world.store.write(lambda tx: accounts.capture(tx, world.rules, "before"))
     assert await world.available() == BOUGHT - 10
-    desk = FreezeDesk(world.store, world.rules, world._invalidate)
+    desk = FreezeDesk(world.store, world._invalidate)
     assert await desk.unfreeze("org_1", "ann")
     assert not await desk.unfreeze("org_1", "ann")
     await world.spend(1, hold="after")
@@ -132,7 +132,7 @@ async def test_case_49_the_quick_way_and_batches_know_of_a_freeze_at_once(world:
         await warned(world)
         with pytest.raises(CreditsFrozenError):
             await use("refused")
-        await world.store.write(lambda tx: freezes.unfreeze(tx, world.rules, "org_1", "ann"))
+        await world.store.write(lambda tx: freezes.unfreeze(tx, "org_1", "ann"))
         await use("after")
 
 
@@ -175,10 +175,10 @@ async def test_a_freeze_and_its_end_are_told_of(world: World) -> None:
     await world.customer()
 
     def work(tx: Transaction) -> None:
-        freezes.freeze(tx, world.rules, "org_1", "case/1", "looks odd")
-        freezes.freeze(tx, world.rules, "org_1", "case/2", "looks odder")
-        freezes.unfreeze(tx, world.rules, "org_1", "ann", key="case/1")  # the other holds on
-        freezes.unfreeze(tx, world.rules, "org_1", "ann")
+        freezes.freeze(tx, "org_1", "case/1", "looks odd")
+        freezes.freeze(tx, "org_1", "case/2", "looks odder")
+        freezes.unfreeze(tx, "org_1", "ann", key="case/1")  # the other holds on
+        freezes.unfreeze(tx, "org_1", "ann")
 
     await world.store.write(work)
     told: list[str] = []
@@ -216,15 +216,12 @@ async def test_freezing_paying_refunding_and_spending_at_once_never_wait_crosswi
             await world.store.write(
                 partial(
                     freezes.freeze,
-                    rules=world.rules,
                     customer="org_1",
                     key=f"case/{number}",
                     reason="looks odd",
                 )
             )
-            await world.store.write(
-                partial(freezes.unfreeze, rules=world.rules, customer="org_1", actor="ann")
-            )
+            await world.store.write(partial(freezes.unfreeze, customer="org_1", actor="ann"))
 
     async def grant() -> None:
         for number in range(ROUNDS):
@@ -250,5 +247,5 @@ async def test_freezing_paying_refunding_and_spending_at_once_never_wait_crosswi
     async with anyio.create_task_group() as tasks:
         for act in (dispute_and_win, freeze_by_hand, grant, spend):
             tasks.start_soon(act)
-    await world.store.write(lambda tx: freezes.unfreeze(tx, world.rules, "org_1", "ann"))
+    await world.store.write(lambda tx: freezes.unfreeze(tx, "org_1", "ann"))
     await world.spend(1, hold="last")

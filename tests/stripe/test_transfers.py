@@ -44,18 +44,14 @@ class Market:
         await self.owe()  # however often it is noted
 
     async def owe(self, amount: int = 400) -> Transfer:
-        def work(tx: Transaction) -> Transfer:
-            return transfers.owe(
-                tx,
-                "order_1",
-                customer="org_1",
-                charge_id=self.charge,
-                destination=self.seller,
-                amount_minor=amount,
-                currency="eur",
-            )
-
-        return await self.shop.store.write(work)
+        return await transfers.TransferDesk(self.shop.store).owe(
+            "order_1",
+            customer="org_1",
+            charge_id=self.charge,
+            destination=self.seller,
+            amount_minor=amount,
+            currency="eur",
+        )
 
     async def owed(self) -> Transfer:
         found = await self.shop.store.read(lambda tx: tx.transfers.get("order_1"))

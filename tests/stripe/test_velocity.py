@@ -75,7 +75,7 @@ async def test_case_49_too_many_failures_or_cards_freeze_the_credits_once_for_ea
         await world.spend(1, hold="refused")
     (signal,) = await told(world.store)
     assert (signal.body["counts"], signal.body["frozen"]) == (counts, True)
-    await world.store.write(lambda tx: freezes.unfreeze(tx, world.rules, "org_1", "ann"))
+    await world.store.write(lambda tx: freezes.unfreeze(tx, "org_1", "ann"))
     await fail(world, 4)  # of the same burst, which somebody has looked at
     await fail(world, 1)  # and what was heard before
     await world.spend(1, hold="free")

@@ -12,7 +12,6 @@ from typing import Literal
 from gatekeeper.catalog.costs import Declared
 from gatekeeper.catalog.features import Feature, Limit, LimitPerQuantity
 from gatekeeper.catalog.units import CapSpec, GrantSpec, UnitAmount
-from gatekeeper.errors import CurrencyMismatchError
 from gatekeeper.types import Amount
 
 PriceInterval = Literal["day", "week", "month", "year"]
@@ -51,19 +50,6 @@ class Price:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ids", _copied(self.ids))
-
-    def check_currency(self, currency: str) -> None:
-        """Compare a currency that Stripe or the host names with the declared one.
-
-        Raises:
-            CurrencyMismatchError: they differ, so nothing may be granted for this price.
-        """
-        if currency != self.currency:
-            raise CurrencyMismatchError(
-                f"The price {self.lookup_key!r} is in {self.currency}, not in {currency[:80]!r}.",
-                price=self.lookup_key,
-                declared=self.currency,
-            )
 
 
 @dataclass(frozen=True, slots=True)

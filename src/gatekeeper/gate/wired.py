@@ -62,6 +62,7 @@ class Wired:
         self.events = self._parts.receiver.events
         self.outbox = self._parts.deliverer
         self.usage = self._parts.usage
+        self.transfers = self._parts.transfers
         self.denials = self._parts.denials
         self.tasks = OwnedTasks()
         self.keeper = HoldKeeper(

@@ -75,16 +75,6 @@ class InvoiceFacts(msgspec.Struct, frozen=True, kw_only=True):
         return self.status == "paid"
 
     @property
-    def net_paid_minor(self) -> int:
-        """What was paid, less what credit notes gave back."""
-        return max(0, self.amount_paid_minor - self.credited_minor)
-
-    @property
-    def is_credited_in_full(self) -> bool:
-        """Whether credit notes gave back all that was paid."""
-        return self.amount_paid_minor > 0 and self.net_paid_minor == 0
-
-    @property
     def paid_lines(self) -> tuple[LineFacts, ...]:
         """What has been bought of subscription items: none before it is paid. What was given back
         since is another matter (`credited_minor`, and refunds, which an invoice does not show).

@@ -2,8 +2,8 @@
 
 While a freeze is in force, new holds are refused; what was held before may be settled. It is kept
 in what the customer's accounts know of themselves (`Fresh.frozen`), so that no command reads more
-by it: freezing moves the customer's version on and brings every account of theirs up to date, in
-one transaction, so that what anybody has in mind of them is out of date.
+by it: freezing moves the customer's version on, which makes what anybody has in mind of their
+accounts out of date. It locks none of them, and waits for nobody who does.
 """
 
 import logging
@@ -13,8 +13,6 @@ from typing import Any, Final
 import msgspec
 
 from gatekeeper.services import customers
-from gatekeeper.services.ledger.batch import carry_out
-from gatekeeper.services.ledger.commands import NoticeCommand
 from gatekeeper.services.outbox import tell
 from gatekeeper.services.outbox.caches import Invalidate, outdate
 from gatekeeper.services.rules import Rules
@@ -29,7 +27,7 @@ _FRAUD: Final = ("disputed", "refunded_as_fraud")
 """Why a review was closed that leaves the payment in doubt."""
 
 
-def freeze(tx: Transaction, rules: Rules, customer: str, key: str, reason: str) -> int | None:
+def freeze(tx: Transaction, customer: str, key: str, reason: str) -> int | None:
     """Freeze a customer's credits; the new version, or None if there is, or was, a freeze of this
     key: what was lifted by hand stays lifted.
 
@@ -43,12 +41,10 @@ def freeze(tx: Transaction, rules: Rules, customer: str, key: str, reason: str) 
         return None
     logger.warning("the credits of %s are frozen: %s (%s)", customer, reason, key)
     tell(tx, "credits.frozen", customer, {"key": key, "reason": reason}, made.since)
-    return _tell_accounts(tx, rules, customer)
+    return outdate(tx, customer)
 
 
-def unfreeze(
-    tx: Transaction, rules: Rules, customer: str, actor: str, *, key: str | None = None
-) -> int | None:
+def unfreeze(tx: Transaction, customer: str, actor: str, *, key: str | None = None) -> int | None:
     """Lift a customer's freezes, or the one of `key`; the new version, or None if none was in
     force."""
     check_id(customer, "customer")
@@ -57,7 +53,7 @@ def unfreeze(
     if all(one.lifted_at is not None for one in tx.freezes.of(customer)):
         logger.info("the credits of %s are free again, by %s", customer, actor)
         tell(tx, "credits.unfrozen", customer, {"key": key, "actor": actor}, tx.now())
-    return _tell_accounts(tx, rules, customer)
+    return outdate(tx, customer)
 
 
 def follow_review(tx: Transaction, rules: Rules, copy: MirrorObject) -> tuple[str, int] | None:
@@ -75,38 +71,27 @@ def follow_review(tx: Transaction, rules: Rules, copy: MirrorObject) -> tuple[st
     version = None
     if facts.get("open"):
         reason = f"a review of payment {facts.get('payment_intent')}"
-        version = freeze(tx, rules, customer, key, reason)
+        version = freeze(tx, customer, key, reason)
     elif facts.get("closed_reason") not in _FRAUD:
-        version = unfreeze(tx, rules, customer, "stripe", key=key)
+        version = unfreeze(tx, customer, "stripe", key=key)
     return None if version is None else (customer, version)
-
-
-def _tell_accounts(tx: Transaction, rules: Rules, customer: str) -> int:
-    version = outdate(tx, customer)
-    for account in tx.ledger.accounts(customer):
-        # Any command brings its account up to date; this one does no more than that.
-        carry_out(tx, rules, NoticeCommand((customer, account.unit)))
-    return version
 
 
 class FreezeDesk:
     """The freezes of one gate's customers, for the host's support desk."""
 
-    def __init__(self, store: Store, rules: Rules, invalidate: Invalidate) -> None:
+    def __init__(self, store: Store, invalidate: Invalidate) -> None:
         self._store = store
-        self._rules = rules
         self._invalidate = invalidate
 
     async def freeze(self, customer: str, reason: str, *, key: str) -> bool:
         """See `freeze`; False if there is, or was, a freeze of this key."""
-        version = await self._store.write(lambda tx: freeze(tx, self._rules, customer, key, reason))
+        version = await self._store.write(lambda tx: freeze(tx, customer, key, reason))
         return await self._told(customer, version)
 
     async def unfreeze(self, customer: str, actor: str, *, key: str | None = None) -> bool:
         """See `unfreeze`; False if none was in force."""
-        version = await self._store.write(
-            lambda tx: unfreeze(tx, self._rules, customer, actor, key=key)
-        )
+        version = await self._store.write(lambda tx: unfreeze(tx, customer, actor, key=key))
         return await self._told(customer, version)
 
     async def freezes(self, customer: str) -> Sequence[Freeze]:

@@ -1,18 +1,26 @@
-"""What is owed to sellers, and how far it has come: plain functions over a transaction."""
+"""What is owed to sellers, and how far it has come."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypedDict, Unpack
 
 import msgspec
 from msgspec.structs import replace
 
-from gatekeeper.errors import ConflictError, NotFoundError
+from gatekeeper.catalog import find_currency
+from gatekeeper.errors import (
+    IdempotencyConflictError,
+    InvalidInputError,
+    NotFoundError,
+    StoreUnavailableError,
+)
+from gatekeeper.services import customers
 from gatekeeper.services.backoff import after_failures
 from gatekeeper.services.outbox import tell
+from gatekeeper.storage.joined import refuse_joined
 from gatekeeper.storage.mirror import MirrorObject
-from gatekeeper.storage.port import Transaction
+from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.transfers import Transfer, TransferStatus
 from gatekeeper.types import check_amount, check_id
 
@@ -24,44 +32,54 @@ FAILED: Final = "transfer.failed"
 _FIRST_SECONDS: Final = 60.0
 _LONGEST_SECONDS: Final = 6 * 3_600.0
 
+MAX_AT_ONCE: Final = 1_000
+"""The most that are listed at once."""
 
-def owe(
-    tx: Transaction,
-    transfer_id: str,
-    *,
-    customer: str,
-    charge_id: str,
-    destination: str,
-    amount_minor: int,
-    currency: str,
-) -> Transfer:
-    """Note that a part of a charge that was paid is owed to a seller; it is sent soon after the
-    commit, once, however often that is noted.
+
+class Owed(TypedDict):
+    """What is owed; see `Gatekeeper.owe_transfer`."""
+
+    customer: str
+    charge_id: str
+    destination: str
+    amount_minor: int
+    currency: str
+
+
+def owing(transfer_id: str, **owed: Unpack[Owed]) -> Callable[[Transaction], Transfer]:
+    """What notes, in its transaction, that a part of a charge is owed to a seller; it is sent soon
+    after the commit, once, however often that is noted. What is wrong with it is told at once.
 
     Raises:
-        ConflictError: this id is owed to somebody else, or is of another amount.
         InvalidIdError, InvalidAmountError.
+        InvalidInputError: Stripe takes no such currency.
+        CustomerNotFoundError: in the transaction: the customer was erased.
+        IdempotencyConflictError: in the transaction: this id is of another charge, seller or
+            amount.
     """
     check_id(transfer_id, "transfer")
-    check_amount(amount_minor, "The amount of a transfer")
-    now = tx.now()
-    wanted = Transfer(
-        id=transfer_id,
-        customer=check_id(customer, "customer"),
-        charge_id=charge_id,
-        destination=destination,
-        amount_minor=amount_minor,
-        currency=currency,
-        status=TransferStatus.OWED,
-        created_at=now,
-        due_at=now,
-    )
-    if tx.transfers.insert(wanted):
-        return wanted
-    known = tx.transfers.get(transfer_id)
-    if known is None or _asked(known) != _asked(wanted):
-        raise ConflictError(f"Transfer {transfer_id!r} is of something else.")
-    return known
+    check_id(owed["customer"], "customer")
+    check_id(owed["charge_id"], "charge")
+    check_id(owed["destination"], "destination")
+    check_amount(owed["amount_minor"], "The amount of a transfer")
+    if find_currency(owed["currency"]) is None:
+        raise InvalidInputError("The currency must be one that Stripe takes, such as 'eur'.")
+
+    def work(tx: Transaction) -> Transfer:
+        if tx.audit.is_erased(owed["customer"]):
+            raise customers.deleted(owed["customer"])
+        now = tx.now()
+        wanted = Transfer(
+            id=transfer_id, status=TransferStatus.OWED, created_at=now, due_at=now, **owed
+        )
+        if tx.transfers.insert(wanted):
+            return wanted
+        known = tx.transfers.get(transfer_id)
+        if known is None or _asked(known) != _asked(wanted):
+            raise IdempotencyConflictError(f"Transfer {transfer_id!r} is of something else.")
+        return known
+
+    return work
 
 
 def note_sent(tx: Transaction, transfer_id: str, sent: Mapping[str, Any]) -> None:
@@ -118,6 +136,18 @@ def note_copy(tx: Transaction, copy: MirrorObject, now: datetime) -> None:
         tx.transfers.save(replace(locked, reversed_minor=taken))
 
 
+def unsent(tx: Transaction, limit: int) -> Sequence[Transfer]:
+    """What was not sent yet: what Stripe has refused first, and of each the oldest first.
+
+    Raises:
+        InvalidInputError: `limit` is not from 1 to 1000.
+    """
+    if not 1 <= limit <= MAX_AT_ONCE:
+        raise InvalidInputError(f"From 1 to {MAX_AT_ONCE} are listed at once, not {limit}.")
+    failed = tx.transfers.listed(TransferStatus.FAILED, limit)
+    return [*failed, *tx.transfers.listed(TransferStatus.OWED, limit - len(failed))]
+
+
 def retry(tx: Transaction, transfer_id: str) -> Transfer:
     """Let a transfer that has failed be tried at once.
 
@@ -140,3 +170,42 @@ def _asked(transfer: Transfer) -> tuple[str, str, str, int, str]:
         transfer.amount_minor,
         transfer.currency,
     )
+
+
+class TransferDesk:
+    """What is owed to the sellers of one gate."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def owe(
+        self, transfer_id: str, *, session: object = None, **owed: Unpack[Owed]
+    ) -> Transfer:
+        """See `owing`. `session` is the host's open transaction, which it is then a part of.
+
+        Raises:
+            HostTransactionError: see `Store.join`.
+        """
+        work = owing(transfer_id, **owed)
+        if session is not None:
+            async with self._store.join(session) as joined:
+                return await joined.run(work)
+        refuse_joined(self._store, owed["customer"])
+        try:
+            return await self._store.write(work)
+        except StoreUnavailableError as error:
+            if error.params.get("outcome") != "unknown":
+                raise
+            return await self._store.write(work)  # under the same id: it is owed once
+
+    def owe_in(self, session: object, transfer_id: str, **owed: Unpack[Owed]) -> Transfer:
+        """As `owe`, in a synchronous host's own transaction and on its own thread."""
+        return self._store.join_sync(session).run(owing(transfer_id, **owed))
+
+    async def unsent(self, limit: int) -> Sequence[Transfer]:
+        """See the function `unsent`."""
+        return await self._store.read(lambda tx: unsent(tx, limit))
+
+    async def retry(self, transfer_id: str) -> Transfer:
+        """See the function `retry`."""
+        return await self._store.write(lambda tx: retry(tx, transfer_id))

@@ -44,24 +44,19 @@ def check(
         since = now - rule.within - LATE
         seen = [one for one in _sightings(tx, rule, customer, since, buying) if one.at > since]
         for burst in breaks(rule, seen):
-            version = _act(tx, rules, customer, rule, burst, now) or version
+            version = _act(tx, customer, rule, burst, now) or version
     return version
 
 
 def _act(
-    tx: Transaction,
-    rules: Rules,
-    customer: str,
-    rule: VelocityRule,
-    burst: Sighting,
-    now: datetime,
+    tx: Transaction, customer: str, rule: VelocityRule, burst: Sighting, now: datetime
 ) -> int | None:
     key = f"velocity/{rule.counts}/{burst.id}"
     hours = rule.within / timedelta(hours=1)
     reason = f"more than {rule.more_than} {rule.counts} within {hours:g} h"
     version = None
     if rule.then == "freeze":
-        version = freezes.freeze(tx, rules, customer, key, reason)
+        version = freezes.freeze(tx, customer, key, reason)
         is_new = version is not None
     else:  # noted as a freeze that was lifted at once, so that it is told once
         customers.ensure(tx, customer)

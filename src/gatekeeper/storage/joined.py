@@ -51,11 +51,6 @@ def remember(host: HostTransaction) -> None:
     _open.set((*(known for known in _open.get() if not known.ended and known is not host), host))
 
 
-def has_joined(store: object) -> bool:
-    """Whether this task has a transaction of its own open that has joined the store."""
-    return any(host.store is store and not host.ended for host in _open.get())
-
-
 def refuse_joined(store: object, customer: str) -> None:
     """Services call this before a command of `customer` in a transaction of the store's own.
 

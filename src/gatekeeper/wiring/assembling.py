@@ -22,6 +22,7 @@ from gatekeeper.services.outbox.caches import CacheTeller, Invalidate
 from gatekeeper.services.resolver import Resolver
 from gatekeeper.services.rules import Rules
 from gatekeeper.services.surveyor import Surveyor
+from gatekeeper.services.transfers import TransferDesk
 from gatekeeper.services.upkeep import Upkeep
 from gatekeeper.settings import Settings
 from gatekeeper.storage.port import Store
@@ -114,7 +115,7 @@ def assemble(
         credits=credits_,
         auditor=Auditor(store, rules, forget),
         copies=Copies(store, rules),
-        freezes=FreezeDesk(store, rules, forget),
+        freezes=FreezeDesk(store, forget),
         upkeep=Upkeep(
             store,
             credits_,
@@ -127,6 +128,7 @@ def assemble(
             length=settings.usage_window,
             grace=timedelta(seconds=settings.usage_grace_seconds),
         ),
+        transfers=TransferDesk(store),
         receiver=receiver,
         deliverer=deliverer,
         teller=CacheTeller(store, forget),

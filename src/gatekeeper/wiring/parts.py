@@ -20,6 +20,7 @@ from gatekeeper.services.outbox import Deliverer
 from gatekeeper.services.outbox.caches import CacheTeller
 from gatekeeper.services.resolver import Resolver
 from gatekeeper.services.surveyor import Surveyor
+from gatekeeper.services.transfers import TransferDesk
 from gatekeeper.services.upkeep import Upkeep
 from gatekeeper.storage.port import Store
 from gatekeeper.stripe.backfill import Backfill
@@ -67,6 +68,7 @@ class Parts:
     upkeep: Upkeep
     usage: UsageRecorder
     sealer: Sealer
+    transfers: TransferDesk
     receiver: WebhookReceiver
     deliverer: Deliverer
     teller: CacheTeller

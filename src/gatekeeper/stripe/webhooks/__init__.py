@@ -5,7 +5,7 @@ from gatekeeper.stripe.webhooks.commits import IntakeLimits
 from gatekeeper.stripe.webhooks.control import EventControl, EventDetails
 from gatekeeper.stripe.webhooks.dispatcher import PROJECTION, Dispatcher
 from gatekeeper.stripe.webhooks.event import WebhookEvent
-from gatekeeper.stripe.webhooks.handlers import EVENT_TYPES, Projections, projectors_for
+from gatekeeper.stripe.webhooks.handlers import EVENT_TYPES, Projections
 from gatekeeper.stripe.webhooks.policy import DispatchPolicy
 from gatekeeper.stripe.webhooks.projecting import Complete, Projector
 from gatekeeper.stripe.webhooks.receiver import WebhookReceiver
@@ -29,5 +29,4 @@ __all__ = [
     "WebhookHandler",
     "WebhookReceiver",
     "WebhookRegistry",
-    "projectors_for",
 ]

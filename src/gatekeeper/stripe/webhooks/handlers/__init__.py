@@ -84,11 +84,4 @@ class Projections:
         }
 
 
-def projectors_for(
-    gateway: StripeGateway, store: Store, rules: Rules, invalidate: Invalidate
-) -> Mapping[str, Projector]:
-    """The projectors by the type of the object, for a `WebhookReceiver`."""
-    return Projections(gateway, store, rules, invalidate).by_type
-
-
-__all__ = ["EVENT_TYPES", "Projections", "projectors_for"]
+__all__ = ["EVENT_TYPES", "Projections"]

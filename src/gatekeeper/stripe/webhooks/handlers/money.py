@@ -192,7 +192,7 @@ class MoneyProjector(Projector):
         self, tx: Transaction, money: ChargeMoney, warning: str | None, *, is_latest: bool
     ) -> Touched | None:
         """Freeze the customer's credits, or free them, by the declared policy."""
-        rules, policy = self._context.rules, self._context.rules.freezes
+        policy = self._context.rules.freezes
         owner = owner_of(tx, money.customer, None)
         known = tx.payments.get(money.payment_id)
         if owner is None and known is not None and known.customer is not None:
@@ -203,16 +203,16 @@ class MoneyProjector(Projector):
         version: int | None = None
         if warning is not None and policy.on_fraud_warning:
             reason = f"an early fraud warning of payment {money.payment_id}"
-            version = freezes.freeze(tx, rules, customer, f"{WARNING}/{warning}", reason)
+            version = freezes.freeze(tx, customer, f"{WARNING}/{warning}", reason)
         if is_latest and policy.on_dispute:
             for dispute in money.open_disputes:
                 reason = f"a dispute of payment {money.payment_id}"
-                done = freezes.freeze(tx, rules, customer, f"dispute/{dispute}", reason)
+                done = freezes.freeze(tx, customer, f"dispute/{dispute}", reason)
                 version = done or version
         if is_latest and policy.lift_when_won:
             for dispute in money.won_disputes:
                 key = f"dispute/{dispute}"
-                version = freezes.unfreeze(tx, rules, customer, "stripe", key=key) or version
+                version = freezes.unfreeze(tx, customer, "stripe", key=key) or version
         return None if version is None else Touched(customer, version)
 
 
