@@ -1,7 +1,9 @@
 """How fast we ask, when we stop asking, and what is logged of it."""
 
+import asyncio
 import logging
 import traceback
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -257,6 +259,97 @@ async def test_one_attempt_at_a_time_finds_out_whether_stripe_answers_again(
             answered.set()
         assert done == [True]
         assert gateway.circuit.is_closed
+
+
+async def test_whoever_has_less_patience_than_all_attempts_take_opens_the_circuit_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A handler's time limit, say: it cancels a request to a Stripe that hangs, each time."""
+    time, asked = Time(), anyio.Event()
+    monkeypatch.setattr("gatekeeper.stripe.client.monotonic", time)
+    monkeypatch.setattr("gatekeeper.stripe.telling.monotonic", time)
+
+    async def hang(*args: Any, **options: Any) -> httpx.Response:
+        asked.set()
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    monkeypatch.setattr(httpx.AsyncClient, "request", hang)
+    limits = Limits(outage_threshold=2, outage_retry_seconds=10)
+
+    async def give_up(gateway: StripeGateway, after_seconds: float) -> None:
+        nonlocal asked
+        asked = anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(gateway.fetch, "customer", "cus_1")
+            await asked.wait()
+            time.now += after_seconds
+            tasks.cancel_scope.cancel()
+
+    async with StripeGateway("sk_test_1", limits=limits, timeout_seconds=20) as gateway:
+        for _ in range(3):
+            await give_up(gateway, 9.9)  # who goes away soon says nothing of Stripe
+        assert gateway.circuit.is_closed
+        await give_up(gateway, 10)
+        assert gateway.circuit.is_closed
+        await give_up(gateway, 10)
+        assert not gateway.circuit.is_closed
+        with pytest.raises(StripeUnavailableError, match="has not answered for a while"):
+            await gateway.fetch("customer", "cus_1")
+        time.now += 10
+        await give_up(gateway, 10)  # the try
+        with pytest.raises(StripeUnavailableError, match="has not answered for a while"):
+            await gateway.fetch("customer", "cus_1")
+
+
+async def test_a_request_that_is_given_up_after_an_attempt_that_failed_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = anyio.Event()
+
+    async def fail_then_hang(*args: Any, **options: Any) -> httpx.Response:
+        if not tried:
+            tried.append(1)
+            raise httpx.ReadTimeout("")
+        asked.set()
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    tried: list[int] = []
+    monkeypatch.setattr(httpx.AsyncClient, "request", fail_then_hang)
+    monkeypatch.setattr(HttpxTransport, "INITIAL_DELAY", 0.0)
+    limits = Limits(outage_threshold=1)
+    async with StripeGateway("sk_test_1", limits=limits) as gateway:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(gateway.fetch, "customer", "cus_1")
+            await asked.wait()
+            tasks.cancel_scope.cancel()
+        assert not gateway.circuit.is_closed
+
+
+async def test_an_answer_that_comes_drop_by_drop_is_given_up(free_port: int) -> None:
+    """httpx bounds each wait for some more bytes, and not all of them together."""
+
+    gone = anyio.Event()
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n{")
+        with suppress(ConnectionError):
+            while True:
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+        writer.close()
+        gone.set()
+
+    base = f"http://127.0.0.1:{free_port}"
+    gateway = StripeGateway("sk_test_1", api_base=base, max_network_retries=0, timeout_seconds=0.2)
+    server = await asyncio.start_server(drip, "127.0.0.1", free_port)
+    with anyio.fail_after(10):
+        async with server, gateway:
+            with pytest.raises(StripeUnavailableError, match="did not answer"):
+                await gateway.fetch("customer", "cus_1")
+            await gone.wait()
 
 
 async def test_a_try_that_was_called_off_does_not_lock_the_circuit() -> None:

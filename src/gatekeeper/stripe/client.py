@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Final, Literal, Self
 from urllib.parse import quote
 
+import anyio
 import msgspec
 from uuid_utils.compat import uuid4
 
@@ -343,6 +344,13 @@ class StripeGateway:
             else:
                 self.circuit.succeeded()
             raise refusal from None
+        except anyio.get_cancelled_exc_class():
+            # Whoever waits may have less patience than all attempts take: a handler's time limit,
+            # say. Else a Stripe that hangs would never be known to.
+            if asking.has_waited_in_vain(self._timeout_seconds / 2):
+                gone = StripeUnavailableError(f"Stripe did not answer in time ({what}).")
+                self.circuit.failed(gone, is_try=is_try)
+            raise
         self.circuit.succeeded()
         asking.answered(answer.code)
         found: Obj = msgspec.json.decode(answer.body)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from time import monotonic
 from typing import Final
 
 from gatekeeper.errors import GatekeeperError
@@ -40,6 +41,25 @@ class Asking:
         self._span = span
         self.attempts = 0
         self.ended: dict[str, Value] = {}
+        self._sent_at: float | None = None
+        self._has_failed = False
+
+    def attempt_begun(self) -> None:
+        """An attempt of it is sent."""
+        self.attempts += 1
+        self._sent_at = monotonic()
+
+    def attempt_ended(self, status: int | None) -> None:
+        """The attempt was answered with this HTTP status; None: it was not."""
+        self._sent_at = None
+        self._has_failed = status is None or status >= 500
+
+    def has_waited_in_vain(self, seconds: float) -> bool:
+        """Whether Stripe seems not to answer it: its last attempt failed, or the one that is under
+        way has waited for so many seconds."""
+        return self._has_failed or (
+            self._sent_at is not None and monotonic() - self._sent_at >= seconds
+        )
 
     def answered(self, status: int | None) -> None:
         """Stripe has answered with this HTTP status; None: it has not."""
@@ -56,11 +76,18 @@ class Asking:
 _asking: ContextVar[Asking | None] = ContextVar("gatekeeper_stripe_request", default=None)
 
 
-def count_attempt() -> None:
-    """Say that an attempt of the running request is made: what carries it, knows."""
+def attempt_begun() -> None:
+    """Say that an attempt of the running request is sent: what carries it, knows."""
     asking = _asking.get()
     if asking is not None:
-        asking.attempts += 1
+        asking.attempt_begun()
+
+
+def attempt_ended(status: int | None) -> None:
+    """Say how that attempt was answered; None: it was not."""
+    asking = _asking.get()
+    if asking is not None:
+        asking.attempt_ended(status)
 
 
 class RequestTeller:

@@ -6,12 +6,13 @@ import ssl
 from collections.abc import Mapping
 from typing import Any
 
+import anyio
 import httpx
 import stripe
 
 from gatekeeper.stripe.pacing import Pace, TooManyWaitingError
 from gatekeeper.stripe.refusals import WAITING
-from gatekeeper.stripe.telling import count_attempt
+from gatekeeper.stripe.telling import attempt_begun, attempt_ended
 
 _connection_error: Any = stripe.APIConnectionError  # the package leaves its arguments untyped
 
@@ -28,28 +29,33 @@ class HttpxTransport(stripe.HTTPClient):
     def __init__(self, timeout_seconds: float, pace: Pace) -> None:
         super().__init__()
         self._pace = pace
+        self._timeout_seconds = timeout_seconds
         authorities = ssl.create_default_context(cafile=stripe.ca_bundle_path)
         self._client = httpx.AsyncClient(timeout=timeout_seconds, verify=authorities)
 
     async def sleep_async(self, secs: float) -> None:
         """Wait before the next attempt."""
-        import anyio
-
         await anyio.sleep(secs)
 
     async def request_async(
         self, method: str, url: str, headers: Mapping[str, str], post_data: Any = None
     ) -> tuple[bytes, int, Mapping[str, str]]:
-        """One attempt."""
+        """One attempt. httpx bounds each wait of it, for the connection or for some more bytes;
+        an answer that comes drop by drop is given up by the bound of all of it."""
         try:
             async with self._pace.turn(writes=method.lower() != "get"):
-                count_attempt()
-                answer = await self._client.request(method, url, headers=headers, content=post_data)
+                attempt_begun()
+                with anyio.fail_after(self._timeout_seconds):
+                    answer = await self._client.request(
+                        method, url, headers=headers, content=post_data
+                    )
         except TooManyWaitingError:
             raise _connection_error(WAITING, code=WAITING, should_retry=False) from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:  # TimeoutError is an OSError
+            attempt_ended(None)
             reason = f"No answer from Stripe: {type(error).__name__}."
             raise _connection_error(reason, should_retry=True) from error
+        attempt_ended(answer.status_code)
         if answer.status_code == 429 and _is_of_the_account(answer.headers):
             self._pace.rest(answer.headers.get("retry-after"))
             # The next attempt rests first. By itself the package repeats no 429.
