@@ -116,10 +116,17 @@ class Lease:
             )
 
     async def give_back(self) -> None:
-        """End the lease of what was not finished, so that the next process need not wait."""
+        """End the lease of what was not finished, so that the next process need not wait. To be
+        stopped is no failure of the events': the attempt does not count."""
 
         def work(tx: Transaction) -> None:
             for event in self.events:
-                tx.inbox.settle(event.key, EventStatus.PENDING, due_at=tx.now(), lease=self._until)
+                tx.inbox.settle(
+                    event.key,
+                    EventStatus.PENDING,
+                    due_at=tx.now(),
+                    lease=self._until,
+                    counted=False,
+                )
 
         await self._store.write(work)
