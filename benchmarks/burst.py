@@ -82,8 +82,10 @@ def _table(database: Database, runner: asyncio.Runner, events: int) -> Table:
         for at_once in (CONNECTIONS, events):
             first: Burst | None = None
             for number in range(1, BURSTS + 1):
-                requests = [signed(one) for one in bodies(events, f"{at_once}b{number}", of=body)]
+                made = bodies(events, f"{at_once}b{number}", of=body)
+                requests = [signed(one) for one in made]
                 found = runner.run(_burst(app, requests, at_once))
+                del made, requests  # or the next ones would come beside them
                 stored += events
                 rows_there = database.number(
                     f"SELECT count(*) FROM {OURS} WHERE status = 'pending'"

@@ -96,10 +96,11 @@ def tables() -> Iterator[Table]:
         peer = stack.enter_context(_djstripe(server.server.create_database(), where))
         samples: dict[str, list[Sample]] = {OUR_TITLE: [], OUR_ANSWER: [], THEIR_TITLE: []}
         for _ in range(rounds):
-            whole, answers = runner.run(_ours(gate, store, ours, _happened(stripe, subscriptions)))
+            happened = _happened(stripe, subscriptions)
+            whole, answers = runner.run(_ours(gate, store, ours, happened))
             samples[OUR_TITLE].append(whole)
             samples[OUR_ANSWER].append(answers)
-            samples[THEIR_TITLE].append(_theirs(peer, _happened(stripe, subscriptions)))
+            samples[THEIR_TITLE].append(_theirs(peer, happened))
         yield _table(samples, rounds, subscriptions)
 
 
