@@ -5,6 +5,8 @@ answer is a 200, and the body stored as it came where it is one. And the bodies 
 take no more memory than is allowed to all of them together.
 """
 
+import gc
+import hashlib
 import json
 import tracemalloc
 from collections import Counter
@@ -30,6 +32,7 @@ pytestmark = pytest.mark.anyio
 DOCUMENTED = {200, 400, 405, 408, 413}
 SAMPLE = 1_000
 ALL = 20_000
+WARM = 4_000
 AT_ONCE = 20
 STALLED_SECONDS = 0.05
 
@@ -93,19 +96,55 @@ def names(body: bytes) -> set[str]:
     return {f"{owner}/{event['id']}" for owner in owners}
 
 
-async def stored_in(store: Store) -> dict[str, bytes | None]:
-    def work(tx: Transaction) -> dict[str, bytes | None]:
+def digest(body: bytes | None) -> bytes:
+    """What is kept here of a body: the memory is measured."""
+    return hashlib.sha256(body or b"").digest()
+
+
+async def stored_in(store: Store) -> dict[str, bytes]:
+    """The events that are stored, and the digests of their bodies."""
+
+    def work(tx: Transaction) -> dict[str, bytes]:
         found: Sequence[InboxEvent] = tx.desk.find(EventSelection(), ALL)
         whole = (tx.inbox.get(event.key) for event in found)
-        return {event.key: event.payload for event in whole if event is not None}
+        return {event.key: digest(event.payload) for event in whole if event is not None}
 
     return await store.read(work)
 
 
-async def fuzz(store: Store, clock: ManualClock, numbers: range) -> Counter[int]:
+class Memory:
+    """What the process has allocated, but for what the tests have."""
+
+    def __init__(self) -> None:
+        tracemalloc.start()
+        self.grown = self.peak = 0
+        self._before: int | None = None
+
+    def look(self) -> None:
+        """Look: the first time for what is there when all is warm."""
+        gc.collect()
+        snapshot = tracemalloc.take_snapshot()
+        ours = snapshot.filter_traces(
+            [tracemalloc.Filter(False, "*/tests/*"), tracemalloc.Filter(False, "*/tracemalloc.py")]
+        )
+        held = sum(trace.size for trace in ours.traces)
+        now, peak = tracemalloc.get_traced_memory()
+        if self._before is None:
+            self._before = held
+        self.grown, self.peak = held - self._before, peak - now
+        tracemalloc.reset_peak()
+
+    def end(self) -> None:
+        """Measure no more."""
+        tracemalloc.stop()
+
+
+async def fuzz(
+    store: Store, clock: ManualClock, numbers: range, memory: Memory | None = None
+) -> Counter[int]:
     receiver = receiver_on(store, clock)
     app = app_of(receiver)
-    accepted: list[bytes] = []
+    accepted: dict[bytes, set[str]] = {}
     statuses: Counter[int] = Counter()
 
     async def send(one: Attempt) -> None:
@@ -118,18 +157,21 @@ async def fuzz(store: Store, clock: ManualClock, numbers: range) -> Counter[int]
         if status not in {200, 405}:
             assert json.loads(body)["status"] == status, one
         if status == 200:
-            accepted.append(one.body)
+            accepted[digest(one.body)] = names(one.body)
         statuses[status] += 1
 
     for first in range(numbers.start, numbers.stop, AT_ONCE):
         async with anyio.create_task_group() as group:
             for number in range(first, min(first + AT_ONCE, numbers.stop)):
                 group.start_soon(send, attempt(number))
+        if memory is not None and first == numbers.start + WARM:
+            memory.look()
+    if memory is not None:
+        memory.look()
     assert statuses.total() == len(numbers)
     stored = await stored_in(store)
-    bodies = set(accepted)
-    assert set(stored.values()) <= bodies  # nothing else is in, and each as it came
-    assert all(not names(body).isdisjoint(stored) for body in bodies)  # nothing is lost
+    assert set(stored.values()) <= accepted.keys()  # nothing else is in, and each as it came
+    assert all(not known.isdisjoint(stored) for known in accepted.values())  # nothing is lost
     await receiver.drain()  # nor is any of it poison
     counts = await store.read(lambda tx: tx.inbox.counts())
     assert sum(counts.values()) == counts[EventStatus.DONE] + counts[EventStatus.IGNORED]
@@ -147,9 +189,19 @@ async def test_whatever_comes_is_answered_and_only_what_is_accepted_is_stored(
 
 @pytest.mark.long
 @pytest.mark.timeout(1_800)
-async def test_twenty_thousand_requests_are_answered(world: World) -> None:
-    statuses = await fuzz(world.store, world.clock, range(SAMPLE, SAMPLE + ALL))
+async def test_twenty_thousand_requests_are_answered_and_leave_nothing_in_the_memory(
+    world: World,
+) -> None:
+    """What is there after the first of them is warm; after that 100 bytes a request are a leak."""
+    memory = Memory()
+    try:
+        numbers = range(SAMPLE, SAMPLE + ALL)
+        statuses = await fuzz(world.store, world.clock, numbers, memory)
+    finally:
+        memory.end()
     assert set(statuses) == DOCUMENTED
+    assert memory.grown < (ALL - WARM) * 100
+    assert memory.peak < AT_ONCE * 2**20  # of the longest headers and bodies, each some 0.6 MiB
 
 
 # -- time and memory ------------------------------------------------------------------------------
