@@ -221,6 +221,24 @@ async def test_a_500_is_stripes_last_word_for_its_key_and_locks_nobody_out(
     assert await rows(store) == []
 
 
+async def test_case_41_a_500_that_stripe_keeps_under_its_key_makes_no_second_customer(
+    gateway: StripeGateway,
+    outgoing: OutgoingRequests,
+    store: Store,
+    clock: ManualClock,
+    stripe_sim: Simulator,
+) -> None:
+    clock.now = stripe_sim.now
+    identities = StripeIdentities(gateway, outgoing, store)
+    stripe_sim.misbehave("kept_500", path="/v1/customers", method="POST")
+    with pytest.raises(StripeUnavailableError):
+        await identities.ensure("org_1")
+    made = await identities.ensure("org_1")
+    assert [event["data"]["object"]["id"] for event in stripe_sim.events("customer.created")] == [
+        made
+    ]
+
+
 async def test_what_can_not_be_resumed_holds_up_nothing_and_a_wrong_key_gives_nothing_up(
     gateway: StripeGateway,
     outgoing: OutgoingRequests,

@@ -59,6 +59,20 @@ def test_a_lost_answer_is_found_again_under_its_key(
         client.v1.customers.create({"name": "Bob"}, {"idempotency_key": "k"})
 
 
+def test_a_500_that_is_kept_is_the_answer_of_its_key_for_a_day(
+    client: Any, stripe_sim: Simulator
+) -> None:
+    stripe_sim.misbehave("kept_500", method="POST")
+    for _ in range(2):
+        with pytest.raises(stripe.APIError) as caught:
+            client.v1.customers.create({"name": "Ada"}, {"idempotency_key": "k"})
+        assert caught.value.http_status == 500
+    assert names(client) == ["Ada"]
+    stripe_sim.advance(hours=25)
+    client.v1.customers.create({"name": "Ada"}, {"idempotency_key": "k"})
+    assert names(client) == ["Ada", "Ada"]
+
+
 def test_a_refusal_is_still_a_refusal_when_its_answer_is_lost(
     client: Any, stripe_sim: Simulator
 ) -> None:

@@ -74,25 +74,28 @@ class Endpoint:
         if fault is None:
             return await self._handle(request)
         try:
-            return await suffer(fault, request, lambda: self._handle(request))
+            spoilt = fault.kind == "kept_500"
+            return await suffer(fault, request, lambda: self._handle(request, spoilt=spoilt))
         except ApiError as error:
             headers = {"request-id": state.ids.new("req"), "stripe-version": API_VERSION}
             if error.status == 429 and fault.retry_after is not None:
                 headers["retry-after"] = str(fault.retry_after)
             return Response(_encode(error.body()), error.status, headers, "application/json")
 
-    async def _handle(self, request: Request) -> Response:
+    async def _handle(self, request: Request, *, spoilt: bool = False) -> Response:
         request_id = self._state.ids.new("req")
         headers = {"request-id": request_id, "stripe-version": API_VERSION}
         try:
-            answer, replayed = await self._answer(request, request_id)
+            answer, replayed = await self._answer(request, request_id, spoilt=spoilt)
         except ApiError as error:
             answer, replayed = Answer(error.status, _encode(error.body()), request_id), False
         if replayed:
             headers |= {"idempotent-replayed": "true", "original-request": answer.request_id}
         return Response(answer.body, answer.status, headers, "application/json")
 
-    async def _answer(self, request: Request, request_id: str) -> tuple[Answer, bool]:
+    async def _answer(
+        self, request: Request, request_id: str, *, spoilt: bool
+    ) -> tuple[Answer, bool]:
         self._authorize(request)
         encoded = request.url.query
         if request.method == "POST":
@@ -121,6 +124,9 @@ class Endpoint:
                 else:
                     self._keys.abandon(slot or key)
             raise
+        if spoilt:
+            gone = ApiError(500, "An error occurred on our end.", type="api_error")
+            answer = Answer(gone.status, _encode(gone.body()), request_id)
         if key is not None:
             self._keys.finish(slot or key, answer)
         return answer, False

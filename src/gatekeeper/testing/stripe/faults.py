@@ -25,6 +25,7 @@ FaultKind = Literal[
     "dropped",
     "lost",
     "lost_with_500",
+    "kept_500",
 ]
 """What happens to a request. The first six, before it is carried out:
 
@@ -32,9 +33,10 @@ slow: it waits for `seconds`, then goes on. rate_limited: 429 with `Retry-After`
 unavailable: 503. refused: 400 with `code` (a transfer's `balance_insufficient`, say). dropped: the
 connection breaks, and nothing has been done.
 
-The last two, after: it has been carried out and its answer is kept under its idempotency key, but
-the connection breaks (lost), or a 500 is sent instead (lost_with_500). A retry with the same key
-gets the true answer.
+The last three, after: it has been carried out. Its answer is kept under its idempotency key, but
+the connection breaks (lost), or a 500 is sent instead (lost_with_500): a retry with the same key
+gets the true answer. Or the 500 is what is kept (kept_500): a retry gets it again, for a day
+(https://docs.stripe.com/api/idempotent_requests).
 """
 
 WebhookFaultKind = Literal["delayed", "duplicated", "reordered", "dropped"]
@@ -158,6 +160,8 @@ async def suffer(fault: Fault, request: Request, answer: Answering) -> Response:
     """
     if fault.kind == "slow":
         await anyio.sleep(fault.seconds)
+        return await answer()
+    if fault.kind == "kept_500":  # whoever answers keeps it
         return await answer()
     if fault.kind == "dropped":
         return await hang_up(request)
