@@ -129,3 +129,4 @@ def test_a_synchronous_host_records_and_corrects(
         billing.work()
         (window,) = billing.call(billing.gate.usage_windows.find)
         assert window.quantity == 10 - 1 + 20 - 4
+        assert billing.customers_told(window.at - timedelta(hours=1), clock()) == []  # not sent

@@ -12,12 +12,13 @@ from gatekeeper.errors import StripeRequestError, StripeUnavailableError
 from gatekeeper.services import customers
 from gatekeeper.services.metering import Sealer, UsageRecorder, UsageWindows, reject
 from gatekeeper.storage.metering import UsageWindow, WindowStatus
-from gatekeeper.storage.port import Store
+from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.stripe.client import Obj, StripeGateway
 from gatekeeper.stripe.identities import StripeIdentities
-from gatekeeper.stripe.meters import PATH, MeterSender, SendingPolicy, compare
+from gatekeeper.stripe.meters import PATH, MeterSender, SendingPolicy, compare, told_customers
 from gatekeeper.stripe.outgoing import OutgoingRequests
 from gatekeeper.stripe.setup import apply_setup, plan_setup
+from gatekeeper.testing.conformance.storage import samples
 from gatekeeper.testing.stripe import Simulator
 from tests.stripe.world import CATALOG, RULES, ManualClock
 
@@ -261,6 +262,26 @@ async def test_summaries_agree_with_what_was_told(
     assert not other.agrees
     (nobody,) = await compare(gateway, store, CATALOG, "org_2", start, clock.now)
     assert (nobody.told, nobody.at_stripe) == (0, 0)
+
+
+async def test_everybody_of_whom_something_was_told_is_compared(
+    memory_store: Store, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many windows there are from before: none but those of this time are looked at."""
+    monkeypatch.setattr("gatekeeper.stripe.meters.PAGE", 2)
+    now = clock.now
+
+    def fill(tx: Transaction) -> None:
+        for name in ("ada", "bob", "cyd", "dan", "gone"):
+            customers.ensure(tx, name)
+            for number, at in enumerate((now - timedelta(days=30), now)):
+                window = samples.usage_window(str(number), name, at=at, status=WindowStatus.SENT)
+                tx.metering.add_window(window)
+        tx.audit.erase("gone", "erased_1", now)
+
+    await memory_store.write(fill)
+    since, until = now - timedelta(hours=1), now + timedelta(hours=1)
+    assert await told_customers(memory_store, since, until) == ["ada", "bob", "cyd", "dan"]
 
 
 async def test_it_begins_no_more_in_a_second_than_stripe_takes(

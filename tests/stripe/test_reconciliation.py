@@ -17,8 +17,8 @@ from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import EventStatus, PurchaseStatus
 from gatekeeper.stripe.client import StripeGateway
 from gatekeeper.stripe.long_work import held
+from gatekeeper.stripe.reconciled import NAME
 from gatekeeper.stripe.reconciliation import ReconcilePolicy, Reconciler, Report, RunOptions
-from gatekeeper.stripe.reconciliation.reconciler import NAME
 from gatekeeper.stripe.webhooks import Projections, WebhookReceiver, WebhookRegistry
 from gatekeeper.testing.stripe import Simulator
 from gatekeeper.testing.stripe.core.store import Obj

@@ -240,6 +240,7 @@ async def fill(store: Store) -> None:
         tx.inbox.insert(samples.event("evt_2", about="sub_2", status=EventStatus.DEAD))
         tx.outbox.add([samples.message("msg_1", created_at=now - timedelta(seconds=30))])
         tx.metering.add_window(samples.usage_window(created_at=now - timedelta(seconds=60)))
+        tx.requests.insert(samples.request(created_at=now - timedelta(seconds=120)))
         state = {"finished": int(now.timestamp()) - 3600, "drift": 2}
         tx.progress.put("reconciliation", msgspec.json.encode(state).decode(), now)
 
@@ -260,6 +261,7 @@ async def test_the_surveyor_shows_what_it_saw_for_some_rounds(
     assert shown[metrics.INBOX_AGE] == 90
     assert (shown[metrics.OUTBOX_DEPTH], shown[metrics.OUTBOX_LAG]) == (1, 30)
     assert (shown[metrics.USAGE_DEPTH], shown[metrics.USAGE_AGE]) == (1, 60)
+    assert (shown[metrics.REQUESTS_DEPTH], shown[metrics.REQUESTS_AGE]) == (1, 120)
     assert shown[metrics.HOLDS_OPEN] == 0
     assert shown[metrics.RECONCILIATION_AGE] == pytest.approx(3600, abs=1)
     seconds.now += 10 * MAX_AGE_ROUNDS

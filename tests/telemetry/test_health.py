@@ -25,9 +25,10 @@ from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import EventStatus
 from gatekeeper.storage.sql.store import store_for
 from gatekeeper.stripe.reconciliation import LastRun, last_run
+from gatekeeper.stripe.stamp import check_stamp
 from gatekeeper.testing.conformance.storage import samples
 from tests.gates import CATALOG, new_gate
-from tests.stripe.world import ManualClock
+from tests.stripe.world import FakeStripe, ManualClock
 
 pytestmark = pytest.mark.anyio
 
@@ -87,6 +88,7 @@ async def test_a_gate_in_which_all_is_well_is_ok(memory_store: Store) -> None:
         "inbox",
         "outbox",
         "usage",
+        "requests",
         "reconciliation",
         "cache",
     ]
@@ -97,6 +99,7 @@ def waiting(tx: Transaction, seconds: int) -> None:
     tx.inbox.insert(samples.event(received_at=at))
     tx.outbox.add([samples.message(created_at=at)])
     tx.metering.add_window(samples.usage_window(created_at=at))
+    tx.requests.insert(samples.request(created_at=at))
 
 
 async def test_a_queue_is_degraded_when_its_oldest_has_waited_for_too_long(
@@ -114,7 +117,7 @@ async def test_a_queue_is_degraded_when_its_oldest_has_waited_for_too_long(
     clock.advance(seconds=30)
     seconds.now += FRESH_SECONDS
     found = await looking.look()
-    assert [status(found, name) for name in ("outbox", "usage")] == [DEGRADED, DEGRADED]
+    assert [status(found, name) for name in ("outbox", "usage", "requests")] == [DEGRADED] * 3
     assert found.check("inbox") == HealthCheck(
         name="inbox", status=DEGRADED, reason="1 wait, the oldest for 91 s; 0 dead"
     )
@@ -155,6 +158,30 @@ async def test_a_reconciliation_that_is_not_on_a_schedule_grows_as_old_as_it_lik
     await write(memory_store, lambda tx: reconciled(tx, timedelta(days=900)))
     found = await desk(memory_store, thresholds=thresholds).look()
     assert status(found, "reconciliation") is OK
+
+
+async def test_a_reconciliation_that_never_ran_is_degraded_after_two_of_its_periods(
+    memory_store: Store, clock: ManualClock
+) -> None:
+    """Whoever sets Stripe up and runs no worker is told, though there is nothing to be too old."""
+    seconds = Seconds()
+    looking = desk(memory_store, monotonic=seconds)
+    assert await memory_store.read(last_run) is None
+    assert status(await looking.look(), "reconciliation") is OK
+    await check_stamp(memory_store, FakeStripe())
+    clock.advance(hours=48)
+    seconds.now += FRESH_SECONDS
+    assert status(await looking.look(), "reconciliation") is OK
+    await check_stamp(memory_store, FakeStripe())  # another process: it does not count anew
+    clock.advance(seconds=1)
+    seconds.now += FRESH_SECONDS
+    assert (await looking.look()).check("reconciliation") == HealthCheck(
+        name="reconciliation", status=DEGRADED, reason="never ran, for 172801 s"
+    )
+    await write(memory_store, lambda tx: reconciled(tx, timedelta(0)))
+    await check_stamp(memory_store, FakeStripe())  # what a run has noted stays
+    seconds.now += FRESH_SECONDS
+    assert status(await looking.look(), "reconciliation") is OK
 
 
 async def test_what_is_known_of_the_last_run_is_read_from_the_database(
@@ -238,6 +265,7 @@ async def test_queues_that_are_too_long_to_be_counted_in_time_are_degraded_and_n
         "inbox": DEGRADED,
         "outbox": DEGRADED,
         "usage": DEGRADED,
+        "requests": DEGRADED,
         "cache": OK,
     }
 

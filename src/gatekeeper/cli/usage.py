@@ -102,11 +102,9 @@ async def _compared(
     host: Gatekeeper, customer: str | None, since: datetime, until: datetime
 ) -> list[Compared]:
     async with host.connected():
-        customers = {customer} if customer is not None else set()
-        if customer is None:
-            windows = await host.usage_windows.find(status=WindowStatus.SENT, limit=_MANY)
-            customers = {one.customer for one in windows if since <= one.at < until}
+        if customer is not None:
+            return await host.compare_usage(customer, since, until)
         found: list[Compared] = []
-        for one in sorted(customers):
+        for one in await host.customers_told(since, until):
             found += await host.compare_usage(one, since, until)
         return found

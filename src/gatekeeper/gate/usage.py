@@ -4,7 +4,7 @@ from datetime import datetime
 
 from gatekeeper.gate.wired import Wired
 from gatekeeper.services.metering import UsageWindows
-from gatekeeper.stripe.meters import Compared, compare
+from gatekeeper.stripe.meters import Compared, compare, told_customers
 
 
 class UsageMethods(Wired):
@@ -47,6 +47,10 @@ class UsageMethods(Wired):
     def usage_windows(self) -> UsageWindows:
         """The sealed windows of metered usage, for people: to see, to retry, to discard."""
         return UsageWindows(self._parts.store)
+
+    async def customers_told(self, since: datetime, until: datetime) -> list[str]:
+        """Everybody of whose usage Stripe was told anything in this time: whom to compare."""
+        return await told_customers(self._parts.store, since, until)
 
     async def compare_usage(
         self, customer: str, since: datetime, until: datetime

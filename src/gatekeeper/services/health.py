@@ -26,7 +26,7 @@ logger = logging.getLogger("gatekeeper")
 FRESH_SECONDS: Final = 1.0
 """A look is good for so long: however many ask, the database is asked once in this time."""
 
-_QUEUES: Final = ("inbox", "outbox", "usage")
+_QUEUES: Final = ("inbox", "outbox", "usage", "requests")
 _FITS: Final = "fits this release"
 
 
@@ -53,8 +53,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     """How well a gate is: as well as the worst of its parts.
 
     Attributes:
-        checks: `database`, `schema`, `inbox`, `outbox`, `usage`, `reconciliation`, `stripe` and
-            `cache`; those that could not be made are left out.
+        checks: `database`, `schema`, `inbox`, `outbox`, `usage`, `requests`, `reconciliation`,
+            `stripe` and `cache`; those that could not be made are left out.
     """
 
     checks: tuple[HealthCheck, ...]
@@ -78,7 +78,7 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     """From when on something is degraded.
 
     Attributes:
-        reconciliation_age: None if it is not run on a schedule.
+        reconciliation_age: None if it is not run on a schedule, or there is no Stripe.
     """
 
     inbox_age_seconds: float = 300.0
@@ -88,10 +88,12 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LastRun(Protocol):
-    """The last reconciliation."""
+    """The last reconciliation; `finished_at` None: there was none, though `since` there should."""
 
     @property
-    def finished_at(self) -> datetime: ...
+    def finished_at(self) -> datetime | None: ...
+    @property
+    def since(self) -> datetime | None: ...
     @property
     def drift(self) -> int: ...
     @property
@@ -193,6 +195,7 @@ class HealthDesk:
             self._of_queue("inbox", survey.inbox, survey.at, limits.inbox_age_seconds),
             self._of_queue("outbox", survey.outbox, survey.at, limits.outbox_lag_seconds),
             self._of_queue("usage", survey.usage, survey.at, limits.outbox_lag_seconds),
+            self._of_queue("requests", survey.requests, survey.at, limits.outbox_lag_seconds),
             *self._of_reconciliation(looked.last_run, survey.at),
         ]
 
@@ -209,8 +212,14 @@ class HealthDesk:
 
     def _of_reconciliation(self, last: LastRun | None, now: datetime) -> list[HealthCheck]:
         name, max_age = "reconciliation", self._thresholds.reconciliation_age
-        if last is None:
-            return [] if max_age is None else [_ok(name, "there was no run yet")]
+        if last is None or last.finished_at is None:
+            if max_age is None:
+                return []
+            if last is None or last.since is None:
+                return [_ok(name, "never ran; Stripe's account has not been seen yet")]
+            waited = now - last.since
+            reason = f"never ran, for {waited.total_seconds():.0f} s"
+            return [_degraded(name, reason) if waited > max_age else _ok(name, reason)]
         age = now - last.finished_at
         reason = (
             f"ended {age.total_seconds():.0f} s ago; {last.drift} fields differed, "

@@ -34,6 +34,8 @@ WATCHED: Final = (
     metrics.USAGE_DEPTH,
     metrics.USAGE_AGE,
     metrics.USAGE_DEAD,
+    metrics.REQUESTS_DEPTH,
+    metrics.REQUESTS_AGE,
     metrics.HOLDS_OPEN,
     metrics.RECONCILIATION_AGE,
 )
@@ -110,6 +112,8 @@ class Surveyor:
             yield Reading(depth, backlog.waiting)
             yield Reading(age, backlog.age_seconds(survey.at))
             yield Reading(dead, backlog.dead)
+        yield Reading(metrics.REQUESTS_DEPTH, survey.requests.waiting)
+        yield Reading(metrics.REQUESTS_AGE, survey.requests.age_seconds(survey.at))
         yield Reading(metrics.HOLDS_OPEN, survey.holds_open)
         if seen.reconciled_at is not None:
             ago = (survey.at - seen.reconciled_at).total_seconds()

@@ -150,5 +150,12 @@ class Metering(ABC):
         """The sum of what Stripe was told, by the timestamps of the events."""
 
     @abstractmethod
+    def told_customers(
+        self, since: datetime, until: datetime, *, after: str, limit: int
+    ) -> Sequence[str]:
+        """Of whom Stripe was told anything with a timestamp in this time, those behind `after`, in
+        the order of their ids."""
+
+    @abstractmethod
     def untold(self, customer: str) -> int:
         """How much of a customer is still to be told: usage in no window, and pending windows."""

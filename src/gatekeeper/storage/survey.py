@@ -28,12 +28,15 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
         inbox: events of Stripe's, since they were received.
         outbox: messages, since they were written.
         usage: sealed windows of metered usage, since they were sealed.
+        requests: requests that change something at Stripe and whose end is not known, since they
+            were stored. None is ever dead: what is given up, somebody has been told.
     """
 
     at: datetime
     inbox: Backlog = Backlog()
     outbox: Backlog = Backlog()
     usage: Backlog = Backlog()
+    requests: Backlog = Backlog()
     holds_open: int = 0
 
 

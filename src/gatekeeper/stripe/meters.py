@@ -23,7 +23,8 @@ from gatekeeper.errors import GatekeeperError, StripeRequestError, StripeUnavail
 from gatekeeper.services.metering import MAX_AGE, TOO_OLD, log_dead, was_rejected
 from gatekeeper.storage.metering import UsageWindow, WindowStatus
 from gatekeeper.storage.port import Store, Transaction
-from gatekeeper.stripe.client import StripeGateway
+from gatekeeper.storage.records import Customer
+from gatekeeper.stripe.client import PAGE, StripeGateway
 from gatekeeper.stripe.identities import StripeIdentities
 from gatekeeper.stripe.webhooks.policy import DispatchPolicy
 
@@ -235,6 +236,33 @@ class Compared:
         return self.told == self.at_stripe
 
 
+async def told_customers(store: Store, since: datetime, until: datetime) -> list[str]:
+    """Everybody of whom Stripe was told anything in this time, in the order of their ids, but for
+    those who are gone: Stripe has no sums of them."""
+    start, end = _minutes(since, until)
+    told: list[str] = []
+    after: str | None = ""
+
+    def page(tx: Transaction) -> tuple[list[str], str | None]:
+        found = tx.metering.told_customers(start, end, after=after or "", limit=PAGE)
+        there = [one for one in found if not _is_gone(tx.customers.get(one))]
+        return there, found[-1] if len(found) == PAGE else None
+
+    while after is not None:
+        there, after = await store.read(page)
+        told += there
+    return told
+
+
+def _is_gone(known: Customer | None) -> bool:
+    return known is not None and known.deleted_at is not None
+
+
+def _minutes(*moments: datetime) -> tuple[datetime, ...]:
+    """Moments down to the minute, which is what Stripe sums up by."""
+    return tuple(at.astimezone(UTC).replace(second=0, microsecond=0) for at in moments)
+
+
 async def compare(
     gateway: StripeGateway,
     store: Store,
@@ -252,7 +280,7 @@ async def compare(
     Raises:
         StripeUnavailableError, StripeRequestError.
     """
-    start, end = (at.astimezone(UTC).replace(second=0, microsecond=0) for at in (since, until))
+    start, end = _minutes(since, until)
     known = await store.read(lambda tx: tx.customers.get(customer))
     ids = {meter["event_name"]: meter["id"] for meter in await gateway.meters()}
     found = []

@@ -11,6 +11,7 @@ from gatekeeper.errors import DatabaseStampError, StripeUnavailableError
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import Stamp
 from gatekeeper.stripe.client import StripeGateway
+from gatekeeper.stripe.reconciled import expect, state_in
 
 logger = logging.getLogger("gatekeeper")
 
@@ -56,10 +57,13 @@ class DatabaseStamp:
             def work(tx: Transaction) -> Stamp | None:
                 if tx.stamp() is None:
                     tx.put_stamp(wanted)
-                return tx.stamp()
+                stored = tx.stamp()
+                if stored == wanted:
+                    expect(tx)  # health says so if nobody reconciles
+                return stored
 
-            stored = await self._store.read(lambda tx: tx.stamp())
-            if stored is None:
+            stored, reconciled = await self._store.read(lambda tx: (tx.stamp(), state_in(tx)))
+            if stored is None or (stored == wanted and not reconciled):
                 stored = await self._store.write(work)
             if stored != wanted:
                 raise _mismatch(stored, wanted.account, wanted.livemode)

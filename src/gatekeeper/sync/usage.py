@@ -45,3 +45,7 @@ class UsageCalls(Waiting):
     def compare_usage(self, customer: str, since: datetime, until: datetime) -> list[Compared]:
         """As `gate.compare_usage`."""
         return self.call(self.gate.compare_usage, customer, since, until)
+
+    def customers_told(self, since: datetime, until: datetime) -> list[str]:
+        """As `gate.customers_told`."""
+        return self.call(self.gate.customers_told, since, until)

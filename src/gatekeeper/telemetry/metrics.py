@@ -145,6 +145,15 @@ USAGE_AGE: Final = _gauge("usage.age", "s", "How long the oldest of them has wai
 USAGE_DEAD: Final = _gauge(
     "usage.dead", "{window}", "Windows that were given up: use that nobody is billed for."
 )
+REQUESTS_DEPTH: Final = _gauge(
+    "requests.depth",
+    "{request}",
+    "Requests that change something at Stripe and whose end is not known: of a crash, or of an "
+    "outage.",
+)
+REQUESTS_AGE: Final = _gauge(
+    "requests.age", "s", "How long the oldest of them has waited; 0: none does."
+)
 STRIPE_DURATION: Final = _seconds(
     "stripe.request.duration",
     "Requests to Stripe as their caller waits for them, with their retries.",

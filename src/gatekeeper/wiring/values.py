@@ -97,7 +97,7 @@ def reconcile_policy(settings: Settings) -> ReconcilePolicy:
 
 def thresholds(settings: Settings) -> Thresholds:
     """From when on the gate is not well."""
-    hours = settings.reconcile_every_hours
+    hours = settings.reconcile_every_hours if settings.stripe_secret_key is not None else 0
     return Thresholds(
         inbox_age_seconds=settings.health_max_inbox_age_seconds,
         outbox_lag_seconds=settings.health_max_outbox_lag_seconds,

@@ -129,6 +129,16 @@ class MemoryMetering(Metering):
             and since <= one.at < until
         )
 
+    def told_customers(
+        self, since: datetime, until: datetime, *, after: str, limit: int
+    ) -> Sequence[str]:
+        found = {
+            one.customer
+            for one in self._windows.values()
+            if one.status is WindowStatus.SENT and since <= one.at < until and one.customer > after
+        }
+        return sorted(found)[:limit]
+
     def untold(self, customer: str) -> int:
         rows = sum(
             row.customer == customer and row.window_id is None for row in self._usage.values()

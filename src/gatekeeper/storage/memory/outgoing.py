@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from gatekeeper.errors import NotFoundError
 from gatekeeper.storage.memory.tables import Journal, Table
 from gatekeeper.storage.outgoing import OutgoingRequest, Requests, RequestStatus
+from gatekeeper.storage.survey import Backlog
 
 
 class MemoryRequests(Requests):
@@ -50,6 +51,13 @@ class MemoryRequests(Requests):
         for _, request_id in old:
             self._requests.delete(request_id)
         return len(old)
+
+    def backlog(self) -> Backlog:
+        """The requests whose end is not known."""
+        open_ = [
+            one.created_at for one in self._requests.values() if one.status is RequestStatus.OPEN
+        ]
+        return Backlog(waiting=len(open_), oldest_at=min(open_, default=None))
 
     def erase(self, customer: str) -> None:
         """Delete what was asked for a customer."""

@@ -74,6 +74,7 @@ class MemoryTransaction(Transaction):
             inbox=inbox.backlog,
             outbox=outbox.backlog,
             usage=metering.backlog,
+            requests=requests.backlog,
             holds_open=ledger.count_open_holds,
         )
         self._stamp: Table[None, Stamp] = Table(journal)

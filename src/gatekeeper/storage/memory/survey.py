@@ -15,11 +15,13 @@ class MemorySurveys(Surveys):
         inbox: Callable[[], Backlog],
         outbox: Callable[[], Backlog],
         usage: Callable[[], Backlog],
+        requests: Callable[[], Backlog],
         holds_open: Callable[[], int],
     ) -> None:
         self._inbox = inbox
         self._outbox = outbox
         self._usage = usage
+        self._requests = requests
         self._holds_open = holds_open
 
     def take(self, now: datetime) -> Survey:
@@ -28,6 +30,7 @@ class MemorySurveys(Surveys):
             inbox=self._inbox(),
             outbox=self._outbox(),
             usage=self._usage(),
+            requests=self._requests(),
             holds_open=self._holds_open(),
         )
 

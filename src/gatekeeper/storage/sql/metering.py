@@ -152,6 +152,18 @@ _TOLD: Final = select(func.coalesce(func.sum(_WINDOW.quantity), 0)).where(
     _WINDOW.at >= bindparam("begin", type_=UtcDateTime()),
     _WINDOW.at < bindparam("until", type_=UtcDateTime()),
 )
+_TOLD_CUSTOMERS: Final = (
+    select(_WINDOW.customer)
+    .where(
+        _WINDOW.status == WindowStatus.SENT,
+        _WINDOW.at >= bindparam("begin", type_=UtcDateTime()),
+        _WINDOW.at < bindparam("until", type_=UtcDateTime()),
+        _WINDOW.customer > bindparam("after"),
+    )
+    .distinct()
+    .order_by(_WINDOW.customer)
+    .limit(bindparam("at_most"))
+)
 _UNTOLD: Final = (
     select(func.count())
     .select_from(usage)
@@ -253,6 +265,12 @@ class SqlMetering(Aggregate, Metering):
     def told(self, customer: str, meter: str, since: datetime, until: datetime) -> int:
         which = {"of_customer": customer, "of_meter": meter, "begin": since, "until": until}
         return int(self._connection.execute(_TOLD, which).scalar_one())
+
+    def told_customers(
+        self, since: datetime, until: datetime, *, after: str, limit: int
+    ) -> Sequence[str]:
+        which = {"begin": since, "until": until, "after": after, "at_most": limit}
+        return self._connection.execute(_TOLD_CUSTOMERS, which).scalars().all()
 
     def untold(self, customer: str) -> int:
         return untold(self._connection, customer)

@@ -9,9 +9,10 @@ from gatekeeper.errors import SchemaVersionError
 from gatekeeper.ledger import HoldStatus
 from gatekeeper.storage.metering import WindowStatus
 from gatekeeper.storage.migrations.check import check_schema
+from gatekeeper.storage.outgoing import RequestStatus
 from gatekeeper.storage.records import EventStatus
 from gatekeeper.storage.sql.aggregate import Aggregate
-from gatekeeper.storage.sql.tables import UNSENT, holds, inbox, outbox, usage_windows
+from gatekeeper.storage.sql.tables import UNSENT, holds, inbox, outbox, requests, usage_windows
 from gatekeeper.storage.survey import Backlog, Survey, Surveys
 
 
@@ -40,6 +41,7 @@ _USAGE: Final = (
     _waiting(usage_windows.c.created_at, _is(WindowStatus.PENDING)),
     _count(usage_windows, _is(WindowStatus.DEAD)),
 )
+_REQUESTS: Final = _waiting(requests.c.created_at, _is(RequestStatus.OPEN))
 _HOLDS_OPEN: Final = _count(holds, _is(HoldStatus.OPEN))
 
 
@@ -52,6 +54,7 @@ class SqlSurveys(Aggregate, Surveys):
             inbox=self._backlog(*_INBOX),
             outbox=self._backlog(*_OUTBOX),
             usage=self._backlog(*_USAGE),
+            requests=self._backlog(_REQUESTS),
             holds_open=self._connection.execute(_HOLDS_OPEN).scalar_one(),
         )
 
@@ -62,7 +65,7 @@ class SqlSurveys(Aggregate, Surveys):
             return error.detail
         return None
 
-    def _backlog(self, waiting: Any, dead: Any) -> Backlog:
+    def _backlog(self, waiting: Any, dead: Any = None) -> Backlog:
         count, oldest_at = self._connection.execute(waiting).one()
-        gone = self._connection.execute(dead).scalar_one()
+        gone = 0 if dead is None else self._connection.execute(dead).scalar_one()
         return Backlog(waiting=count, oldest_at=oldest_at, dead=gone)

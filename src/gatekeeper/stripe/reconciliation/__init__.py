@@ -1,13 +1,11 @@
 """Reconciliation: find where we differ from Stripe, then repair it."""
 
+from gatekeeper.stripe.reconciled import LastRun, last_run, reconciled_at
 from gatekeeper.stripe.reconciliation.reconciler import (
-    LastRun,
     ReconcilePolicy,
     Reconciler,
     RunOptions,
-    last_run,
     logged,
-    reconciled_at,
 )
 from gatekeeper.stripe.reconciliation.report import Drift, Report
 

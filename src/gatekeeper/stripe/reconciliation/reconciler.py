@@ -14,6 +14,7 @@ from gatekeeper.errors import ConflictError, GatekeeperError
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.stripe.client import StripeGateway
 from gatekeeper.stripe.long_work import Held, held, state_of
+from gatekeeper.stripe.reconciled import NAME
 from gatekeeper.stripe.reconciliation.replay import EventReplay
 from gatekeeper.stripe.reconciliation.report import Report, Watch, unwatched
 from gatekeeper.stripe.reconciliation.sweep import Found, ObjectSweep
@@ -23,7 +24,6 @@ from gatekeeper.telemetry import OFF, Stopwatch, Telemetry, metrics, spans
 
 logger = logging.getLogger("gatekeeper.reconciliation")
 
-NAME: Final = "reconciliation"
 _LOOK_SECONDS: Final = 60.0
 """How often the schedule looks whether a run is due."""
 
@@ -153,19 +153,19 @@ class Reconciler:
             now = await self._store.read(_seconds)
             if not self._is_due(work.state, now):
                 return None  # another process has done it since we looked
-            if "finished" not in work.state:
-                await work.save(**{"through": now, **work.state, "finished": now})
+            if _counts_from(work.state) is None:
+                await work.save(**{"through": now, **work.state, "looked": now})
                 return None
             return await self._measured(RunOptions(), unwatched, work)
 
     def _is_due(self, state: dict[str, Any], now: int) -> bool:
         """Whether it is time for a run, or for a first look."""
-        every, finished = self.policy.every, state.get("finished")
-        if every is None or finished is None:
+        every, begun = self.policy.every, _counts_from(state)
+        if every is None or begun is None:
             return every is not None
         tried = state.get("tried", 0)
-        waits_until = tried + RETRY.total_seconds() if tried > finished else 0
-        return bool(now >= max(finished + every.total_seconds(), waits_until))
+        waits_until = tried + RETRY.total_seconds() if tried > begun else 0
+        return bool(now >= max(begun + every.total_seconds(), waits_until))
 
     async def loop(self) -> None:
         """Run whenever it is due, for ever. Whatever goes wrong is logged. Processes that start
@@ -209,33 +209,6 @@ class Reconciler:
         return report
 
 
-class LastRun(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of the last run over all objects, in whichever process it was."""
-
-    finished_at: datetime
-    drift: int
-    unrepaired: int
-
-
-def last_run(tx: Transaction) -> LastRun | None:
-    """The last run; None if there was none. (The schedule's first look counts as one.)"""
-    found = tx.progress.get(NAME)
-    state = {} if found is None else msgspec.json.decode(found.state)
-    if "finished" not in state:
-        return None
-    return LastRun(
-        finished_at=datetime.fromtimestamp(state["finished"], UTC),
-        drift=state.get("drift", 0),
-        unrepaired=state.get("unrepaired", 0),
-    )
-
-
-def reconciled_at(tx: Transaction) -> datetime | None:
-    """When the last run ended."""
-    found = last_run(tx)
-    return None if found is None else found.finished_at
-
-
 async def logged(run: Callable[[], Awaitable[Report | None]]) -> None:
     """Await a run of the schedule; what goes wrong is logged, and no concern of the caller's."""
     try:
@@ -261,6 +234,12 @@ def _log(report: Report) -> None:
     )
     for one in report.drift[:100]:
         logger.log(level, "differs: %s", one)
+
+
+def _counts_from(state: dict[str, Any]) -> int | None:
+    """From when the schedule counts: the end of the last run, else its first look."""
+    found: int | None = state.get("finished", state.get("looked"))
+    return found
 
 
 def _seconds(tx: Transaction) -> int:

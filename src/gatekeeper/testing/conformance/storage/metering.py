@@ -1,6 +1,7 @@
 """Metered usage."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from msgspec.structs import replace
@@ -186,6 +187,28 @@ class MeteringConformance:
         told = await store.read(lambda tx: tx.metering.told("ada", "overage", NOW, NOW + HOUR))
         assert told == -15
         assert await store.read(lambda tx: tx.metering.told("cyd", "overage", NOW, NOW)) == 0
+
+    async def test_of_whom_something_was_told_is_listed_page_by_page(self, store: Store) -> None:
+        sent = WindowStatus.SENT
+        rows = [
+            samples.usage_window("1", "cyd", at=NOW, status=sent),
+            samples.usage_window("2", "cyd", at=NOW + SECOND, status=sent),
+            samples.usage_window("3", "ada", at=NOW + HOUR - SECOND, status=sent),
+            samples.usage_window("4", "bob", at=NOW, status=WindowStatus.PENDING),
+            samples.usage_window("5", "dan", at=NOW + HOUR, status=sent),
+            samples.usage_window("6", "eve", at=NOW - SECOND, status=sent),
+        ]
+        await _add(store, rows)
+
+        def page(after: str, limit: int) -> Callable[[Transaction], list[str]]:
+            return lambda tx: list(
+                tx.metering.told_customers(NOW, NOW + HOUR, after=after, limit=limit)
+            )
+
+        assert await store.read(page("", 10)) == ["ada", "cyd"]
+        assert await store.read(page("", 1)) == ["ada"]
+        assert await store.read(page("ada", 10)) == ["cyd"]
+        assert await store.read(page("cyd", 10)) == []
 
     async def test_an_erased_customers_usage_is_never_told(self, store: Store) -> None:
         def fill(tx: Transaction) -> None:

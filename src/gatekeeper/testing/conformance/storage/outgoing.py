@@ -6,22 +6,12 @@ import pytest
 from msgspec.structs import replace
 
 from gatekeeper.errors import NotFoundError
-from gatekeeper.storage.outgoing import OutgoingRequest, RequestStatus
+from gatekeeper.storage.outgoing import RequestStatus
 from gatekeeper.storage.port import Store, Transaction
+from gatekeeper.testing.conformance.storage import samples
 from gatekeeper.testing.conformance.storage.samples import DAY, HOUR, NOW, SECOND
 
-REQUEST = OutgoingRequest(
-    id="req_1",
-    operation="refunds create",
-    path="/v1/refunds",
-    idempotency_key="key-1",
-    params='{"charge":"ch_1"}',
-    status=RequestStatus.OPEN,
-    attempts=1,
-    created_at=NOW,
-    due_at=NOW + HOUR,
-    key_until=NOW + DAY,
-)
+REQUEST = samples.request()
 ENDED = replace(
     REQUEST,
     status=RequestStatus.DONE,

@@ -9,6 +9,7 @@ from gatekeeper.catalog import TermGrant, TermLimit, Terms
 from gatekeeper.entitlements.state import Item, PaidLine
 from gatekeeper.ledger import Account, Change, GrantCredits, GrantKind, Reserve, apply
 from gatekeeper.storage.metering import Usage, UsageWindow, WindowStatus
+from gatekeeper.storage.outgoing import OutgoingRequest, RequestStatus
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import (
     Customer,
@@ -204,6 +205,23 @@ def usage_window(
         status=WindowStatus.PENDING,
         created_at=NOW,
         due_at=NOW,
+    )
+    return replace(plain, **fields)
+
+
+def request(request_id: str = "req_1", **fields: object) -> OutgoingRequest:
+    """An open request to Stripe."""
+    plain = OutgoingRequest(
+        id=request_id,
+        operation="refunds create",
+        path="/v1/refunds",
+        idempotency_key="key-1",
+        params='{"charge":"ch_1"}',
+        status=RequestStatus.OPEN,
+        attempts=1,
+        created_at=NOW,
+        due_at=NOW + HOUR,
+        key_until=NOW + DAY,
     )
     return replace(plain, **fields)
 

@@ -6,6 +6,7 @@ import pytest
 
 from gatekeeper.ledger import Release, settle
 from gatekeeper.storage.metering import WindowStatus
+from gatekeeper.storage.outgoing import RequestStatus
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import EventStatus
 from gatekeeper.storage.survey import Backlog
@@ -20,7 +21,7 @@ class SurveyConformance:
 
     async def test_an_empty_store_has_nothing_that_waits(self, store: Store) -> None:
         survey = await store.read(lambda tx: tx.survey.take(NOW))
-        assert survey.inbox == survey.outbox == survey.usage == Backlog()
+        assert survey.inbox == survey.outbox == survey.usage == survey.requests == Backlog()
         assert survey.holds_open == 0
         assert survey.at == NOW
         assert survey.inbox.age_seconds(NOW) == 0
@@ -75,6 +76,21 @@ class SurveyConformance:
         pending = list(WindowStatus).index(WindowStatus.PENDING)
         since = NOW - timedelta(hours=pending)
         assert survey.usage == Backlog(waiting=1, oldest_at=since, dead=1)
+
+    async def test_requests_whose_end_is_not_known_are_counted(self, store: Store) -> None:
+        def work(tx: Transaction) -> None:
+            for number, status in enumerate(RequestStatus):
+                ended_at = None if status is RequestStatus.OPEN else NOW
+                at = NOW - timedelta(hours=number)
+                request = samples.request(
+                    f"req_{number}", status=status, created_at=at, ended_at=ended_at
+                )
+                tx.requests.insert(request)
+
+        await store.write(work)
+        survey = await store.read(lambda tx: tx.survey.take(NOW))
+        since = NOW - timedelta(hours=list(RequestStatus).index(RequestStatus.OPEN))
+        assert survey.requests == Backlog(waiting=1, oldest_at=since)
 
     async def test_holds_that_are_open_are_counted_for_everybody(self, store: Store) -> None:
         def work(tx: Transaction) -> None:
