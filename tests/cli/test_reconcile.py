@@ -82,6 +82,15 @@ async def test_the_status_tells_of_drift_until_it_is_repaired(stripe_host: Host,
     assert "0 difference(s)" in stripe_host.run(*command, "--dry-run")
 
 
+def test_what_was_there_before_is_copied(stripe_host: Host, api: Api) -> None:
+    subscribe(api)
+    command = ["reconcile", "billing:gate", "--objects", "--copies"]
+    shown = stripe_host.run(*command, "--dry-run", status=3)
+    assert "charge: 1 listed, 1 without a copy, 0 copied otherwise" in shown
+    assert "charge: 1 listed, 1 without" in stripe_host.run(*command)
+    assert "without a copy" not in stripe_host.run(*command, "--dry-run")
+
+
 def test_one_half_or_both(stripe_host: Host) -> None:
     shown = stripe_host.run("reconcile", "billing:gate", "--events", "--objects", status=1)
     assert "neither for both" in shown

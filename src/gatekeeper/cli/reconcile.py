@@ -26,6 +26,12 @@ def reconcile(
     ] = None,
     events: Annotated[bool, typer.Option("--events", help="Only replay events.")] = False,
     objects: Annotated[bool, typer.Option("--objects", help="Only compare objects.")] = False,
+    copies: Annotated[
+        bool,
+        typer.Option(
+            "--copies", help="Compare the copies of all objects too, or of those made --since."
+        ),
+    ] = False,
     allow_revocations: Annotated[
         bool,
         typer.Option("--allow-revocations", help="Go on although many subscriptions would end."),
@@ -33,6 +39,8 @@ def reconcile(
 ) -> None:
     """Replay the webhook events that never came, then compare all subscriptions, recent invoices,
     refunds and disputes, and open checkouts with Stripe's, and repair what differs.
+
+    With --copies also the copies of all other objects.
 
     The exit status is 3 if something differs still: in a dry run, or where a repair failed.
     """
@@ -44,6 +52,7 @@ def reconcile(
         dry_run=dry_run,
         events=not objects,
         objects=not events,
+        copies=copies,
         since=since,
         allow_revocations=allow_revocations,
     )
@@ -56,7 +65,7 @@ def reconcile(
 async def _run(reference: str, options: RunOptions) -> Report:
     host = load_gate(reference)
     with watching(
-        "events", "subscriptions", "invoices", "refunds and disputes", "checkouts"
+        "events", "subscriptions", "invoices", "refunds and disputes", "checkouts", "copies"
     ) as watch:
         async with host.connected():
             return await host.reconciler.run(options, watch)
@@ -65,6 +74,9 @@ async def _run(reference: str, options: RunOptions) -> Report:
 def _show(report: Report) -> None:
     for one in report.drift:
         typer.echo(str(one))
+    for count in report.copies:
+        if count.missing or count.differing:
+            typer.echo(str(count))
     for object_id in report.unrepaired:
         typer.echo(f"{object_id}: not repaired; the log says why.")
     missed = "to be replayed" if report.dry_run else "replayed"

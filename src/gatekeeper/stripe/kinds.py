@@ -29,7 +29,7 @@ KINDS: Final[dict[str, Kind]] = {
     "account": Kind("/v1/accounts"),
     "application_fee": Kind(
         "/v1/application_fees",
-        expand=_BALANCE,
+        expand=(*_BALANCE, "refunds.data.balance_transaction"),
         lists=(("refunds", "/v1/application_fees/{id}/refunds"),),
     ),
     "balance_transaction": Kind("/v1/balance_transactions"),
@@ -56,7 +56,7 @@ KINDS: Final[dict[str, Kind]] = {
     "subscription_schedule": Kind("/v1/subscription_schedules"),
     "transfer": Kind(
         "/v1/transfers",
-        expand=_BALANCE,
+        expand=(*_BALANCE, "reversals.data.balance_transaction"),
         lists=(("reversals", "/v1/transfers/{id}/reversals"),),
     ),
 }

@@ -7,9 +7,10 @@ from gatekeeper.stripe.reconciliation.reconciler import (
     RunOptions,
     logged,
 )
-from gatekeeper.stripe.reconciliation.report import Drift, Report
+from gatekeeper.stripe.reconciliation.report import CopyCount, Drift, Report
 
 __all__ = [
+    "CopyCount",
     "Drift",
     "LastRun",
     "ReconcilePolicy",

@@ -77,7 +77,7 @@ def _compared(tx: Transaction, *, kind: str, page: Sequence[Obj]) -> Compared:
         charge = one.get("charge")
         if not isinstance(charge, dict):
             continue  # a refund of a balance
-        customer = _owner(tx, charge)
+        customer = owner_of_charge(tx, charge)
         if customer is None:
             continue
         objects += 1
@@ -104,7 +104,7 @@ def _compared(tx: Transaction, *, kind: str, page: Sequence[Obj]) -> Compared:
     return Compared(found, objects, tuple(unreadable))
 
 
-def _owner(tx: Transaction, charge: Obj) -> str | None:
+def owner_of_charge(tx: Transaction, charge: Obj) -> str | None:
     """Whose charge it is: by Stripe's customer, else by what its payment has granted."""
     customer = charge.get("customer")
     owner = owner_of(tx, customer["id"] if isinstance(customer, dict) else customer, None)

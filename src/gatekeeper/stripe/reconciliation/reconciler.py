@@ -15,8 +15,9 @@ from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.stripe.client import StripeGateway
 from gatekeeper.stripe.long_work import Held, held, state_of
 from gatekeeper.stripe.reconciled import NAME
+from gatekeeper.stripe.reconciliation.copies import CopySweep
 from gatekeeper.stripe.reconciliation.replay import EventReplay
-from gatekeeper.stripe.reconciliation.report import Report, Watch, unwatched
+from gatekeeper.stripe.reconciliation.report import CopyCount, Report, Watch, unwatched
 from gatekeeper.stripe.reconciliation.sweep import Found, ObjectSweep
 from gatekeeper.stripe.stamp import DatabaseStamp
 from gatekeeper.stripe.webhooks import EVENT_TYPES, Projections, WebhookReceiver
@@ -53,13 +54,16 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         dry_run: find the differences and write nothing.
         events, objects: which of the two halves.
-        since: replay the events that were made since then; None: since the last run.
+        copies: compare the copies of all objects, too.
+        since: replay the events that were made since then, and compare the copies of what was;
+            None: the events since the last run, and all copies.
         allow_revocations: go on although many subscriptions would end.
     """
 
     dry_run: bool = False
     events: bool = True
     objects: bool = True
+    copies: bool = False
     since: datetime | None = None
     allow_revocations: bool = False
 
@@ -85,6 +89,7 @@ class Reconciler:
             gateway, store, receiver, overlap=self.policy.overlap, window=self.policy.window
         )
         self._sweep = ObjectSweep(gateway, store, projections)
+        self._copies = CopySweep(gateway, store, projections)
 
     async def run(self, options: RunOptions | None = None, watch: Watch = unwatched) -> Report:
         """Replay missed events and carry them out, then compare the objects and repair them.
@@ -139,6 +144,9 @@ class Reconciler:
         tell = self._telemetry.count
         for kind, found in Counter(one.kind for one in report.drift).items():
             tell(metrics.RECONCILIATION_DRIFT, {metrics.KIND: kind}, found)
+        for one in report.copies:
+            if differing := one.missing + one.differing:
+                tell(metrics.RECONCILIATION_DRIFT, {metrics.KIND: one.kind}, differing)
         if report.missed:
             tell(metrics.RECONCILIATION_MISSED, amount=report.missed)
         if report.unrepaired:
@@ -196,6 +204,10 @@ class Reconciler:
                     self._sweep.guard(found)
                 unrepaired = await self._sweep.repair(found.drift, work)
             unrepaired += found.unreadable
+        copies: tuple[CopyCount, ...] = ()
+        if options.copies:  # after the objects, from which more follows than a copy
+            copies = await self._copies.run(options.since, watch, work)
+            unrepaired += [name for one in copies for name in one.failed]
         report = Report(
             dry_run=options.dry_run,
             events=listed,
@@ -204,6 +216,7 @@ class Reconciler:
             strangers=found.strangers,
             drift=tuple(found.drift),
             unrepaired=tuple(unrepaired),
+            copies=copies,
         )
         _log(report)
         return report

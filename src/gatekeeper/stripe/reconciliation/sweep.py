@@ -27,7 +27,7 @@ from gatekeeper.stripe.client import Obj, StripeGateway
 from gatekeeper.stripe.long_work import Held
 from gatekeeper.stripe.reconciliation.invoices import InvoiceSweep
 from gatekeeper.stripe.reconciliation.money import MoneySweep
-from gatekeeper.stripe.reconciliation.report import Drift, Watch
+from gatekeeper.stripe.reconciliation.report import Drift, Watch, unreadable_object
 from gatekeeper.stripe.webhooks import Projections
 from gatekeeper.stripe.webhooks.handlers.context import nothing
 from gatekeeper.stripe.webhooks.handlers.money import WARNING
@@ -85,7 +85,7 @@ class ObjectSweep:
                 try:
                     compared = await self._compare(found)
                 except ProjectionError as error:
-                    unreadable.append(_unreadable(found["id"], error))
+                    unreadable.append(unreadable_object(found["id"], error))
                     continue
                 if compared is None:
                     strangers += 1
@@ -103,7 +103,7 @@ class ObjectSweep:
                 listed = await self._gateway.fetch("subscription", ours.id)
                 drift += [_gone(ours)] if listed is None else await self._compare(listed) or []
             except ProjectionError as error:
-                unreadable.append(_unreadable(ours.id, error))
+                unreadable.append(unreadable_object(ours.id, error))
             await _keep(held)
         now = await self._store.read(lambda tx: tx.now())
         for what, pages in (
@@ -113,7 +113,7 @@ class ObjectSweep:
             async for part in pages:
                 objects += part.objects
                 drift += part.drift
-                unreadable += [_unreadable(name, error) for name, error in part.unreadable]
+                unreadable += [unreadable_object(name, error) for name, error in part.unreadable]
                 watch(what, part.objects)
                 await _keep(held)
         async for purchase in self._pending():
@@ -121,7 +121,7 @@ class ObjectSweep:
             try:
                 drift += await self._checkout(purchase)
             except ProjectionError as error:
-                unreadable.append(_unreadable(str(purchase.checkout_session_id), error))
+                unreadable.append(unreadable_object(str(purchase.checkout_session_id), error))
             watch("checkouts", 1)
             await _keep(held)
         return Found(drift, objects, running, strangers, tuple(unreadable))
@@ -265,11 +265,6 @@ def _revokes(found: Difference) -> bool:
 def _gone(ours: Subscription) -> Drift:
     """A subscription that Stripe neither lists nor finds."""
     return _drift(ours.id, ours.customer, Difference("status", ours.status, _GONE))
-
-
-def _unreadable(object_id: str, error: ProjectionError) -> str:
-    logger.error("%s can't be compared: %s", object_id, error)
-    return object_id
 
 
 async def _keep(held: Held | None) -> None:

@@ -65,6 +65,8 @@ class Projections:
             "transfer": transfers.note_copy,
         }
         copies = {kind: MirrorProjector(context, kind, effects.get(kind)) for kind in KINDS}
+        copies["subscription_schedule"] = ScheduleProjector(context)
+        self.copies: Mapping[str, MirrorProjector] = copies
         ours: Mapping[str, Projector] = {
             "customer": self.customers,
             "subscription": self.subscriptions,
@@ -79,7 +81,6 @@ class Projections:
             **copies,
             **{kind: ByAccount(own, copies[kind]) for kind, own in ours.items()},
             "application": LeavingProjector(copies["account"]),
-            "subscription_schedule": ScheduleProjector(context),
             "fee_refund": HeldProjector(copies["application_fee"], "fee"),
         }
 

@@ -1,0 +1,267 @@
+"""The sweep of copies: what was there before us, and what no event told of, is copied."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from gatekeeper.errors import StripeRequestError, StripeUnavailableError
+from gatekeeper.projection.shapes import SHAPES
+from gatekeeper.storage.mirror import MirrorObject
+from gatekeeper.storage.port import Transaction
+from gatekeeper.stripe.kinds import KINDS
+from gatekeeper.stripe.long_work import held, state_of
+from gatekeeper.stripe.reconciliation import CopyCount, Report, RunOptions
+from gatekeeper.stripe.reconciliation.copies import METHOD, ORDER, CopySweep
+from gatekeeper.stripe.reconciliation.reconciler import NAME
+from gatekeeper.stripe.reconciliation.report import unwatched
+from gatekeeper.stripe.webhooks.projecting import object_key
+from gatekeeper.testing.events import invoice, make_event
+from gatekeeper.testing.stripe.core.store import Obj
+from tests.stripe.shop import Shop
+from tests.stripe.test_reconciliation import (
+    dump,
+    lose_webhooks,
+    reconcile,
+    subscribe,
+)
+from tests.stripe.world import FakeStripe, World
+
+pytestmark = pytest.mark.anyio
+
+COPIES = RunOptions(events=False, objects=False, copies=True)
+DRY = RunOptions(events=False, objects=False, copies=True, dry_run=True)
+
+
+async def live_through(shop: Shop) -> None:
+    """Something of every kind happens at Stripe, and nothing of it is told."""
+    post = shop.gateway.post
+    subscription = await subscribe(shop)
+    await post("/v1/subscription_schedules", {"from_subscription": subscription}, what="")
+    link = await shop.start()
+    session = shop.sim.pay_checkout(link.session_id)
+    reviewed = await shop.start(idempotency_key="reviewed")
+    shop.sim.pay_checkout(reviewed.session_id, card="4000000000009235")
+    intent = {"payment_intent": session["payment_intent"]}
+    await post("/v1/refunds", {**intent, "amount": 250}, what="")
+    terms = {"amount": 700, "currency": "eur", "customer": session["customer"], "confirm": True}
+    for card in ("pm_card_createDispute", "pm_card_createIssuerFraudRecord"):
+        how = {"payment_method": card, "off_session": True}
+        await post("/v1/payment_intents", {**terms, **how}, what="")
+    how = {"customer": session["customer"], "payment_method": "pm_card_visa", "confirm": True}
+    await post("/v1/setup_intents", {**how, "usage": "off_session"}, what="")
+    seller = (await post("/v1/accounts", {"type": "express"}, what=""))["id"]
+    shop.sim.onboard(seller)
+    paid = {"amount": 900, "currency": "eur", "destination": seller}
+    sent = await post("/v1/transfers", paid, what="")
+    await post(f"/v1/transfers/{sent['id']}/reversals", {"amount": 300}, what="")
+    sold = {"amount": 1_000, "currency": "eur", "application_fee_amount": 100, "confirm": True}
+    await post(
+        "/v1/payment_intents", {**sold, "payment_method": "pm_card_visa"}, what="", account=seller
+    )
+    lose_webhooks(shop)
+
+
+def of_kind(report: Report) -> dict[str, CopyCount]:
+    return {one.kind: one for one in report.copies}
+
+
+async def copies(shop: Shop) -> dict[tuple[str, str], MirrorObject | None]:
+    """What is kept of everything that Stripe has."""
+
+    def work(tx: Transaction) -> dict[tuple[str, str], MirrorObject | None]:
+        return {
+            (kind, one["id"]): tx.mirror.get(kind, one["id"])
+            for kind in SHAPES
+            for one in shop.sim.state.store.all(kind)
+        }
+
+    return await shop.store.read(work)
+
+
+def test_every_kind_that_is_copied_is_looked_at_or_comes_with_another() -> None:
+    inside = {kind for shape in SHAPES.values() for _, kind in shape.inside}
+    assert set(SHAPES) == {*ORDER, METHOD, *inside}
+    assert set(ORDER) <= set(KINDS)
+
+
+async def test_what_was_there_before_is_copied_and_then_nothing_differs(durable_shop: Shop) -> None:
+    shop = durable_shop
+    await live_through(shop)
+    shown = await reconcile(shop, DRY)
+    assert of_kind(shown)["product"].missing == len(shop.sim.state.store.all("product"))
+    assert not shown.is_clean
+    assert set((await copies(shop)).values()) == {None}
+    assert (await reconcile(shop, RunOptions(events=False, copies=True))).is_clean
+    lacking = {key for key, copy in (await copies(shop)).items() if copy is None}
+    nobodys = [one["id"] for one in shop.sim.state.store.where(METHOD, customer=None)]
+    assert lacking == {(METHOD, name) for name in nobodys}
+    assert {kind for kind, _ in await copies(shop)} >= set(SHAPES) - {"fee_refund", "payout"}
+    again = await reconcile(shop, DRY)
+    assert again.is_clean, [str(one) for one in again.copies]
+    assert of_kind(again)["charge"].objects == len(shop.sim.state.store.all("charge"))
+
+
+async def test_a_refund_that_takes_something_back_is_left_to_the_sweep_of_money(
+    durable_shop: Shop,
+) -> None:
+    shop = durable_shop
+    link = await shop.start()
+    session = shop.sim.pay_checkout(link.session_id)
+    await shop.settle()
+    assert await shop.available() == 105
+    back = {"payment_intent": session["payment_intent"], "amount": 250}
+    refund = await shop.gateway.post("/v1/refunds", back, what="refund")
+    lose_webhooks(shop)
+    await reconcile(shop, COPIES)
+    assert (await copies(shop))["refund", refund["id"]] is None  # or nothing would be taken
+    await reconcile(shop, RunOptions(events=False, copies=True))
+    assert await shop.available() == 55
+    assert (await copies(shop))["refund", refund["id"]] is not None
+
+
+async def test_a_copy_that_differs_is_fetched_again(shop: Shop) -> None:
+    await reconcile(shop, COPIES)
+    (product, *_) = shop.sim.state.store.all("product")
+    await shop.gateway.post(f"/v1/products/{product['id']}", {"active": False}, what="product")
+    lose_webhooks(shop)
+    before = dump(shop.store)
+    shown = of_kind(await reconcile(shop, DRY))["product"]
+    assert (shown.missing, shown.differing) == (0, 1)
+    assert str(shown).endswith("0 without a copy, 1 copied otherwise")
+    assert dump(shop.store) == before
+    done = of_kind(await reconcile(shop, COPIES))["product"]
+    assert (done.differing, done.failed) == (1, ())
+    found = (await copies(shop))["product", product["id"]]
+    assert found is not None
+    assert '"active":false' in found.facts
+    assert (await reconcile(shop, DRY)).is_clean
+
+
+async def test_a_sweep_that_was_cut_off_goes_on_where_it_was(
+    shop: Shop,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await live_through(shop)
+    asked: list[str] = []
+    ask = shop.gateway._ask
+
+    async def answer(method: Any, path: str, *args: Any, **options: Any) -> Obj:
+        asked.append(path)
+        if path == "/v1/charges" and outage:
+            raise StripeUnavailableError
+        return await ask(method, path, *args, **options)
+
+    monkeypatch.setattr(shop.gateway, "_ask", answer)
+    outage = True
+    with pytest.raises(StripeUnavailableError):
+        await reconcile(shop, COPIES)
+    left = (await state_of(shop.store, NAME))["copies"]
+    assert left["kind"] == "setup_intent"
+    outage = False
+    asked.clear()
+    report = await reconcile(shop, COPIES)
+    assert report.copies[0].kind == "setup_intent"
+    assert "/v1/products" not in asked
+    assert of_kind(report)["charge"].missing > 0
+    assert (await state_of(shop.store, NAME))["copies"] is None
+
+
+async def test_a_sweep_goes_on_though_what_it_saw_last_was_deleted(shop: Shop) -> None:
+    places = {"kind": "product", "after": "prod_gone", "since": None}
+
+    def put(tx: Transaction) -> None:
+        state = msgspec.json.encode({"copies": places}).decode()
+        tx.progress.put(NAME, state, tx.now())
+
+    await reconcile(shop, COPIES)
+    await shop.store.write(put)
+    report = await reconcile(shop, COPIES)
+    assert of_kind(report)["product"].objects == len(shop.sim.state.store.all("product"))
+
+
+async def test_only_what_was_made_since_is_looked_at(shop: Shop) -> None:
+    await subscribe(shop, "org_1")
+    shop.sim.advance(days=3)
+    since = shop.sim.now
+    await subscribe(shop, "org_2")
+    lose_webhooks(shop)
+    options = RunOptions(events=False, objects=False, copies=True, since=since)
+    assert of_kind(await reconcile(shop, options))["charge"].missing == 1
+    assert of_kind(await reconcile(shop, COPIES))["charge"].missing == 1
+
+
+async def test_nothing_is_written_of_persons_who_are_nobodys(shop: Shop) -> None:
+    """They may have been the host's, and erased."""
+    made = await shop.gateway.post("/v1/customers", {"name": "Ada"}, what="customer")
+    lose_webhooks(shop)
+    assert of_kind(await reconcile(shop, COPIES))["customer"].missing == 0
+    assert (await copies(shop))["customer", made["id"]] is None
+
+
+async def test_what_can_not_be_listed_or_read_holds_up_nothing(
+    shop: Shop,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ask = shop.gateway._ask
+
+    async def answer(method: Any, path: str, *args: Any, **options: Any) -> Obj:
+        if path == "/v1/payouts":
+            raise StripeRequestError("no", stripe_status=403)
+        found = await ask(method, path, *args, **options)
+        if path == "/v1/products":
+            found["data"][0]["active"] = "perhaps"
+            found["data"][1]["created"] = "yesterday"
+        return found
+
+    monkeypatch.setattr(shop.gateway, "_ask", answer)
+    report = await reconcile(shop, COPIES)
+    assert "no payout was compared: the key may not list them" in caplog.text
+    product = of_kind(report)["product"]
+    assert len(product.failed) == 1
+    assert report.unrepaired == product.failed
+    assert product.missing == product.objects - 1
+    assert "payout" not in of_kind(report)
+    monkeypatch.setattr(shop.gateway, "_ask", ask)
+    second = of_kind(await reconcile(shop, COPIES))["product"]
+    assert (second.missing, second.differing, second.failed) == (1, 1, ())
+
+
+async def test_what_was_fetched_counts_before_what_was_listed(memory_world: World) -> None:
+    """While a listing is on its way, an event has its object looked at: it is gone."""
+    world = memory_world
+    price = {"id": "price_1", "object": "price", "livemode": False}
+    world.stripe.put(price)
+    listing = FakeStripe.pages
+
+    class Slow(FakeStripe):
+        async def pages(self, path: str, *args: Any, **options: Any) -> AsyncIterator[Any]:
+            async for page in listing(world.stripe, path, *args, **options):
+                if path == "/v1/prices":
+                    world.stripe.remove(price)
+                    await world.deliver(make_event("price.deleted", price))
+                yield page
+
+    sweep = CopySweep(Slow(), world.store, world.projections)
+    async with held(world.store, NAME) as work:
+        await sweep.run(None, unwatched, work)
+    assert await world.store.read(lambda tx: tx.mirror.get("price", "price_1")) is None
+
+
+async def test_what_an_earlier_release_fetched_and_did_not_copy_is_copied(
+    memory_world: World,
+) -> None:
+    world = memory_world
+    world.stripe.put(invoice(customer="cus_9"))
+    key = object_key("invoice", "in_1", livemode=False, account=None)
+
+    def fetched(tx: Transaction) -> bool:
+        return tx.inbox.use_ticket(key, tx.inbox.take_ticket(key), terminal=True)
+
+    assert await world.store.write(fetched)
+    sweep = CopySweep(world.stripe, world.store, world.projections)
+    async with held(world.store, NAME) as work:
+        await sweep.run(None, unwatched, work)
+    assert await world.store.read(lambda tx: tx.mirror.get("invoice", "in_1")) is not None
