@@ -15,7 +15,9 @@ OF_STRIPE = {*range(1, 51), *range(61, 64)}
 
 @pytest.fixture(scope="module")
 def found() -> dict[int, set[str]]:
-    """The databases on which the tests of each number run, of those that `make test` runs."""
+    """The databases on which the tests of each number run, of those that `make test` runs: of each
+    number the test that runs on the most, for the parts of a case that need no database may do
+    without."""
     files = [str(path) for path in TESTS.rglob("test_*.py") if "def test_case_" in path.read_text()]
     collected = subprocess.run(
         [sys.executable, "-m", "pytest", *files, "--collect-only", "-q", "-k", "test_case_"],
@@ -24,9 +26,13 @@ def found() -> dict[int, set[str]]:
         capture_output=True,
         text=True,
     ).stdout
+    tests: dict[tuple[int, str], set[str]] = {}
+    for test, number, parameters in re.findall(r"(\S+::test_case_(\d\d)_\w+)(.*)", collected):
+        seen = DATABASES.intersection(re.findall(r"\w+", parameters))
+        tests.setdefault((int(number), test), set()).update(seen)
     cases: dict[int, set[str]] = {}
-    for number, parameters in re.findall(r"::test_case_(\d\d)_\w+(.*)", collected):
-        cases.setdefault(int(number), set()).update(re.findall(r"\w+", parameters))
+    for (case, _), databases in tests.items():
+        cases[case] = max(cases.get(case, set()), databases, key=len)
     return cases
 
 

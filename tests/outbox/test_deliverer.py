@@ -253,7 +253,7 @@ async def test_an_outage_makes_no_dead_letter(desk: Desk) -> None:
     assert await deliverer.counts() == OutboxCounts(waiting=0, dead=0)
 
 
-async def test_case_45_killed_between_the_sending_and_its_mark_it_is_sent_again(
+async def test_killed_between_the_sending_and_its_mark_it_is_sent_again(
     desk: Desk,
 ) -> None:
     """At least once: what happened outside can't be taken back, so that it happens again."""

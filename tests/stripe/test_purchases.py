@@ -232,13 +232,13 @@ FORGED: dict[str, Obj] = {
 
 @pytest.mark.parametrize("forged", FORGED.values(), ids=list(FORGED))
 async def test_case_50_what_was_not_started_by_us_grants_nothing(
-    memory_world: World, forged: Obj, caplog: pytest.LogCaptureFixture
+    world: World, forged: Obj, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await begin(memory_world)
-    memory_world.stripe.put(forged)
-    await memory_world.deliver(make_event(COMPLETED, forged))
-    assert (await memory_world.available(), await memory_world.available("exports")) == (5, 0)
-    assert await status(memory_world) is PurchaseStatus.FAILED
+    await begin(world)
+    world.stripe.put(forged)
+    await world.deliver(make_event(COMPLETED, forged))
+    assert (await world.available(), await world.available("exports")) == (5, 0)
+    assert await status(world) is PurchaseStatus.FAILED
     assert "was paid in session cs_1 and gives nothing" in caplog.text
 
 
@@ -259,23 +259,23 @@ async def test_case_50_metadata_and_references_decide_nothing(world: World) -> N
     assert await world.counts() == {EventStatus.DONE: 2}
 
 
-async def test_case_50_a_live_session_is_not_fulfilled_by_a_test_key(memory_world: World) -> None:
-    await begin(memory_world)
-    memory_world.stripe.put(checkout_session(livemode=True))
+async def test_case_50_a_live_session_is_not_fulfilled_by_a_test_key(world: World) -> None:
+    await begin(world)
+    world.stripe.put(checkout_session(livemode=True))
     event = make_event(COMPLETED, checkout_session())
-    await memory_world.deliver(event)
-    assert (await memory_world.stored(event)).last_error is not None
-    assert await status(memory_world) is PurchaseStatus.PENDING
-    assert await memory_world.available() == 5
+    await world.deliver(event)
+    assert (await world.stored(event)).last_error is not None
+    assert await status(world) is PurchaseStatus.PENDING
+    assert await world.available() == 5
 
 
-async def test_case_50_the_mode_is_checked_by_whoever_fulfils(memory_world: World) -> None:
-    await begin(memory_world)
+async def test_case_50_the_mode_is_checked_by_whoever_fulfils(world: World) -> None:
+    await begin(world)
     live = read_session(checkout_session(livemode=True))
     stamp = Stamp(account="acct_1", livemode=False)
-    await memory_world.store.write(lambda tx: purchases.fulfil(tx, memory_world.rules, stamp, live))
-    assert await status(memory_world) is PurchaseStatus.FAILED
-    assert await memory_world.available() == 5
+    await world.store.write(lambda tx: purchases.fulfil(tx, world.rules, stamp, live))
+    assert await status(world) is PurchaseStatus.FAILED
+    assert await world.available() == 5
 
 
 async def test_case_29_a_pack_in_yen_has_no_decimals_and_is_paid_in_yen(world: World) -> None:

@@ -39,9 +39,10 @@ class Inbox(ABC):
     def claim(self, now: datetime, lease_until: datetime, limit: int) -> Sequence[InboxEvent]:
         """Lease the due pending events of at most `limit` objects, oldest first.
 
-        All due events of an object come together, in order, to one claimer (the first
-        MAX_EVENTS_PER_OBJECT of them); an object with a live lease is skipped. Attempts are counted
-        on claiming, so that a crash counts as one.
+        All due events of an object come together to one claimer (the first MAX_EVENTS_PER_OBJECT
+        of them), in the order in which they were received, and those that were stored together in
+        the order in which Stripe made them; an object with a live lease is skipped. Attempts are
+        counted on claiming, so that a crash counts as one.
         """
 
     @abstractmethod

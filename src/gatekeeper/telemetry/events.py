@@ -30,6 +30,13 @@ EVENTS: Final = (
         "event_type",
         "livemode",
     ),
+    _event(
+        "intake.test_of_account",
+        "event %s (%s) is a test of connected account %s: stored without effect",
+        "stripe_event",
+        "event_type",
+        "account",
+    ),
     _event("intake.quick_way_failed", "events could not be stored in the quick way"),
     _event("intake.timed_out", "%d event(s) could not be stored in time", "count"),
     _event("intake.not_woken", "what dispatches elsewhere could not be woken; the events wait"),

@@ -27,9 +27,10 @@ from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import EventStatus, Stamp
 from gatekeeper.storage.sql.sqlite_runner import SqliteOptions
 from gatekeeper.storage.sql.store import store_for
-from gatekeeper.stripe.webhooks import DispatchPolicy, WebhookEvent
+from gatekeeper.stripe.webhooks import DispatchPolicy, WebhookEvent, WebhookReceiver
 from gatekeeper.stripe.webhooks.intake import Intake
 from gatekeeper.testing.events import (
+    DEFAULT_SECRET,
     checkout_session,
     invoice,
     make_event,
@@ -269,6 +270,20 @@ async def test_case_08_an_event_of_the_other_mode_is_stored_without_effect_and_a
     assert (await world.stored(event)).payload is not None
 
 
+async def test_case_08_a_test_of_a_connected_account_at_a_live_endpoint_is_no_alarm(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Stripe sends live endpoints the tests of their connected accounts too."""
+    caplog.set_level("INFO", "gatekeeper.webhooks")
+    intake = Intake(world.store, [DEFAULT_SECRET], livemode=True, clock=world.clock)
+    for account in ("acct_2", None):
+        event = make_event("charge.succeeded", {"id": "ch_1", "object": "charge"}, account=account)
+        await intake.receive(*signed(event, at=world.clock.now))
+    assert await world.counts() == {EventStatus.IGNORED: 2}
+    assert [record.levelname for record in caplog.records] == ["INFO", "ERROR"]
+    assert "is a test of connected account acct_2" in caplog.messages[0]
+
+
 async def test_case_09_the_events_of_a_connect_account_change_nothing_of_ours(
     world: World,
 ) -> None:
@@ -286,6 +301,22 @@ async def test_case_09_the_events_of_a_connect_account_change_nothing_of_ours(
     await world.deliver(make_event("customer.subscription.created", subscription()))
     assert seen == [("acct_2", None), (None, "org_1")]
     assert (await world.entitlements()).has_plan("pro")
+
+
+async def test_case_12_an_unknown_type_is_a_200_and_no_dead_letter_though_nobody_handles_it(
+    world: World,
+) -> None:
+    app = Starlette(routes=[webhook_route(world.receiver, "/")])
+    odd = make_event("quantum.entangled", {"id": "q_1", "object": "quantum"})
+    body, signature = signed(odd, at=world.clock.now)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://host.test") as stripe:
+        answer = await stripe.post("/", content=body, headers={"stripe-signature": signature})
+    assert answer.status_code == 200
+    assert await world.counts() == {EventStatus.PENDING: 1}
+    await world.receiver.drain()
+    stored = await world.stored(odd)
+    assert (stored.status, stored.payload, stored.attempts) == (EventStatus.DONE, body, 1)
 
 
 async def test_case_12_an_unknown_type_is_stored_and_reaches_the_fallback(world: World) -> None:
@@ -306,7 +337,7 @@ async def test_case_13_what_always_fails_becomes_a_dead_letter_and_others_go_on(
     world: World,
 ) -> None:
     await pay(world)
-    world.policy = DispatchPolicy(max_attempts=3)
+    world.policy = DispatchPolicy(max_attempts=5)
     tries: list[int] = []
 
     @world.registry.on("invoice.paid")
@@ -319,16 +350,38 @@ async def test_case_13_what_always_fails_becomes_a_dead_letter_and_others_go_on(
     world.stripe.put(checkout_session())
     await world.send(event, other)
     waits = []
-    for _ in range(4):
+    for _ in range(6):
         await world.receiver.drain()
         waits.append(((await world.stored(event)).due_at - world.clock.now).total_seconds())
         world.clock.advance(hours=2)
-    assert tries == [1, 2, 3]
-    assert 0 < waits[0] < waits[1] * 2  # it waits longer each time, with jitter
+    assert tries == [1, 2, 3, 4, 5]
+    # Twice as long each time, of which a half is chance.
+    for wait, longest in zip(waits[:4], (2, 4, 8, 16), strict=True):
+        assert longest / 2 <= wait <= longest
     stored = await world.stored(event)
     assert (stored.status, stored.last_error) == (EventStatus.DEAD, "RuntimeError: always")
     assert await world.status_of(other) is EventStatus.DONE
     assert (await world.entitlements()).has_plan("pro")  # our own part of it succeeded
+
+
+async def test_events_of_an_object_are_handled_as_they_came_and_one_that_waits_holds_up_none(
+    world: World,
+) -> None:
+    ran: list[tuple[str, int]] = []
+
+    @world.registry.on("charge.updated")
+    async def handler(event: WebhookEvent) -> None:
+        ran.append((event.id, event.attempt))
+        if event.id == "evt_2" and event.attempt == 1:
+            raise ValueError("not today")
+
+    for name in ("evt_3", "evt_2", "evt_1"):
+        await world.send(make_event("charge.updated", {"id": "ch_1", "object": "charge"}, id=name))
+        world.clock.advance(seconds=1)
+    await world.receiver.drain()
+    world.clock.advance(minutes=1)
+    await world.receiver.drain()
+    assert ran == [("evt_3", 1), ("evt_2", 1), ("evt_1", 1), ("evt_2", 2)]
 
 
 async def test_case_14_the_first_handler_is_not_run_again_when_the_second_fails(
@@ -483,6 +536,39 @@ async def test_case_11_a_thin_event_without_a_twin_reaches_the_handlers_of_its_s
         ("both", "v1.charge.updated"),
         ("both", "charge.updated"),
     ]
+
+
+@pytest.mark.parametrize("routes", [("/stripe",), ("/stripe", "/stripe/thin")])
+async def test_case_11_snapshots_and_thin_events_share_a_route_or_have_two(
+    world: World, routes: tuple[str, ...]
+) -> None:
+    """Each endpoint at Stripe has a secret of its own, wherever it sends to."""
+    await pay(world)
+    receiver = WebhookReceiver(
+        world.registry,
+        world.store,
+        ["whsec_snapshots", "whsec_thin"],
+        livemode=False,
+        clock=world.clock,
+        projectors=world.projections.by_type,
+    )
+    app = Starlette(routes=[webhook_route(receiver, path) for path in routes])
+    snapshot = make_event("invoice.paid", invoice())
+    thin = thin_event(
+        "v1.invoice.paid", object_type="invoice", object_id=invoice()["id"], snapshot=snapshot
+    )
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://host.test") as stripe:
+        for event, secret, path in (
+            (snapshot, "whsec_snapshots", routes[0]),
+            (thin, "whsec_thin", routes[-1]),
+        ):
+            body, signature = signed(event, secret, at=world.clock.now)
+            told = {"stripe-signature": signature}
+            assert (await stripe.post(path, content=body, headers=told)).status_code == 200
+    await receiver.drain()
+    assert await world.available() == 1_005
+    assert await world.counts() == {EventStatus.DONE: 2}
 
 
 async def test_a_thin_event_of_a_customer_names_the_hosts_customer(world: World) -> None:

@@ -49,7 +49,7 @@ class MemoryInbox(Inbox):
         leased = {event.object_key for event in pending if _is_leased(event, now)}
         due = sorted(
             (one for one in pending if one.due_at <= now and one.object_key not in leased),
-            key=_age,
+            key=_turn,
         )
         chosen: dict[str, list[InboxEvent]] = {}
         for event in due:
@@ -62,7 +62,7 @@ class MemoryInbox(Inbox):
         ]
         for event in claimed:
             self.put(event)
-        return tuple(sorted(claimed, key=_age))
+        return tuple(sorted(claimed, key=_turn))
 
     def settle(
         self,
@@ -212,3 +212,7 @@ def _is_leased(event: InboxEvent, now: datetime) -> bool:
 
 def _age(event: InboxEvent) -> tuple[datetime, str]:
     return event.received_at, event.key
+
+
+def _turn(event: InboxEvent) -> tuple[datetime, datetime, str]:
+    return event.received_at, event.created_at, event.key

@@ -63,7 +63,10 @@ _NUMBERED: Final = (
     select(
         inbox.c.key,
         func.row_number()
-        .over(partition_by=inbox.c.object_key, order_by=(inbox.c.received_at, inbox.c.key))
+        .over(
+            partition_by=inbox.c.object_key,
+            order_by=(inbox.c.received_at, inbox.c.created_at, inbox.c.key),
+        )
         .label("place"),
     )
     .where(inbox.c.object_key.in_(bindparam("objects", expanding=True)), _DUE)
@@ -229,9 +232,7 @@ class SqlInbox(Aggregate, Inbox):
         which = {"objects": objects, "until": lease_until}
         self._connection.execute(_LEASE_OBJECTS, which)
         rows = self._connection.execute(_LEASE_EVENTS, {**which, "now": now}).mappings()
-        return sorted(
-            (InboxEvent(**row) for row in rows), key=lambda event: (event.received_at, event.key)
-        )
+        return sorted((InboxEvent(**row) for row in rows), key=_turn)
 
     def settle(
         self,
@@ -315,3 +316,7 @@ class SqlInbox(Aggregate, Inbox):
         if self._connection.execute(_OBJECT, {"of_object": object_key}).first() is not None:
             return False
         return self._changed(self._dialect.insert_new(inbox_objects), new_object(object_key)) == 1
+
+
+def _turn(event: InboxEvent) -> tuple[datetime, datetime, str]:
+    return event.received_at, event.created_at, event.key

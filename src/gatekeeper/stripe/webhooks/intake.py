@@ -84,16 +84,9 @@ class Intake:
     async def _take_in(self, body: bytes, taking: Taking | None) -> bool:
         envelope = parse(body)
         foreign = self._livemode is not None and envelope.livemode != self._livemode
-        if foreign:
-            logger.error(
-                "event %s (%s) is of the other mode (livemode=%s): stored without effect; check "
-                "the endpoint's signing secret",
-                envelope.id,
-                envelope.type,
-                envelope.livemode,
-            )
-
         account = await self._account(envelope)
+        if foreign:
+            _note_other_mode(envelope, account)
 
         def make(now: datetime) -> InboxEvent:
             return _row(envelope, body, now, account=account, ignored=foreign)
@@ -117,6 +110,26 @@ class Intake:
             stamp = await self._store.read(lambda tx: tx.stamp())
             self._own = None if stamp is None else stamp.account
         return None if owner == self._own else owner
+
+
+def _note_other_mode(envelope: Envelope, account: str | None) -> None:
+    """Test events of connected accounts come to a live endpoint by design
+    (https://docs.stripe.com/connect/webhooks); all else of the other mode is somebody's mistake."""
+    if account is not None and not envelope.livemode:
+        logger.info(
+            "event %s (%s) is a test of connected account %s: stored without effect",
+            envelope.id,
+            envelope.type,
+            account,
+        )
+        return
+    logger.error(
+        "event %s (%s) is of the other mode (livemode=%s): stored without effect; check "
+        "the endpoint's signing secret",
+        envelope.id,
+        envelope.type,
+        envelope.livemode,
+    )
 
 
 def _row(

@@ -181,6 +181,20 @@ class InboxConformance:
         assert claimed == ["evt_1", "evt_2", "evt_3"]
         assert await _claim(store, limit=1) == ["evt_other"]
 
+    async def test_events_of_an_object_that_were_stored_together_come_as_stripe_made_them(
+        self, store: Store
+    ) -> None:
+        made = [
+            samples.event(key, "sub_a", created_at=NOW + seconds * SECOND)
+            for key, seconds in (("evt_b", 1), ("evt_a", 2), ("evt_d", 0), ("evt_c", 0))
+        ]
+
+        def store_all(tx: Transaction) -> list[bool]:
+            return list(tx.inbox.insert_many(made))
+
+        assert all(await store.write(store_all))
+        assert await _claim(store) == ["evt_c", "evt_d", "evt_b", "evt_a"]
+
     async def test_a_claim_of_one_object_is_bounded(self, store: Store) -> None:
         many = [f"evt_{n:04}" for n in range(MAX_EVENTS_PER_OBJECT + 3)]
         await _insert(store, *(samples.event(key, age=999 - n) for n, key in enumerate(many)))
