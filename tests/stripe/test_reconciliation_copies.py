@@ -12,9 +12,9 @@ from gatekeeper.storage.mirror import MirrorObject
 from gatekeeper.storage.port import Transaction
 from gatekeeper.stripe.kinds import KINDS
 from gatekeeper.stripe.long_work import held, state_of
+from gatekeeper.stripe.reconciled import NAME
 from gatekeeper.stripe.reconciliation import CopyCount, Report, RunOptions
 from gatekeeper.stripe.reconciliation.copies import METHOD, ORDER, CopySweep
-from gatekeeper.stripe.reconciliation.reconciler import NAME
 from gatekeeper.stripe.reconciliation.report import unwatched
 from gatekeeper.stripe.webhooks.projecting import object_key
 from gatekeeper.testing.events import invoice, make_event
