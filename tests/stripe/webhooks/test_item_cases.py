@@ -66,8 +66,9 @@ async def test_case_21_three_items_with_different_periods_expire_each_by_itself(
     for day in (9, 11, 21, 31):
         world.clock.now = DEFAULT_START + timedelta(days=day)
         found = await world.entitlements()
-        seen.append((found.has_plan("pro"), found.has_feature("support")))
-    assert seen == [(True, True), (True, True), (True, False), (False, False)]
+        running = [source for source in found.sources if source.kind == "item"]
+        seen.append((len(running), found.has_plan("pro"), found.has_feature("support")))
+    assert seen == [(3, True, True), (2, True, True), (1, True, False), (0, False, False)]
 
 
 async def test_case_23_a_trial_that_ends_without_a_card_is_denied_until_it_is_resumed(
@@ -109,6 +110,41 @@ async def test_case_24_paused_collection_follows_the_policy_that_was_configured(
     await said(world, running)
     assert (await world.entitlements()).has_plan("pro")
     assert await world.available() == 1_005
+
+
+@pytest.mark.parametrize(
+    ("policy", "behavior", "status"),
+    [
+        ("deny", "void", "void"),
+        ("keep", "void", "void"),
+        ("keep", "mark_uncollectible", "uncollectible"),
+        ("keep", "keep_as_draft", "draft"),
+    ],
+)
+async def test_case_24_a_period_that_is_not_collected_grants_nothing_whatever_the_policy(
+    world: World, policy: Literal["deny", "keep"], behavior: str, status: str
+) -> None:
+    world.rules = Rules(CATALOG, AccessPolicy(pause_collection=policy))
+    await world.customer()
+    await said(world, subscription(latest_invoice=invoice()), CREATED)
+    assert await world.available() == 1_005
+    start = DEFAULT_START + MONTH
+    lines = [invoice_line("il_2", start=start)]
+    unpaid = invoice("in_2", status=status, start=start, lines=lines)
+    paused = subscription(items=[subscription_item(start=start)], latest_invoice=unpaid)
+    world.stripe.put(unpaid)
+    world.clock.now = start + timedelta(hours=25)  # the renewal grace is over
+    await said(
+        world,
+        {
+            **paused,
+            "billing_cycle_anchor": unix(DEFAULT_START),
+            "pause_collection": {"behavior": behavior, "resumes_at": None},
+        },
+    )
+    await world.deliver(make_event("invoice.updated", unpaid))
+    assert (await world.entitlements()).has_plan("pro") is (policy == "keep")
+    assert await world.available() == 5
 
 
 async def test_case_25_from_ten_seats_to_five_the_limit_follows_once(world: World) -> None:

@@ -247,6 +247,31 @@ async def test_case_22_past_due_keeps_access_for_the_grace_from_the_oldest_unpai
     assert (await world.entitlements()).has_plan("pro")
 
 
+async def test_case_22_what_is_paid_within_the_grace_was_never_interrupted(world: World) -> None:
+    await world.customer()
+    world.stripe.put(subscription(latest_invoice=invoice()), invoice())
+    await world.deliver(make_event(CREATED, subscription()))
+    start = DEFAULT_START + timedelta(days=31)
+    renewal = invoice("in_2", status="open", start=start, lines=[invoice_line("il_2", start=start)])
+    late = subscription(
+        status="past_due", items=[subscription_item(start=start)], latest_invoice=renewal
+    )
+    paid = {**renewal, "status": "paid", "amount_paid": renewal["amount_due"]}
+    allowed = []
+    for day in range(29, 60):
+        world.clock.now = DEFAULT_START + timedelta(days=day)
+        if day == 31:
+            world.stripe.put(late, renewal)
+            await world.deliver(make_event(UPDATED, late), make_event("invoice.updated", renewal))
+        if day == 37:
+            world.stripe.put({**late, "status": "active", "latest_invoice": paid}, paid)
+            await world.deliver(make_event("invoice.paid", paid), make_event(UPDATED, late))
+        found = await world.entitlements()
+        allowed.append(found.has_feature("downloads"))
+        assert (found.valid_until is None) is not (31 <= day < 37)
+    assert all(allowed)
+
+
 async def test_grace_counts_from_the_due_date_where_there_is_one(world: World) -> None:
     await world.customer()
     due = DEFAULT_START + timedelta(days=14)
