@@ -107,7 +107,7 @@ MONEY_FAULTS: Final = (
     Fault(
         name="identifier-of-anybody",
         breaks="a window's identifier is its customer's alone",
-        file="services/metering.py",
+        file="services/metering/windows.py",
         source="    parts = repr((customer, meter, window_id)).encode()\n",
         wrong="    parts = repr((meter, window_id)).encode()\n",
         tests=("tests/stripe/test_metering.py", "tests/stripe/test_meters.py"),
@@ -115,7 +115,7 @@ MONEY_FAULTS: Final = (
     Fault(
         name="old-usage-sent",
         breaks="usage that is too old for Stripe is a dead letter",
-        file="services/metering.py",
+        file="services/metering/sealing.py",
         source="            if marked.quantity and marked.at < now - MAX_AGE:\n",
         wrong="            if not marked.quantity and marked.at < now - MAX_AGE:\n",
         tests=(f"{METERING}test_case_45_usage_of_36_days_ago_is_a_dead_letter",),
