@@ -4,7 +4,6 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated
 
-import anyio
 import typer
 
 from gatekeeper._version import __version__
@@ -22,8 +21,9 @@ from gatekeeper.cli import (
     usage,
     worker,
 )
-from gatekeeper.cli.loading import GateArgument, load_gate
+from gatekeeper.cli.loading import GateArgument, on_gate
 from gatekeeper.errors import GatekeeperError
+from gatekeeper.gate import Gatekeeper
 from gatekeeper.ledger import Balance
 
 app = typer.Typer(
@@ -59,13 +59,11 @@ def explain(
     gate: GateArgument, customer: Annotated[str, typer.Argument(help="The host's customer id.")]
 ) -> None:
     """Tell what a customer may use and spend, and why."""
-    host = load_gate(gate)
 
-    async def run() -> tuple[list[str], Sequence[Balance]]:
-        async with host.connected():
-            return (await host.explain(customer)).lines(), await host.balances(customer)
+    async def ask(host: Gatekeeper) -> tuple[list[str], Sequence[Balance]]:
+        return (await host.explain(customer)).lines(), await host.balances(customer)
 
-    lines, balances = anyio.run(run)
+    lines, balances = on_gate(gate, ask)
     for line in [*lines, "balances:", *(f"  {_balance_line(found)}" for found in balances)]:
         typer.echo(line)
 

@@ -4,13 +4,13 @@ import csv
 from pathlib import Path
 from typing import Annotated
 
-import anyio
 import typer
 
-from gatekeeper.cli.loading import GateArgument, load_gate
+from gatekeeper.cli.loading import GateArgument, on_gate
 from gatekeeper.cli.watching import watching
 from gatekeeper.errors import InvalidInputError
-from gatekeeper.stripe.backfill import BackfillReport, WhoIs, by_list, by_metadata
+from gatekeeper.gate import Gatekeeper
+from gatekeeper.stripe.backfill import BackfillReport, by_list, by_metadata
 
 CONFLICT_STATUS = 3
 """The exit status that tells of customers who were left alone, or not taken over as a whole."""
@@ -42,19 +42,17 @@ def take_over(
         raise InvalidInputError("Give either --metadata-key or --map.")
     who_is = by_list(_read(map_file)) if map_file else by_metadata(metadata_key or "")
 
-    async def run(who_is: WhoIs) -> BackfillReport:
-        host = load_gate(gate)
-        async with host.connected():
-            with watching("customers", "taken over") as watch:
-                return await host.backfill.run(
-                    who_is,
-                    dry_run=dry_run,
-                    tell=tell,
-                    customers_per_second=customers_per_second,
-                    watch=watch,
-                )
+    async def run(host: Gatekeeper) -> BackfillReport:
+        with watching("customers", "taken over") as watch:
+            return await host.backfill.run(
+                who_is,
+                dry_run=dry_run,
+                tell=tell,
+                customers_per_second=customers_per_second,
+                watch=watch,
+            )
 
-    report = anyio.run(run, who_is)
+    report = on_gate(gate, run)
     for told in (*report.conflicts, *report.failed):
         typer.echo(told)
     typer.echo(

@@ -1,19 +1,19 @@
 """`gatekeeper events`: what came by webhook and could not be carried out."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Final
 
-import anyio
 import typer
 
-from gatekeeper.cli.loading import GateArgument, load_gate
+from gatekeeper.cli.loading import GateArgument, on_gate
 from gatekeeper.errors import InvalidInputError, NotFoundError
 from gatekeeper.gate import Gatekeeper
 from gatekeeper.storage.desk import EventSelection
-from gatekeeper.storage.records import ErrorKind, EventStatus, InboxEvent
-from gatekeeper.stripe.webhooks import EventDetails
+from gatekeeper.storage.records import ErrorKind, EventStatus
+from gatekeeper.stripe.webhooks import EventControl, EventDetails
 
 app = typer.Typer(help="Webhook events that were received.", no_args_is_help=True)
 
@@ -53,13 +53,7 @@ def list_(
     """List events, the oldest first: key, type, attempts, when received, and the last error with
     its kind."""
     selection = _selection(type_, object_, since, until, error, kind, status=status)
-    host = load_gate(gate)
-
-    async def run() -> Sequence[InboxEvent]:
-        async with host.connected():
-            return await host.events.find(selection, limit)
-
-    for event in anyio.run(run):
+    for event in on_gate(gate, lambda host: host.events.find(selection, limit)):
         columns = [event.key, event.type, str(event.attempts), _shown(event.received_at)]
         if event.last_error is not None:
             columns.append(f"{event.error_kind or 'unknown'}: {event.last_error}")
@@ -80,13 +74,7 @@ def show(
 
     The body holds what Stripe knows of the customer: names, addresses, amounts.
     """
-    host = load_gate(gate)
-
-    async def run() -> EventDetails | None:
-        async with host.connected():
-            return await host.events.show(event_id)
-
-    found = anyio.run(run)
+    found = on_gate(gate, lambda host: host.events.show(event_id))
     if found is None:
         raise NotFoundError(f"There is no event {event_id!r}.")
     for name, value in _described(found):
@@ -119,21 +107,7 @@ def retry(
     One event is projected again too; handlers of the host that have completed it are not.
     """
     selection = _selection(type_, object_, since, until, error, kind)
-    _check(event_id, dead, selection, dry_run)
-    host = load_gate(gate)
-
-    async def run() -> int | None:
-        async with host.connected():
-            if event_id is not None:
-                return int(await host.events.retry(event_id))
-            count = await _counted(host, selection)
-            return None if dry_run or not count else await host.events.retry_all(selection)
-
-    count = anyio.run(run)
-    if event_id is not None and not count:
-        raise NotFoundError(f"There is no dead, done or discarded event {event_id!r}.")
-    if count is not None:
-        typer.echo(f"{count} event(s) will be tried again.")
+    _carry_out(_RETRY, gate, event_id, dead, selection, dry_run)
 
 
 @app.command()
@@ -154,30 +128,61 @@ def discard(
     """Give up dead letters, or one event that is dead or waits; `retry` with its id brings one
     back, until it is pruned."""
     selection = _selection(type_, object_, since, until, error, kind)
+    _carry_out(_DISCARD, gate, event_id, dead, selection, dry_run)
+
+
+@dataclass(frozen=True, slots=True)
+class _Action:
+    """What is done to one event, or to the dead letters of a selection, and what is said of it."""
+
+    one: Callable[[EventControl, str], Awaitable[bool]]
+    many: Callable[[EventControl, EventSelection], Awaitable[int]]
+    done: str
+    missing: str
+
+
+_RETRY: Final = _Action(
+    EventControl.retry,
+    EventControl.retry_all,
+    done="{} event(s) will be tried again.",
+    missing="There is no dead, done or discarded event {!r}.",
+)
+_DISCARD: Final = _Action(
+    EventControl.discard,
+    EventControl.discard_all,
+    done="{} event(s) discarded.",
+    missing="There is no dead or waiting event {!r} that is not being worked on.",
+)
+
+
+def _carry_out(
+    action: _Action,
+    gate: str,
+    event_id: str | None,
+    dead: bool,
+    selection: EventSelection,
+    dry_run: bool,
+) -> None:
+    """Do it to one event, or to dead letters, having said how many they are.
+
+    Raises:
+        InvalidInputError: the options do not go together.
+        NotFoundError: there is no such event.
+    """
     _check(event_id, dead, selection, dry_run)
-    host = load_gate(gate)
 
-    async def run() -> int | None:
-        async with host.connected():
-            if event_id is not None:
-                return int(await host.events.discard(event_id))
-            count = await _counted(host, selection)
-            return None if dry_run or not count else await host.events.discard_all(selection)
+    async def run(host: Gatekeeper) -> int | None:
+        if event_id is not None:
+            return int(await action.one(host.events, event_id))
+        count = await host.events.count(selection)
+        typer.echo(f"{count} dead letter(s) match.")
+        return None if dry_run or not count else await action.many(host.events, selection)
 
-    count = anyio.run(run)
+    count = on_gate(gate, run)
     if event_id is not None and not count:
-        raise NotFoundError(
-            f"There is no dead or waiting event {event_id!r} that is not being worked on."
-        )
+        raise NotFoundError(action.missing.format(event_id))
     if count is not None:
-        typer.echo(f"{count} event(s) discarded.")
-
-
-async def _counted(host: Gatekeeper, selection: EventSelection) -> int:
-    """How many dead letters a selection has, having said so."""
-    count = await host.events.count(selection)
-    typer.echo(f"{count} dead letter(s) match.")
-    return count
+        typer.echo(action.done.format(count))
 
 
 def _selection(

@@ -2,13 +2,12 @@
 
 from typing import Annotated
 
-import anyio
 import msgspec
 import typer
 
 from gatekeeper.asgi.health_route import health_body
-from gatekeeper.cli.loading import GateArgument, load_gate
-from gatekeeper.services.health import Health, HealthStatus
+from gatekeeper.cli.loading import GateArgument, on_gate
+from gatekeeper.services.health import HealthStatus
 
 STATUSES = {HealthStatus.OK: 0, HealthStatus.FAILING: 1, HealthStatus.DEGRADED: 3}
 """The exit statuses."""
@@ -23,13 +22,7 @@ def health(
 
     The circuit to Stripe and the cache are those of this very process, which has just begun.
     """
-    host = load_gate(gate)
-
-    async def run() -> Health:
-        async with host.connected():
-            return await host.health()
-
-    found = anyio.run(run)
+    found = on_gate(gate, lambda host: host.health())
     if json:
         typer.echo(msgspec.json.encode(health_body(found)))
     else:

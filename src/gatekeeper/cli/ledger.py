@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from typing import Annotated, Protocol, TypeVar
 
-import anyio
 import typer
 
-from gatekeeper.cli.loading import GateArgument, load_gate
+from gatekeeper.cli.loading import GateArgument, on_gate
+from gatekeeper.gate import Gatekeeper
 from gatekeeper.ledger.books import Breach
 from gatekeeper.services.audit import Mended
 from gatekeeper.storage.postings import AccountKey
@@ -48,7 +48,7 @@ def verify(gate: GateArgument, customer: CustomerOption = None, after: AfterOpti
     Ends with status 0 if the books are right, and with 1 if one contradicts itself or it could not
     be found out. What contradicts what stands on the standard output, a line each.
     """
-    breaches = anyio.run(_verify, gate, customer, after)
+    breaches = on_gate(gate, lambda host: _verify(host, customer, after))
     if breaches:
         raise typer.Exit(1)
 
@@ -67,39 +67,35 @@ def rebuild(
     Ends with status 0 if nothing had to be mended, or all of it was, and with 1 if something is
     left to do: without --write, whatever differs.
     """
-    left = anyio.run(_rebuild, gate, customer, after, write)
+    left = on_gate(gate, lambda host: _rebuild(host, customer, after, write))
     if left:
         raise typer.Exit(1)
 
 
-async def _verify(reference: str, customer: str | None, after: str | None) -> int:
-    host = load_gate(reference)
+async def _verify(host: Gatekeeper, customer: str | None, after: str | None) -> int:
     accounts = breaches = 0
-    async with host.connected():
-        pages = host.auditor.verify(customer=customer, after=after)
-        total = await host.auditor.count(customer)
-        async for page in _shown(pages, total, "Verifying"):
-            accounts += len(page.keys)
-            breaches += len(page.breaches)
-            for breach in page.breaches:
-                _say(_line(breach))
+    pages = host.auditor.verify(customer=customer, after=after)
+    total = await host.auditor.count(customer)
+    async for page in _shown(pages, total, "Verifying"):
+        accounts += len(page.keys)
+        breaches += len(page.breaches)
+        for breach in page.breaches:
+            _say(_line(breach))
     typer.echo(f"{accounts} account(s) verified, {breaches} breach(es) found.")
     return breaches
 
 
-async def _rebuild(reference: str, customer: str | None, after: str | None, write: bool) -> int:
-    host = load_gate(reference)
+async def _rebuild(host: Gatekeeper, customer: str | None, after: str | None, write: bool) -> int:
     accounts = changed = left = 0
-    async with host.connected():
-        pages = host.auditor.rebuild(customer=customer, after=after, write=write)
-        total = await host.auditor.count(customer)
-        async for page in _shown(pages, total, "Rebuilding"):
-            accounts += len(page.keys)
-            for mended in page.mended:
-                changed += bool(mended.differences)
-                left += bool(mended.obstacles or mended.left)
-                for line in _lines(mended):
-                    _say(line)
+    pages = host.auditor.rebuild(customer=customer, after=after, write=write)
+    total = await host.auditor.count(customer)
+    async for page in _shown(pages, total, "Rebuilding"):
+        accounts += len(page.keys)
+        for mended in page.mended:
+            changed += bool(mended.differences)
+            left += bool(mended.obstacles or mended.left)
+            for line in _lines(mended):
+                _say(line)
     done = "rebuilt" if write else "would be rebuilt; --write does it"
     typer.echo(f"{accounts} account(s) looked at, {changed} {done}, {left} can't be mended here.")
     return left if write else left + changed

@@ -1,14 +1,18 @@
-"""Finding the host's gate: `billing:gate` is the object `gate` in the module `billing`."""
+"""The host's gate: `billing:gate` is the object `gate` in the module `billing`."""
 
 import importlib
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
+import anyio
 import typer
 
 from gatekeeper.errors import ConfigurationError
 from gatekeeper.gate import Gatekeeper
+
+T = TypeVar("T")
 
 GateArgument = Annotated[
     str, typer.Argument(metavar="MODULE:GATE", help="Where the gate is, for example billing:gate.")
@@ -39,3 +43,18 @@ def load_gate(reference: str) -> Gatekeeper:
     if not isinstance(found, Gatekeeper):
         raise ConfigurationError(f"{reference} is of {type(found).__name__}, and no Gatekeeper.")
     return found
+
+
+def on_gate(reference: str, work: Callable[[Gatekeeper], Awaitable[T]]) -> T:
+    """What `work` returns for a gate that has its database and cache meanwhile, and no background.
+
+    Raises:
+        ConfigurationError: as `load_gate`; and what `work` raises.
+    """
+    host = load_gate(reference)
+
+    async def run() -> T:
+        async with host.connected():
+            return await work(host)
+
+    return anyio.run(run)

@@ -1,14 +1,12 @@
 """`gatekeeper outbox`: what has to leave and has not."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
-import anyio
 import typer
 
-from gatekeeper.cli.loading import GateArgument, load_gate
+from gatekeeper.cli.loading import GateArgument, on_gate
 from gatekeeper.errors import InvalidInputError, NotFoundError
-from gatekeeper.storage.records import OutboxMessage, OutboxState
+from gatekeeper.storage.records import OutboxState
 
 app = typer.Typer(help="Messages that have to leave.", no_args_is_help=True)
 
@@ -30,13 +28,7 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 100,
 ) -> None:
     """List dead letters, or messages of another state, the oldest first."""
-    host = load_gate(gate)
-
-    async def run() -> Sequence[OutboxMessage]:
-        async with host.connected():
-            return await host.outbox.listing(state, limit)
-
-    for one in anyio.run(run):
+    for one in on_gate(gate, lambda host: host.outbox.listing(state, limit)):
         written = one.created_at.isoformat(timespec="seconds")
         error = f": {one.last_error}" if one.last_error else ""
         to = f" to {one.receiver}" if one.receiver else ""
@@ -49,13 +41,8 @@ def list_(
 def retry(gate: GateArgument, message_id: MessageArgument = None, dead: DeadOption = False) -> None:
     """Have dead letters delivered again."""
     _check(message_id, dead)
-    host = load_gate(gate)
-
-    async def run() -> int:
-        async with host.connected():
-            return await host.outbox.retry(message_id)
-
-    typer.echo(f"{_found(anyio.run(run), message_id)} message(s) will be tried again.")
+    count = on_gate(gate, lambda host: host.outbox.retry(message_id))
+    typer.echo(f"{_found(count, message_id)} message(s) will be tried again.")
 
 
 @app.command()
@@ -64,13 +51,8 @@ def discard(
 ) -> None:
     """Delete dead letters, or one message that is dead or waits."""
     _check(message_id, dead)
-    host = load_gate(gate)
-
-    async def run() -> int:
-        async with host.connected():
-            return await host.outbox.discard(message_id)
-
-    typer.echo(f"{_found(anyio.run(run), message_id)} message(s) deleted.")
+    count = on_gate(gate, lambda host: host.outbox.discard(message_id))
+    typer.echo(f"{_found(count, message_id)} message(s) deleted.")
 
 
 def _check(message_id: str | None, dead: bool) -> None:

@@ -3,12 +3,12 @@
 from datetime import UTC, datetime
 from typing import Annotated
 
-import anyio
 import typer
 
-from gatekeeper.cli.loading import GateArgument, load_gate
+from gatekeeper.cli.loading import GateArgument, on_gate
 from gatekeeper.cli.watching import watching
 from gatekeeper.errors import InvalidInputError
+from gatekeeper.gate import Gatekeeper
 from gatekeeper.stripe.reconciliation import Report, RunOptions
 
 DRIFT_STATUS = 3
@@ -56,19 +56,17 @@ def reconcile(
         since=since,
         allow_revocations=allow_revocations,
     )
-    report = anyio.run(_run, gate, options)
+    report = on_gate(gate, lambda host: _run(host, options))
     _show(report)
     if not report.is_clean:
         raise typer.Exit(DRIFT_STATUS)
 
 
-async def _run(reference: str, options: RunOptions) -> Report:
-    host = load_gate(reference)
+async def _run(host: Gatekeeper, options: RunOptions) -> Report:
     with watching(
         "events", "subscriptions", "invoices", "refunds and disputes", "checkouts", "copies"
     ) as watch:
-        async with host.connected():
-            return await host.reconciler.run(options, watch)
+        return await host.reconciler.run(options, watch)
 
 
 def _show(report: Report) -> None:

@@ -7,9 +7,10 @@ from typing import Annotated
 import anyio
 import typer
 
-from gatekeeper.cli.loading import GateArgument, load_gate
+from gatekeeper.cli.loading import GateArgument, load_gate, on_gate
 from gatekeeper.cli.watching import watching
 from gatekeeper.errors import MissingExtraError
+from gatekeeper.gate import Gatekeeper
 from gatekeeper.stripe.moves import MoveOptions, MovePlan, MoveReport, Proration
 from gatekeeper.stripe.setup import apply_setup, plan_setup
 
@@ -87,15 +88,13 @@ def move_prices(
     """
     options = MoveOptions(old=old, new=new, proration=proration)
 
-    async def run() -> MovePlan | MoveReport:
-        host = load_gate(gate)
-        async with host.connected():
-            with watching("subscriptions", "moved") as watch:
-                if not apply:
-                    return await host.price_mover.plan(options, watch)
-                return await host.price_mover.run(options, watch, per_second=per_second)
+    async def run(host: Gatekeeper) -> MovePlan | MoveReport:
+        with watching("subscriptions", "moved") as watch:
+            if not apply:
+                return await host.price_mover.plan(options, watch)
+            return await host.price_mover.run(options, watch, per_second=per_second)
 
-    _tell_of_move(anyio.run(run), proration)
+    _tell_of_move(on_gate(gate, run), proration)
 
 
 def _tell_of_move(done: MovePlan | MoveReport, proration: Proration) -> None:

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
-import anyio
 import typer
 
-from gatekeeper.cli.loading import GateArgument, load_gate
+from gatekeeper.cli.loading import GateArgument, on_gate
 from gatekeeper.services.history import HeldItem, HistoryEntry
 from gatekeeper.services.upcoming import SoldItem, SubscriptionView
 
@@ -24,13 +23,7 @@ def subscriptions() -> None:
 @app.command(name="list")
 def list_(gate: GateArgument, customer: CustomerArgument) -> None:
     """List a customer's subscriptions, and what each is scheduled to become."""
-    host = load_gate(gate)
-
-    async def run() -> Sequence[SubscriptionView]:
-        async with host.connected():
-            return await host.subscriptions(customer)
-
-    _list(anyio.run(run))
+    _list(on_gate(gate, lambda host: host.subscriptions(customer)))
 
 
 @app.command()
@@ -40,13 +33,7 @@ def history(
     limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many changes at most.")] = 100,
 ) -> None:
     """Show each change of a customer's subscriptions, the newest first: when, why, and what."""
-    host = load_gate(gate)
-
-    async def run() -> Sequence[HistoryEntry]:
-        async with host.connected():
-            return await host.subscription_history(customer, limit=limit)
-
-    _tell(anyio.run(run))
+    _tell(on_gate(gate, lambda host: host.subscription_history(customer, limit=limit)))
 
 
 def _list(found: Sequence[SubscriptionView]) -> None:

@@ -3,12 +3,11 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-import anyio
 import typer
 
-from gatekeeper.cli.loading import GateArgument, load_gate
+from gatekeeper.cli.loading import GateArgument, on_gate
 from gatekeeper.gate import Gatekeeper
-from gatekeeper.storage.metering import UsageWindow, WindowStatus
+from gatekeeper.storage.metering import WindowStatus
 from gatekeeper.stripe.meters import Compared
 
 app = typer.Typer(help="Metered usage on its way to Stripe.", no_args_is_help=True)
@@ -37,13 +36,9 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, max=_MANY, help="How many at most.")] = 100,
 ) -> None:
     """List sealed windows that are dead letters, or of another state, the earliest first."""
-    host = load_gate(gate)
-
-    async def run() -> list[UsageWindow]:
-        async with host.connected():
-            return await host.usage_windows.find(status=status, customer=customer, limit=limit)
-
-    for one in anyio.run(run):
+    for one in on_gate(
+        gate, lambda host: host.usage_windows.find(status=status, customer=customer, limit=limit)
+    ):
         start = one.start.isoformat(timespec="minutes")
         error = f": {one.last_error}" if one.last_error else ""
         typer.echo(f"{one.identifier} {start} {one.customer} {one.meter} {one.quantity}{error}")
@@ -52,25 +47,14 @@ def list_(
 @app.command()
 def retry(gate: GateArgument, identifier: IdentifierArgument) -> None:
     """Have a dead window sent again; one that Stripe had rejected as a further one."""
-    host = load_gate(gate)
-
-    async def run() -> UsageWindow:
-        async with host.connected():
-            return await host.usage_windows.retry(identifier)
-
-    typer.echo(f"{anyio.run(run).identifier} will be sent.")
+    sent = on_gate(gate, lambda host: host.usage_windows.retry(identifier))
+    typer.echo(f"{sent.identifier} will be sent.")
 
 
 @app.command()
 def discard(gate: GateArgument, identifier: IdentifierArgument) -> None:
     """Never bill a window that was not sent."""
-    host = load_gate(gate)
-
-    async def run() -> UsageWindow:
-        async with host.connected():
-            return await host.usage_windows.discard(identifier)
-
-    discarded = anyio.run(run)
+    discarded = on_gate(gate, lambda host: host.usage_windows.discard(identifier))
     typer.echo(f"{discarded.quantity} of {discarded.meter} will not be billed.")
 
 
@@ -85,9 +69,9 @@ def compare(
     Stripe sums up later than it answers: the last hour is left out. The exit status is 3 if
     something differs.
     """
-    host = load_gate(gate)
     until = datetime.now(UTC) - timedelta(hours=1)
-    found = anyio.run(_compared, host, customer, until - timedelta(days=days), until)
+    since = until - timedelta(days=days)
+    found = on_gate(gate, lambda host: _compared(host, customer, since, until))
     differing = [one for one in found if not one.agrees]
     for one in differing:
         typer.echo(
@@ -101,10 +85,9 @@ def compare(
 async def _compared(
     host: Gatekeeper, customer: str | None, since: datetime, until: datetime
 ) -> list[Compared]:
-    async with host.connected():
-        if customer is not None:
-            return await host.compare_usage(customer, since, until)
-        found: list[Compared] = []
-        for one in await host.customers_told(since, until):
-            found += await host.compare_usage(one, since, until)
-        return found
+    if customer is not None:
+        return await host.compare_usage(customer, since, until)
+    found: list[Compared] = []
+    for one in await host.customers_told(since, until):
+        found += await host.compare_usage(one, since, until)
+    return found
