@@ -303,9 +303,11 @@ def _done(tx: Transaction, request: OutgoingRequest, answer: Obj) -> None:
 
 
 def _log(level: int, what: str, request: OutgoingRequest) -> None:
-    extra = {
-        "request_id": request.id,
-        "operation": request.operation,
-        "customer": request.customer,
-    }
-    logger.log(level, "a request to Stripe (%s) was %s", request.operation, what, extra=extra)
+    logger.log(
+        level,
+        "request %s to Stripe (%s, of customer %s) was %s",
+        request.id,
+        request.operation,
+        request.customer,
+        what,
+    )

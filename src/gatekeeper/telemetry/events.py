@@ -261,7 +261,14 @@ EVENTS: Final = (
         "Stripe can't be reached: which account the key belongs to will be checked before anything "
         "is written for it",
     ),
-    _event("stripe.request_resumed", "a request to Stripe (%s) was %s", "operation", "what"),
+    _event(
+        "stripe.request_resumed",
+        "request %s to Stripe (%s, of customer %s) was %s",
+        "request_id",
+        "operation",
+        "customer",
+        "what",
+    ),
     _event(
         "stripe.resume_interrupted", "requests to Stripe could not be resumed; it is tried again"
     ),
