@@ -96,7 +96,7 @@ WEBHOOK_FAULTS: Final = (
     Fault(
         name="completed-handlers-run-again",
         breaks="a handler that has completed an event is not run again",
-        file="stripe/webhooks/dispatcher.py",
+        file="stripe/webhooks/carrier.py",
         source="for handler in handlers if handler.name not in completed]",
         wrong="for handler in handlers]",
         tests=(f"{CASES}test_case_14_the_first_handler_is_not_run_again_when_the_second_fails",),
@@ -104,7 +104,7 @@ WEBHOOK_FAULTS: Final = (
     Fault(
         name="twins-not-known",
         breaks="a thin event and its snapshot twin have one effect",
-        file="stripe/webhooks/dispatcher.py",
+        file="stripe/webhooks/carrier.py",
         source="return (event.key,) if event.twin is None else (event.key, event.twin)",
         wrong="return (event.key,)",
         tests=(f"{CASES}test_case_11_a_thin_event_and_its_snapshot_twin_have_one_effect",),
@@ -112,7 +112,7 @@ WEBHOOK_FAULTS: Final = (
     Fault(
         name="writes-of-a-loser",
         breaks="a handler's writes are done once, by who records its completion",
-        file="stripe/webhooks/dispatcher.py",
+        file="stripe/webhooks/carrier.py",
         source="            if all(recorded):\n",
         wrong="            if recorded:\n",
         tests=(f"{DISPATCH}test_what_another_dispatcher_has_completed_is_not_written_twice",),
@@ -120,7 +120,7 @@ WEBHOOK_FAULTS: Final = (
     Fault(
         name="writes-left-behind",
         breaks="what a failed handler wanted written is not the next one's",
-        file="stripe/webhooks/dispatcher.py",
+        file="stripe/webhooks/carrier.py",
         source="        event.take_writes()  # what",
         wrong="        # what",
         tests=(f"{DISPATCH}test_writes_happen_with_the_completion_or_not_at_all",),

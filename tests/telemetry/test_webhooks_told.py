@@ -8,6 +8,7 @@ from opentelemetry.trace import StatusCode
 from gatekeeper.errors import OverloadedError, SignatureError
 from gatekeeper.stripe.webhooks import WebhookEvent, WebhookReceiver
 from gatekeeper.stripe.webhooks import telling as told
+from gatekeeper.stripe.webhooks.carrier import Carrier
 from gatekeeper.stripe.webhooks.commits import IntakeLimits
 from gatekeeper.telemetry import metrics, spans
 from gatekeeper.testing import events
@@ -134,7 +135,7 @@ async def test_an_event_that_is_left_to_its_lease_is_lost(
     async def gone(*_: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(taking.dispatcher, "_project", gone)
+    monkeypatch.setattr(Carrier, "carry_out", gone)
     assert await taking.run_once() == 1
     (found,) = listener.points(metrics.DISPATCH_DURATION)
     assert found[0][metrics.OUTCOME] == "lost"

@@ -1,9 +1,10 @@
 """Webhooks: from the bytes that arrive to the state that follows from them."""
 
 from gatekeeper.stripe.webhooks.answer import WebhookAnswer
+from gatekeeper.stripe.webhooks.carrier import PROJECTION
 from gatekeeper.stripe.webhooks.commits import IntakeLimits
 from gatekeeper.stripe.webhooks.control import EventControl, EventDetails
-from gatekeeper.stripe.webhooks.dispatcher import PROJECTION, Dispatcher
+from gatekeeper.stripe.webhooks.dispatcher import Dispatcher
 from gatekeeper.stripe.webhooks.event import WebhookEvent
 from gatekeeper.stripe.webhooks.handlers import EVENT_TYPES, Projections
 from gatekeeper.stripe.webhooks.policy import DispatchPolicy

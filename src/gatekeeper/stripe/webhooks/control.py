@@ -15,7 +15,8 @@ from gatekeeper.errors import InvalidInputError
 from gatekeeper.storage.desk import EventSelection, Place
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import EventStatus, InboxEvent
-from gatekeeper.stripe.webhooks.dispatcher import PROJECTION, Dispatcher
+from gatekeeper.stripe.webhooks.carrier import PROJECTION
+from gatekeeper.stripe.webhooks.dispatcher import Dispatcher
 
 PORTION: Final = 500
 """Events of one transaction of a bulk action."""
