@@ -113,7 +113,7 @@ POSTING_FAULTS: Final = (
     Fault(
         name="postgresql-entry-number-off",
         breaks="entries are stored under their own numbers (PostgreSQL)",
-        file="storage/sql/posting_postgresql.py",
+        file="storage/sql/posting_rows.py",
         source="        entry.sequence,\n",
         wrong="        entry.sequence + 1,\n",
         tests=(f"{CONFORMANCE}TestPostgresStore::test_a_change_is_stored_whole",),

@@ -1,133 +1,35 @@
 """Writing postings to PostgreSQL: any number of accounts in one statement.
 
-Rows come as arrays, one for each column, and are unpacked by `unnest`
-(https://www.postgresql.org/docs/current/functions-array.html). Everything hangs on `saved`, the
-accounts whose row was as it had been read: what belongs to another account is not written, and its
-key is not returned. Nothing waits: an account that somebody else has locked counts as changed.
+Its parameters are the rows of `posting_rows`. Everything hangs on `saved`, the accounts whose row
+was as it had been read: what belongs to another account is not written, and its key is not
+returned. Nothing waits: an account that somebody else has locked counts as changed.
 
 The statement stands by itself, so that it needs no transaction around it, and is the same inside
 one. A hold that is not open any more would contradict its account, and an idempotency key that was
 used for something else meanwhile its receipt: the division by zero then makes PostgreSQL take back
-the whole statement. (`status || ''` keeps the planner from the index of open
-holds, in which every hold of the account that was settled lately is still to be stepped over.)
+the whole statement. (`status || ''` keeps the planner from the index of open holds, in which every
+hold of the account that was settled lately is still to be stepped over.)
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-from gatekeeper.ledger import Entry, Hold
 from gatekeeper.storage.postings import Posting
-from gatekeeper.storage.sql.packing import pack_standing, packed
-
-Place = Callable[[int], str]
-"""How a driver names the parameter of a number, counted from 1."""
-
-
-class Rows:
-    """The columns of one kind of row, with their PostgreSQL types."""
-
-    def __init__(self, **types: str) -> None:
-        self.names = tuple(types)
-        self.types = tuple(types.values())
-
-    def source(self, first: int, place: Place, *, single: bool) -> str:
-        """The rows as a table `x`, from the parameters that begin with number `first`: one for each
-        cell of a single row, or an array for each column."""
-        array = "" if single else "[]"
-        cells = ", ".join(
-            f"CAST({place(first + i)} AS {of}{array})" for i, of in enumerate(self.types)
-        )
-        rows = f"(VALUES ({cells}))" if single else f"unnest({cells})"
-        return f"{rows} AS x({', '.join(self.names)})"
-
-    def listed(self, prefix: str = "") -> str:
-        """The names of all columns but the first, `n`, for a statement."""
-        return ", ".join(prefix + name for name in self.names[1:])
-
-    def cells(self, rows: Sequence[tuple[Any, ...]], *, single: bool) -> Sequence[Any]:
-        """The parameters of `source`."""
-        if single:
-            return rows[0]
-        if not rows:
-            return [[] for _ in self.names]
-        return [list(column) for column in zip(*rows, strict=True)]  # psycopg takes no tuples
-
-
-_ACCOUNTS: Final = Rows(
-    n="int",
-    customer="text",
-    unit="text",
-    revision_before="bigint",
-    version_before="bigint",
-    customer_version="bigint",
-    posted="bigint",
-    held="bigint",
-    debt="bigint",
-    version="bigint",
-    grants="text",
-    received="text",
-    last_entry_at="timestamptz",
-    revision="bigint",
-    standing="text",
-    notice_due_at="timestamptz",
-)
-_ENTRIES: Final = Rows(
-    n="int",
-    sequence="bigint",
-    kind="text",
-    at="timestamptz",
-    posted_delta="bigint",
-    held_delta="bigint",
-    debt_delta="bigint",
-    grant_id="text",
-    hold_id="text",
-    actor="text",
-    feature="text",
-    reference="text",
-    scope="text",
-    metadata="text",
-)
-_MADE: Final = Rows(
-    n="int",
-    id="text",
-    amount="bigint",
-    allocations="text",
-    created_at="timestamptz",
-    expires_at="timestamptz",
-    status="text",
-    captured="bigint",
-    overrun="bigint",
-    cost_numerator="bigint",
-    cost_denominator="bigint",
-    ended_at="timestamptz",
-    actor="text",
-    feature="text",
-    reference="text",
-    scope="text",
-    metadata="text",
-    formula="text",
-)
-_CHANGED: Final = Rows(
-    n="int",
-    id="text",
-    amount="bigint",
-    allocations="text",
-    expires_at="timestamptz",
-    status="text",
-    captured="bigint",
-    overrun="bigint",
-    ended_at="timestamptz",
-)
-
-
-_RECEIPTS: Final = Rows(
-    n="int",
-    key="text",
-    fingerprint="text",
-    result="text",
-    created_at="timestamptz",
+from gatekeeper.storage.sql.posting_rows import (
+    ACCOUNTS,
+    CHANGED,
+    ENTRIES,
+    MADE,
+    RECEIPTS,
+    Place,
+    Rows,
+    account_row,
+    changed_row,
+    entry_row,
+    made_row,
+    receipt_row,
 )
 
 
@@ -166,25 +68,25 @@ def statement(shape: Shape, place: Place) -> str:
     NULL is no bound.
     """
     single = shape.single
-    first_entry = 3 + len(_ACCOUNTS.names)
-    first_made = first_entry + len(_ENTRIES.names)
-    first_changed = first_made + (len(_MADE.names) if shape.makes else 0)
-    first_receipt = first_changed + (len(_CHANGED.names) if shape.changes else 0)
-    parts = [_save_accounts(_ACCOUNTS.source(3, place, single=single), place)]
-    parts.append(_add("written", "entries", _ENTRIES, first_entry, place, single=single))
+    first_entry = 3 + len(ACCOUNTS.names)
+    first_made = first_entry + len(ENTRIES.names)
+    first_changed = first_made + (len(MADE.names) if shape.makes else 0)
+    first_receipt = first_changed + (len(CHANGED.names) if shape.changes else 0)
+    parts = [_save_accounts(ACCOUNTS.source(3, place, single=single), place)]
+    parts.append(_add("written", "entries", ENTRIES, first_entry, place, single=single))
     found = "(SELECT array_agg(n) FROM saved), clock_timestamp()"
     if shape.makes:
-        parts.append(_add("made", "holds", _MADE, first_made, place, single=single))
+        parts.append(_add("made", "holds", MADE, first_made, place, single=single))
     if shape.changes:
-        parts.append(_change_holds(_CHANGED.source(first_changed, place, single=single)))
+        parts.append(_change_holds(CHANGED.source(first_changed, place, single=single)))
         found += f", {_all_of('changed', 'changing')}"
     if shape.keeps:
-        parts.append(_keep_receipts(_RECEIPTS.source(first_receipt, place, single=single)))
+        parts.append(_keep_receipts(RECEIPTS.source(first_receipt, place, single=single)))
         found += f", {_all_of('kept', 'keeping')}"
     return f"WITH {', '.join(parts)} SELECT {found}"
 
 
-# Every name in these is a constant of this module; values are parameters.
+# Every name in these is a constant, here or in `posting_rows`; values are parameters.
 
 
 def _save_accounts(source: str, place: Place) -> str:
@@ -208,7 +110,7 @@ saved AS (
   FROM locked w
   WHERE a.customer = w.customer AND a.unit = w.unit
   RETURNING w.n, w.customer, w.unit
-)"""  # noqa: S608 - constants of this module
+)"""  # noqa: S608 - constants, see above
 
 
 def _add(name: str, table: str, rows: Rows, first: int, place: Place, *, single: bool) -> str:
@@ -217,7 +119,7 @@ def _add(name: str, table: str, rows: Rows, first: int, place: Place, *, single:
   INSERT INTO gatekeeper_{table} (customer, unit, {rows.listed()})
   SELECT s.customer, s.unit, {rows.listed("x.")}
   FROM {rows.source(first, place, single=single)} JOIN saved s ON s.n = x.n
-)"""  # noqa: S608 - constants of this module
+)"""  # noqa: S608 - constants, see above
 
 
 def _change_holds(source: str) -> str:
@@ -232,7 +134,7 @@ changed AS (
   FROM changing x
   WHERE h.customer = x.customer AND h.id = x.id AND h.unit = x.unit AND h.status || '' = 'open'
   RETURNING 1
-)"""  # noqa: S608 - constants of this module
+)"""  # noqa: S608 - constants, see above
 
 
 def _keep_receipts(source: str) -> str:
@@ -247,7 +149,7 @@ kept AS (
     result = excluded.result, created_at = excluded.created_at
   WHERE r.fingerprint = excluded.fingerprint
   RETURNING 1
-)"""  # noqa: S608 - constants of this module
+)"""  # noqa: S608 - constants, see above
 
 
 def _all_of(done: str, wanted: str) -> str:
@@ -270,95 +172,17 @@ def parameters(
     changed: list[tuple[Any, ...]] = []
     receipts: list[tuple[Any, ...]] = []
     for n, posting in enumerate(postings):
-        accounts.append(_account_row(n, posting))
-        entries += [_entry_row(n, entry) for entry in posting.entries]
-        made += [_made_row(n, hold) for hold in posting.made.values()]
-        changed += [_changed_row(n, hold) for hold in posting.changed.values()]
-        receipts += [(n, r.key, r.fingerprint, r.result, r.created_at) for r in posting.receipts]
-    values = [earliest, latest, *_ACCOUNTS.cells(accounts, single=single)]
-    values += _ENTRIES.cells(entries, single=single)
+        accounts.append(account_row(n, posting))
+        entries += [entry_row(n, entry) for entry in posting.entries]
+        made += [made_row(n, hold) for hold in posting.made.values()]
+        changed += [changed_row(n, hold) for hold in posting.changed.values()]
+        receipts += [receipt_row(n, receipt) for receipt in posting.receipts]
+    values = [earliest, latest, *ACCOUNTS.cells(accounts, single=single)]
+    values += ENTRIES.cells(entries, single=single)
     if shape.makes:
-        values += _MADE.cells(made, single=single)
+        values += MADE.cells(made, single=single)
     if shape.changes:
-        values += _CHANGED.cells(changed, single=single)
+        values += CHANGED.cells(changed, single=single)
     if shape.keeps:
-        values += _RECEIPTS.cells(receipts, single=single)
+        values += RECEIPTS.cells(receipts, single=single)
     return shape, values
-
-
-def _account_row(n: int, posting: Posting) -> tuple[Any, ...]:
-    before, after = posting.before, posting.after
-    return (
-        n,
-        before.customer,
-        before.unit,
-        before.revision,
-        before.version,
-        posting.customer_version,
-        after.posted,
-        after.held,
-        after.debt,
-        after.version,
-        packed(after.grants),
-        packed(after.received),
-        after.last_entry_at,
-        after.revision,
-        pack_standing(after),
-        after.notice_due_at,
-    )
-
-
-def _entry_row(n: int, entry: Entry) -> tuple[Any, ...]:
-    return (
-        n,
-        entry.sequence,
-        entry.kind.value,
-        entry.at,
-        entry.posted_delta,
-        entry.held_delta,
-        entry.debt_delta,
-        entry.grant_id,
-        entry.hold_id,
-        entry.actor,
-        entry.feature,
-        entry.reference,
-        entry.scope,
-        entry.metadata,
-    )
-
-
-def _made_row(n: int, hold: Hold) -> tuple[Any, ...]:
-    return (
-        n,
-        hold.id,
-        hold.amount,
-        packed(hold.allocations),
-        hold.created_at,
-        hold.expires_at,
-        hold.status.value,
-        hold.captured,
-        hold.overrun,
-        hold.cost_numerator,
-        hold.cost_denominator,
-        hold.ended_at,
-        hold.actor,
-        hold.feature,
-        hold.reference,
-        hold.scope,
-        hold.metadata,
-        None if hold.formula is None else packed(hold.formula),
-    )
-
-
-def _changed_row(n: int, hold: Hold) -> tuple[Any, ...]:
-    return (
-        n,
-        hold.id,
-        hold.amount,
-        packed(hold.allocations),
-        hold.expires_at,
-        hold.status.value,
-        hold.captured,
-        hold.overrun,
-        hold.ended_at,
-    )
