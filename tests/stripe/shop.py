@@ -108,3 +108,11 @@ async def open_shop(sim: Simulator, store: Store, clock: ManualClock, rules: Rul
         clock=lambda: datetime.now(UTC),  # the simulator signs with the real second
     )
     return Shop(sim, gateway, store, clock, receiver, rules)
+
+
+async def make_price(gateway: StripeGateway, **params: Any) -> dict[str, Any]:
+    """A price of Stripe's: 9.99 EUR for a product of its own, but for `params`."""
+    price = {"currency": "eur", "unit_amount": 999, **params}
+    if "product" not in params:
+        price["product_data"] = {"name": "Pro"}
+    return await gateway.post("/v1/prices", price, what="prices create")

@@ -29,7 +29,7 @@ from gatekeeper.stripe.checkout import CheckoutLink
 from gatekeeper.stripe.identities import StripeIdentities
 from gatekeeper.stripe.outgoing import OutgoingRequests
 from gatekeeper.testing.stripe import Simulator
-from tests.stripe.shop import Shop, open_shop
+from tests.stripe.shop import Shop, make_price, open_shop
 from tests.stripe.world import ManualClock
 
 pytestmark = pytest.mark.anyio
@@ -380,9 +380,7 @@ async def test_a_price_that_stripe_has_otherwise_is_not_sold(shop: Shop) -> None
 
 
 async def test_a_price_is_found_by_its_declared_id_too(shop: Shop) -> None:
-    made = await shop.gateway.create_price(
-        {"currency": "eur", "unit_amount": 700, "product_data": {"name": "Old"}}
-    )
+    made = await make_price(shop.gateway, unit_amount=700)
     price = Price("old", amount_minor=700, currency="eur", ids=["price_gone", made["id"]])
     pack = Pack("old", grants=Unit("credits")(7), price=price)
     shop.rules = Rules(Catalog(plans=[Plan("free", default=True)], packs=[pack]))

@@ -19,6 +19,7 @@ from gatekeeper.stripe.transport import HttpxTransport
 from gatekeeper.telemetry.redaction import redact
 from gatekeeper.testing.stripe import Simulator
 from gatekeeper.testing.stripe.settings import API_VERSION as SIMULATED_VERSION
+from tests.stripe.shop import make_price
 
 pytestmark = pytest.mark.anyio
 
@@ -39,11 +40,6 @@ async def make_session(gateway: StripeGateway, params: dict[str, Any], key: str)
     return await gateway.post(
         "/v1/checkout/sessions", params, what="sessions create", idempotency_key=key
     )
-
-
-async def make_price(gateway: StripeGateway, **params: Any) -> dict[str, Any]:
-    wanted = {"currency": "eur", "unit_amount": 999, "product_data": {"name": "Pro"}, **params}
-    return await gateway.create_price(wanted)
 
 
 @pytest.mark.parametrize(

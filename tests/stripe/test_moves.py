@@ -19,7 +19,7 @@ from gatekeeper.stripe.moves.mover import NAME
 from gatekeeper.stripe.outgoing import OutgoingRequests
 from gatekeeper.stripe.setup import apply_setup, plan_setup
 from gatekeeper.testing.stripe.core.store import Obj
-from tests.stripe.shop import Shop
+from tests.stripe.shop import Shop, make_price
 from tests.stripe.test_outgoing import Crash, rows
 from tests.stripe.test_reconciliation import (
     introduce,
@@ -212,7 +212,7 @@ async def test_from_one_price_to_another_by_ids_or_lookup_keys(memory_shop: Shop
     made = {"currency": "eur", "unit_amount": 5, "recurring": {"interval": "month"}}
     price = await shop.gateway.fetch("price", pack)
     assert price is not None
-    unknown = await shop.gateway.create_price({**made, "product": price["product"]})
+    unknown = await make_price(shop.gateway, **made, product=price["product"])
     with pytest.raises(ConfigurationError, match="would lose access"):
         await move.plan(old="team_monthly", new=unknown["id"])
     for bad, message in (

@@ -173,7 +173,7 @@ async def test_outages_in_a_row_open_the_circuit_and_one_answer_closes_it(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     time = Time()
-    monkeypatch.setattr("gatekeeper.stripe.client.monotonic", time)
+    monkeypatch.setattr("gatekeeper.stripe.connection.monotonic", time)
     limits = Limits(outage_threshold=2, outage_retry_seconds=10)
     away = httpx.ConnectError("nobody")
     answers = Answers(monkeypatch, away, refused(400), away, refused(500), away, FINE)
@@ -219,7 +219,7 @@ async def test_one_attempt_at_a_time_finds_out_whether_stripe_answers_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     time = Time()
-    monkeypatch.setattr("gatekeeper.stripe.client.monotonic", time)
+    monkeypatch.setattr("gatekeeper.stripe.connection.monotonic", time)
     answers = Answers(monkeypatch, httpx.ConnectError("nobody"))
     limits = Limits(outage_threshold=1, outage_retry_seconds=10)
     async with StripeGateway("sk_test_1", limits=limits, timeout_seconds=20) as gateway:
@@ -266,7 +266,7 @@ async def test_whoever_has_less_patience_than_all_attempts_take_opens_the_circui
 ) -> None:
     """A handler's time limit, say: it cancels a request to a Stripe that hangs, each time."""
     time, asked = Time(), anyio.Event()
-    monkeypatch.setattr("gatekeeper.stripe.client.monotonic", time)
+    monkeypatch.setattr("gatekeeper.stripe.connection.monotonic", time)
     monkeypatch.setattr("gatekeeper.stripe.telling.monotonic", time)
 
     async def hang(*args: Any, **options: Any) -> httpx.Response:
@@ -386,7 +386,9 @@ async def test_no_error_shows_a_secret_or_what_a_customer_said(
     except GatekeeperError as error:
         logging.getLogger("host").exception("it failed")
         shown = ["".join(traceback.format_exception(error)), repr(error), str(error.params)]
-    seen = "\n".join([*shown, repr(gateway), str(vars(gateway).get("_client")), caplog.text])
+    seen = "\n".join(
+        [*shown, repr(gateway), str(vars(gateway._connection).get("_client")), caplog.text]
+    )
     for secret in (key, "ada", "4242", "%40"):
         assert secret not in seen.lower()
 
@@ -404,7 +406,7 @@ async def test_what_the_package_prints_by_itself_has_no_bodies(
         monkeypatch.setattr("stripe._util.STRIPE_LOG", "debug")  # it has read the variable before
     async with StripeGateway(stripe_sim.settings.api_key, api_base=stripe_sim.url) as gateway:
         params = {"url": "https://app.test/hooks", "enabled_events": ["*"]}
-        made = await gateway.create_webhook_endpoint(params)
+        made = await gateway.post("/v1/webhook_endpoints", params, what="endpoint")
     printed = capfd.readouterr().err
     assert "/v1/webhook_endpoints" in printed
     assert made["secret"] not in printed

@@ -102,7 +102,7 @@ async def update(shop: Shop, subscription_id: str, **params: Any) -> Obj:
 
 
 async def cancel(shop: Shop, subscription_id: str) -> None:
-    await shop.gateway._ask("delete", f"/v1/subscriptions/{subscription_id}", None, "cancel")
+    await shop.gateway.cancel_subscription(subscription_id)
 
 
 def lose_webhooks(shop: Shop) -> int:

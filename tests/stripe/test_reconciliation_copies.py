@@ -145,7 +145,7 @@ async def test_a_sweep_that_was_cut_off_goes_on_where_it_was(
 ) -> None:
     await live_through(shop)
     asked: list[str] = []
-    ask = shop.gateway._ask
+    ask = shop.gateway._connection.ask
 
     async def answer(method: Any, path: str, *args: Any, **options: Any) -> Obj:
         asked.append(path)
@@ -153,7 +153,7 @@ async def test_a_sweep_that_was_cut_off_goes_on_where_it_was(
             raise StripeUnavailableError
         return await ask(method, path, *args, **options)
 
-    monkeypatch.setattr(shop.gateway, "_ask", answer)
+    monkeypatch.setattr(shop.gateway._connection, "ask", answer)
     outage = True
     with pytest.raises(StripeUnavailableError):
         await reconcile(shop, COPIES)
@@ -205,7 +205,7 @@ async def test_what_can_not_be_listed_or_read_holds_up_nothing(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    ask = shop.gateway._ask
+    ask = shop.gateway._connection.ask
 
     async def answer(method: Any, path: str, *args: Any, **options: Any) -> Obj:
         if path == "/v1/payouts":
@@ -216,7 +216,7 @@ async def test_what_can_not_be_listed_or_read_holds_up_nothing(
             found["data"][1]["created"] = "yesterday"
         return found
 
-    monkeypatch.setattr(shop.gateway, "_ask", answer)
+    monkeypatch.setattr(shop.gateway._connection, "ask", answer)
     report = await reconcile(shop, COPIES)
     assert "no payout was compared: the key may not list them" in caplog.text
     product = of_kind(report)["product"]
@@ -224,7 +224,7 @@ async def test_what_can_not_be_listed_or_read_holds_up_nothing(
     assert report.unrepaired == product.failed
     assert product.missing == product.objects - 1
     assert "payout" not in of_kind(report)
-    monkeypatch.setattr(shop.gateway, "_ask", ask)
+    monkeypatch.setattr(shop.gateway._connection, "ask", ask)
     second = of_kind(await reconcile(shop, COPIES))["product"]
     assert (second.missing, second.differing, second.failed) == (1, 1, ())
 

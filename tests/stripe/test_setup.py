@@ -11,6 +11,7 @@ from gatekeeper.stripe.price_check import differences_of
 from gatekeeper.stripe.setup import Difference, apply_setup, plan_setup
 from gatekeeper.stripe.webhooks import EVENT_TYPES
 from gatekeeper.testing.stripe import Simulator
+from tests.stripe.shop import make_price
 from tests.stripe.world import CATALOG
 
 pytestmark = pytest.mark.anyio
@@ -28,6 +29,15 @@ def shop(*prices: Price) -> Catalog:
     credits = Unit("credits")
     packs = [Pack("pack", name="A pack", grants=credits(1), prices=prices)]
     return Catalog(plans=[Plan("free", default=True)], packs=packs)
+
+
+async def endpoints(gateway: StripeGateway) -> list[dict[str, Any]]:
+    return await gateway.listed("/v1/webhook_endpoints", what="endpoints")
+
+
+async def make_endpoint(gateway: StripeGateway, *types: str) -> None:
+    params = {"url": URL, "enabled_events": types}
+    await gateway.post("/v1/webhook_endpoints", params, what="endpoints create")
 
 
 def kinds(differences: list[Difference]) -> list[tuple[str, str]]:
@@ -58,7 +68,7 @@ async def test_setup_makes_what_is_missing_and_a_second_run_finds_nothing(
     assert secret is not None
     assert secret.startswith("whsec_")
     assert await plan_setup(CATALOG, gateway, URL, types=["charge.refunded"]) == []
-    (endpoint,) = await gateway.webhook_endpoints()
+    (endpoint,) = await endpoints(gateway)
     assert endpoint["enabled_events"] == sorted({*EVENT_TYPES, "charge.refunded"})
     assert endpoint["api_version"] == API_VERSION
     found = await gateway.prices_by_lookup_key(["pro_yearly", "topup_yen"])
@@ -91,10 +101,8 @@ async def test_a_price_that_differs_is_replaced_and_nothing_is_deleted(
 
 
 async def test_prices_join_the_product_that_the_host_has_made(gateway: StripeGateway) -> None:
-    made = await gateway.create_product({"name": "Mine"})
-    await gateway.create_price(
-        {"product": made["id"], "currency": "eur", "unit_amount": 500, "lookup_key": "p"}
-    )
+    made = await gateway.post("/v1/products", {"name": "Mine"}, what="products create")
+    await make_price(gateway, product=made["id"], unit_amount=500, lookup_key="p")
     catalog = shop(
         Price("p", amount_minor=500, currency="eur"), Price("q", amount_minor=550, currency="usd")
     )
@@ -105,9 +113,7 @@ async def test_prices_join_the_product_that_the_host_has_made(gateway: StripeGat
 
 
 async def test_a_price_that_is_declared_by_its_id_is_there(gateway: StripeGateway) -> None:
-    made = await gateway.create_price(
-        {"currency": "eur", "unit_amount": 500, "product_data": {"name": "Old"}}
-    )
+    made = await make_price(gateway, unit_amount=500)
     price = Price("p", amount_minor=500, currency="eur", ids=["price_gone", made["id"], "price_x"])
     assert await plan_setup(shop(price), gateway) == []
 
@@ -124,20 +130,18 @@ async def test_event_types_are_added_to_an_endpoint_and_none_taken_away(
 ) -> None:
     catalog = shop(Price("p", amount_minor=500, currency="eur"))
     await apply_setup(await plan_setup(catalog, gateway), gateway)
-    await gateway.create_webhook_endpoint(
-        {"url": URL, "enabled_events": ["charge.failed", *EVENT_TYPES[1:]]}
-    )
+    await make_endpoint(gateway, "charge.failed", *EVENT_TYPES[1:])
     (difference,) = await plan_setup(catalog, gateway, URL)
     assert str(difference) == f"webhook events {URL}: is not sent {EVENT_TYPES[0]}"
     assert await apply_setup([difference], gateway) is None
-    (endpoint,) = await gateway.webhook_endpoints()
+    (endpoint,) = await endpoints(gateway)
     assert endpoint["enabled_events"] == sorted({"charge.failed", *EVENT_TYPES})
     assert await plan_setup(catalog, gateway, URL) == []
 
 
 async def test_an_endpoint_that_is_sent_everything_lacks_nothing(gateway: StripeGateway) -> None:
     catalog = Catalog(plans=[Plan("free", default=True)])
-    await gateway.create_webhook_endpoint({"url": URL, "enabled_events": ["*"]})
+    await make_endpoint(gateway, "*")
     assert await plan_setup(catalog, gateway, URL, types=["a.b"]) == []
 
 

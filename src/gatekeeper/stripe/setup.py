@@ -8,6 +8,7 @@ differs, another is made and the lookup key moved to it; those who bought by the
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
+from urllib.parse import quote
 
 import msgspec
 
@@ -18,6 +19,16 @@ from gatekeeper.stripe.price_check import differences_of
 from gatekeeper.stripe.webhooks.handlers import EVENT_TYPES
 
 Kind = Literal["product", "price", "meter", "metered_price", "webhook_endpoint", "webhook_events"]
+
+REQUESTS: Final[Mapping[Kind, tuple[str, str]]] = {
+    "product": ("/v1/products", "products create"),
+    "price": ("/v1/prices", "prices create"),
+    "meter": ("/v1/billing/meters", "billing meters create"),
+    "metered_price": ("/v1/prices", "prices create"),
+    "webhook_endpoint": ("/v1/webhook_endpoints", "webhook_endpoints create"),
+    "webhook_events": ("/v1/webhook_endpoints/{id}", "webhook_endpoints update"),
+}
+"""The path of the request that mends each kind of difference, and what it does."""
 
 _THIN: Final = ("v1.", "v2.")
 
@@ -70,7 +81,8 @@ async def plan_setup(
     if webhook_url is not None:
         # Thin events come to an event destination, not to an endpoint of API v1.
         wanted = sorted({*EVENT_TYPES, *(one for one in types if not one.startswith(_THIN))})
-        differences.extend(_plan_endpoint(webhook_url, wanted, await gateway.webhook_endpoints()))
+        endpoints = await gateway.listed("/v1/webhook_endpoints", what="listing webhook endpoints")
+        differences.extend(_plan_endpoint(webhook_url, wanted, endpoints))
     return differences
 
 
@@ -83,20 +95,14 @@ async def apply_setup(differences: Sequence[Difference], gateway: StripeGateway)
     """
     secret: str | None = None
     for difference in differences:
-        match difference.kind:
-            case "product":
-                await gateway.create_product(difference.params)
-            case "price":
-                await gateway.create_price(difference.params)
-            case "meter":
-                await gateway.create_meter(difference.params)
-            case "metered_price":
-                await gateway.create_price(await _with_meter(difference, gateway))
-            case "webhook_endpoint":
-                made = await gateway.create_webhook_endpoint(difference.params)
-                secret = made.get("secret")
-            case "webhook_events":
-                await gateway.update_webhook_endpoint(str(difference.object_id), difference.params)
+        params = difference.params
+        if difference.kind == "metered_price":
+            params = await _with_meter(difference, gateway)
+        path, what = REQUESTS[difference.kind]
+        path = path.format(id=quote(difference.object_id or "", safe=""))
+        made = await gateway.post(path, params, what=what)
+        if difference.kind == "webhook_endpoint":
+            secret = made.get("secret")
     return secret
 
 
