@@ -1,51 +1,44 @@
 """Checkout and the customer portal: where customers are sent to pay, and where they come back."""
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 from uuid_utils.compat import uuid7
 
 from gatekeeper.catalog import PriceEntry
 from gatekeeper.errors import (
-    ConfigurationError,
     ConflictError,
     GatekeeperError,
-    InvalidAmountError,
-    InvalidInputError,
     NotFoundError,
     StripeRequestError,
 )
-from gatekeeper.services import prices, purchases
+from gatekeeper.services import purchases
 from gatekeeper.services.outbox.caches import Invalidate
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.outgoing import OutgoingRequest
 from gatekeeper.storage.port import Store, Transaction
-from gatekeeper.storage.records import PriceRecord, Purchase, PurchaseStatus
+from gatekeeper.storage.records import Purchase, PurchaseStatus
+from gatekeeper.stripe.checkout_params import (
+    SessionRequest,
+    check_quantity,
+    check_url,
+    with_purchase,
+)
 from gatekeeper.stripe.client import Obj, StripeGateway
 from gatekeeper.stripe.identities import StripeIdentities
-from gatekeeper.stripe.metered_prices import is_as_declared
 from gatekeeper.stripe.open_checkouts import find_open, may_try, trial_days_of
 from gatekeeper.stripe.outgoing import OutgoingRequests
-from gatekeeper.stripe.price_check import differences_of
+from gatekeeper.stripe.sold_prices import SoldPrices
 from gatekeeper.stripe.webhooks.handlers import Projections
-from gatekeeper.types import MAX_AMOUNT, check_amount, check_id
+from gatekeeper.types import check_id
 
 T = TypeVar("T")
 
 _OPERATION: Final = "checkout sessions create"
-
-PURCHASE_ID: Final = "{PURCHASE_ID}"
-"""What stands for the purchase's id in a success URL, as Stripe has {CHECKOUT_SESSION_ID}."""
-
-MAX_CHARGE_MINOR: Final = 99_999_999
-"""The largest amount that one payment can have in most currencies
-(https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts)."""
-
-MAX_URL_CHARS: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +67,7 @@ class Checkout:
         self._outgoing = outgoing or OutgoingRequests(gateway, store)
         self._outgoing.on_resumed(_OPERATION, _attach, look=self._look)
         self._identities = StripeIdentities(gateway, self._outgoing, store)
+        self._prices = SoldPrices(gateway, store, rules)
         self._sessions = Projections(gateway, store, rules, invalidate).checkouts
 
     async def start(
@@ -102,11 +96,11 @@ class Checkout:
             CustomerNotFoundError, StripeUnavailableError, StripeRequestError.
         """
         entry = self._rules.catalog.price(price)
-        _check_quantity(entry, quantity)
+        check_quantity(entry, quantity)
         for url in (success_url, cancel_url):
-            _check_url(url)
-        price_id = await self._price_id(entry)
-        metered = await self._metered_ids(entry)
+            check_url(url)
+        price_id = await self._prices.price_id(entry)
+        metered = await self._prices.metered_ids(entry)
         if entry.price.every is not None:
             same = await self._same(customer, entry, quantity, success_url, cancel_url)
             if same is not None and idempotency_key is None:
@@ -116,37 +110,12 @@ class Checkout:
         if running is not None:
             return running
 
-        async def create(stripe_customer: str) -> Obj:
-            params = _params(wanted, price_id, stripe_customer, trial_days, metered)
-            urls = {
-                "success_url": success_url.replace(PURCHASE_ID, wanted.id),
-                "cancel_url": cancel_url,
-            }
-            # Another Stripe customer, trial or try is another request; all else is the same.
-            tried = wanted.checkout_session_id or "first"
-            key = f"gatekeeper-{wanted.id}-{trial_days or 0}-{stripe_customer}-{tried}"
-
-            def attach(tx: Transaction, session: Obj) -> Obj:
-                replaces = wanted.checkout_session_id
-                purchases.attach_session(tx, wanted.id, session["id"], replaces)
-                return session
-
-            return await self._outgoing.post(
-                _OPERATION,
-                "/v1/checkout/sessions",
-                {**params, **urls},
-                customer=customer,
-                idempotency_key=key[:255],
-                settle=attach,
-                keeps_trying=False,  # its customer has been told that it failed
-            )
-
+        asked = SessionRequest(wanted, price_id, metered, trial_days, success_url, cancel_url)
         try:
-            session = await self._with_customer(customer, create)
+            session = await self._with_customer(customer, partial(self._create, asked))
         except GatekeeperError:  # nobody has its link: it is in the way of no other's trial
             await self._store.write(lambda tx: purchases.abandon(tx, wanted.id))
             raise
-
         return CheckoutLink(wanted.id, session["id"], session["url"])
 
     async def status(self, purchase_id: str, customer: str) -> Purchase:
@@ -173,7 +142,7 @@ class Checkout:
             InvalidInputError: the URL is none.
             CustomerNotFoundError, StripeUnavailableError, StripeRequestError.
         """
-        _check_url(return_url)
+        check_url(return_url)
 
         async def create(stripe_customer: str) -> Obj:
             return await self._gateway.create_portal_session(
@@ -183,48 +152,6 @@ class Checkout:
         return str((await self._with_customer(customer, create))["url"])
 
     # -- the steps of a start ---------------------------------------------------------------------
-
-    async def _price_id(self, entry: PriceEntry) -> str:
-        """Stripe's id of the price, recorded as what it stands for now."""
-        declared = entry.price
-        found = (await self._gateway.prices_by_lookup_key([declared.lookup_key])).get(
-            declared.lookup_key
-        )
-        for price_id in declared.ids:
-            found = found or await self._gateway.fetch("price", price_id)
-        faults = ["it is missing"] if found is None else differences_of(declared, found)
-        if found is None or faults:
-            raise ConfigurationError(
-                f"Stripe's price {declared.lookup_key!r} is not the catalogue's: "
-                f"{', '.join(faults)}. Run `gatekeeper stripe setup`."
-            )
-        price_id = str(found["id"])
-
-        def record(tx: Transaction) -> PriceRecord:
-            known = tx.subscriptions.price(price_id)
-            return known or prices.record_price(tx, entry, price_id, tx.now())
-
-        if not prices.stands_for(await self._store.write(record), entry):
-            raise ConfigurationError(
-                f"Stripe's price {price_id} was sold as something else before: make another price "
-                f"for {declared.lookup_key!r} and transfer the lookup key to it."
-            )
-        return price_id
-
-    async def _metered_ids(self, entry: PriceEntry) -> list[str]:
-        """Stripe's ids of the prices that bill the plan's overage: lines without a quantity."""
-        declared = self._rules.catalog.metered_beside(entry)
-        if not declared:
-            return []
-        keys = [price.lookup_key for price in declared]
-        found = await self._gateway.prices_by_lookup_key(keys)
-        for price in declared:
-            if price.lookup_key not in found or not is_as_declared(price, found[price.lookup_key]):
-                raise ConfigurationError(
-                    f"Stripe's price {price.lookup_key!r} is not the catalogue's, or is missing. "
-                    "Run `gatekeeper stripe setup`."
-                )
-        return [str(found[key]["id"]) for key in keys]
 
     async def _opened(
         self, customer: str, entry: PriceEntry, quantity: int, idempotency_key: str | None
@@ -259,6 +186,25 @@ class Checkout:
 
         return await self._store.write(work)
 
+    async def _create(self, asked: SessionRequest, stripe_customer: str) -> Obj:
+        """Make the session, and write down whose purchase it is of."""
+        purchase = asked.purchase
+
+        def attach(tx: Transaction, session: Obj) -> Obj:
+            replaces = purchase.checkout_session_id
+            purchases.attach_session(tx, purchase.id, session["id"], replaces)
+            return session
+
+        return await self._outgoing.post(
+            _OPERATION,
+            "/v1/checkout/sessions",
+            asked.params(stripe_customer),
+            customer=purchase.customer,
+            idempotency_key=asked.idempotency_key(stripe_customer),
+            settle=attach,
+            keeps_trying=False,  # its customer has been told that it failed
+        )
+
     async def _same(
         self, customer: str, entry: PriceEntry, quantity: int, success_url: str, cancel_url: str
     ) -> CheckoutLink | None:
@@ -267,7 +213,7 @@ class Checkout:
         open_ones = await find_open(self._gateway, self._store, self._sessions, customer)
         for purchase, session in open_ones:
             asked = (entry.price.lookup_key, quantity)
-            urls = (success_url.replace(PURCHASE_ID, purchase.id), cancel_url)
+            urls = (with_purchase(success_url, purchase.id), cancel_url)
             if (purchase.price_lookup_key, purchase.quantity) == asked and urls == (
                 session.get("success_url"),
                 session.get("cancel_url"),
@@ -328,49 +274,3 @@ def _attach(tx: Transaction, request: OutgoingRequest, session: Obj) -> None:
     purchase = tx.purchases.get(str(session.get("client_reference_id")), lock=True)
     if purchase is not None and purchase.customer == request.customer:
         purchases.attach_session(tx, purchase.id, session["id"], None)
-
-
-def _params(
-    purchase: Purchase,
-    price_id: str,
-    stripe_customer: str,
-    trial_days: int | None,
-    metered: Sequence[str] = (),
-) -> Mapping[str, Any]:
-    noted = {"gatekeeper_purchase": purchase.id}  # for people; nothing is read from it
-    params: dict[str, Any] = {
-        "mode": purchase.mode,
-        "customer": stripe_customer,
-        "client_reference_id": purchase.id,
-        "line_items": [
-            {"price": price_id, "quantity": purchase.quantity},
-            *({"price": one} for one in metered),
-        ],
-        "metadata": noted,
-    }
-    if purchase.mode == "payment":
-        return {**params, "payment_intent_data": {"metadata": noted}}
-    data: dict[str, Any] = {"metadata": noted}
-    if trial_days is not None:
-        data["trial_period_days"] = trial_days
-    return {**params, "subscription_data": data}
-
-
-def _check_quantity(entry: PriceEntry, quantity: int) -> None:
-    check_amount(quantity, "The quantity")
-    grants = () if entry.pack is None else entry.pack.amounts
-    if entry.price.amount_minor * quantity > MAX_CHARGE_MINOR and quantity > 1:
-        raise InvalidAmountError(f"{quantity} times {entry.price.lookup_key!r} can't be charged.")
-    if quantity * max((grant.amount for grant in grants), default=1) > MAX_AMOUNT:
-        raise InvalidAmountError(f"{quantity} times {entry.price.lookup_key!r} can't be granted.")
-
-
-def _check_url(url: str) -> None:
-    """Refuse what Stripe could not send a browser to, before anything is written."""
-    fine = isinstance(url, str) and len(url) <= MAX_URL_CHARS and url.isprintable()
-    try:
-        fine = fine and urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).netloc)
-    except ValueError:  # brackets that are no IPv6 address
-        fine = False
-    if not fine:
-        raise InvalidInputError("A URL to return to must be an absolute http or https URL.")
