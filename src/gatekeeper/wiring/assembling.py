@@ -83,24 +83,9 @@ def assemble(
     credits_ = Credits(store, rules, batcher, telemetry)
     gateway = gateway_of(settings, telemetry)
     projections = None if gateway is None else Projections(gateway, store, rules, forget)
-    deliverer = Deliverer(
-        store,
-        signals,
-        DeliveryPolicy(max_attempts=settings.outbox_max_attempts),
-        telemetry=telemetry,
-    )
-    receiver = WebhookReceiver(
-        registry,
-        store,
-        settings.webhook_secrets,
-        livemode=settings.livemode,
-        tolerance_seconds=settings.webhook_tolerance_seconds,
-        max_body_bytes=settings.webhook_max_body_bytes,
-        inline=settings.inline_dispatch,
-        policy=DispatchPolicy(max_attempts=settings.dispatch_max_attempts),
-        projectors={} if projections is None else projections.by_type,
-        telemetry=telemetry,
-    )
+    delivery = DeliveryPolicy(max_attempts=settings.outbox_max_attempts)
+    deliverer = Deliverer(store, signals, delivery, telemetry=telemetry)
+    receiver = _receiver(registry, store, settings, projections, telemetry)
     receiver.afterwards = deliverer.run_once
     stripe = None
     if gateway is not None and projections is not None:
@@ -116,18 +101,9 @@ def assemble(
         auditor=Auditor(store, rules, forget),
         copies=Copies(store, rules),
         freezes=FreezeDesk(store, forget),
-        upkeep=Upkeep(
-            store,
-            credits_,
-            payload_retention=timedelta(days=settings.payload_retention_days),
-            event_retention=timedelta(days=settings.event_retention_days),
-        ),
+        upkeep=_upkeep(store, credits_, settings),
         usage=UsageRecorder(store, rules, now),
-        sealer=Sealer(
-            store,
-            length=settings.usage_window,
-            grace=timedelta(seconds=settings.usage_grace_seconds),
-        ),
+        sealer=_sealer(store, settings),
         transfers=TransferDesk(store),
         receiver=receiver,
         deliverer=deliverer,
@@ -137,20 +113,61 @@ def assemble(
         cache=cache,
         telemetry=telemetry,
         surveyor=Surveyor(
-            store,
-            telemetry,
-            reconciled_at,
-            every_seconds=settings.telemetry_every_seconds,
+            store, telemetry, reconciled_at, every_seconds=settings.telemetry_every_seconds
         ),
-        health=HealthDesk(
-            store,
-            thresholds(settings),
-            last_run,
-            cache=cache,
-            circuit=None if gateway is None else gateway.circuit,
-            timeout_seconds=settings.health_timeout_seconds,
-        ),
+        health=_health(store, settings, cache, gateway),
         opened=(store, batcher, cache, *(() if gateway is None else (gateway,))),
+    )
+
+
+def _receiver(
+    registry: WebhookRegistry,
+    store: Store,
+    settings: Settings,
+    projections: Projections | None,
+    telemetry: Telemetry,
+) -> WebhookReceiver:
+    return WebhookReceiver(
+        registry,
+        store,
+        settings.webhook_secrets,
+        livemode=settings.livemode,
+        tolerance_seconds=settings.webhook_tolerance_seconds,
+        max_body_bytes=settings.webhook_max_body_bytes,
+        inline=settings.inline_dispatch,
+        policy=DispatchPolicy(max_attempts=settings.dispatch_max_attempts),
+        projectors={} if projections is None else projections.by_type,
+        telemetry=telemetry,
+    )
+
+
+def _upkeep(store: Store, credits_: Credits, settings: Settings) -> Upkeep:
+    return Upkeep(
+        store,
+        credits_,
+        payload_retention=timedelta(days=settings.payload_retention_days),
+        event_retention=timedelta(days=settings.event_retention_days),
+    )
+
+
+def _sealer(store: Store, settings: Settings) -> Sealer:
+    grace = timedelta(seconds=settings.usage_grace_seconds)
+    return Sealer(store, length=settings.usage_window, grace=grace)
+
+
+def _health(
+    store: Store,
+    settings: Settings,
+    cache: Cache[Entitlements],
+    gateway: StripeGateway | None,
+) -> HealthDesk:
+    return HealthDesk(
+        store,
+        thresholds(settings),
+        last_run,
+        cache=cache,
+        circuit=None if gateway is None else gateway.circuit,
+        timeout_seconds=settings.health_timeout_seconds,
     )
 
 
