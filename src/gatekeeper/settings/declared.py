@@ -1,14 +1,13 @@
-"""The settings: from the environment, from a file, or given in code; checked together at start-up.
+"""All settings, and how they are read: from the environment, from a file, or given in code.
 
 Names are `GATEKEEPER_*` and Stripe's own `STRIPE_*`. `.env.example` lists all of them. Durations
 and sizes carry their unit at the end of their name.
 """
 
-import difflib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -19,18 +18,20 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
-from gatekeeper import settings_values as values
 from gatekeeper.errors import SettingsError
 from gatekeeper.services.metering import WindowLength
 from gatekeeper.services.notices.smtp import SmtpTls
 from gatekeeper.services.rules import PartialRefunds
-
-ENV_PREFIX: Final = "GATEKEEPER_"
-RESERVED_ENV_PREFIX: Final = "GATEKEEPER_TEST_"
-"""Variables of test suites: never settings, never faults."""
+from gatekeeper.settings import values
+from gatekeeper.settings.faults import (
+    ENV_PREFIX,
+    described,
+    shown,
+    unknown_overrides,
+    unknown_variables,
+)
 
 MAX_CACHE_TTL_SECONDS: Final = 30
 """Revoked access is denied within this time even with Redis gone (invariant 9 of the design)."""
@@ -300,20 +301,20 @@ class Settings(BaseSettings):
             SettingsError: naming every setting that is wrong, missing or unknown, by its name in
                 the environment, with what would be right. Values are never repeated.
         """
-        faults = list(_unknown_overrides(overrides))
+        faults = list(unknown_overrides(overrides, cls.model_fields))
         variables: dict[str, str | None] = dict(os.environ)
         try:
             variables = _read_env_file(env_file) | variables
         except (OSError, UnicodeError):
-            faults.append(f"the file {_shown(str(env_file))} can't be read as UTF-8 text")
+            faults.append(f"the file {shown(str(env_file))} can't be read as UTF-8 text")
             env_file = None
-        faults += _unknown_variables(variables)
+        faults += unknown_variables(variables, cls.env_names.values())
         given = {name: value for name, value in overrides.items() if name in cls.model_fields}
         settings: Self | None = None
         try:
             settings = cls(_env_file=env_file, _env_file_encoding="utf-8", **given)
         except ValidationError as error:
-            faults += _describe(error)
+            faults += described(error, cls.model_fields, cls.env_names)
         is_set = _is_set(variables, given) if settings is None else settings.model_dump()
         faults += [
             f"{cls.env_names[name]} is not set, and is needed here"
@@ -343,54 +344,3 @@ def _is_set(variables: Mapping[str, str | None], given: Mapping[str, object]) ->
     """What each setting was given as, right or wrong, by the precedence of `load`."""
     upper = {name.upper(): value for name, value in variables.items()}
     return {name: upper.get(env) for name, env in Settings.env_names.items()} | dict(given)
-
-
-def _describe(error: ValidationError) -> Iterator[str]:
-    """What would be right, for each setting that pydantic refused."""
-    fields = {env_name: name for name, env_name in Settings.env_names.items()}
-    # An alias stands in the place of the name; a fault inside a tuple has the same first part.
-    found = {str(fault["loc"][0]): fault for fault in error.errors(include_url=False)}
-    for place, fault in found.items():
-        name = fields.get(place, place)
-        ours = fault.get("ctx", {}).get("error")  # the ValueError of one of our own checks
-        expected = str(ours) if ours else _expectation(Settings.model_fields[name])
-        yield f"{Settings.env_names[name]} {expected}"
-
-
-def _expectation(field: FieldInfo) -> str:
-    """What a field's type and bounds ask for."""
-    if field.annotation is bool:
-        return "must be true or false"
-    if field.annotation is int:
-        bounds: dict[str, object] = {}
-        for bound in field.metadata:  # an `annotated_types.Ge` and a `Le`
-            bounds |= {side: getattr(bound, side) for side in ("ge", "le") if hasattr(bound, side)}
-        return f"must be a whole number from {bounds['ge']} to {bounds['le']}"
-    if get_origin(field.annotation) is Literal:
-        return f"must be one of: {', '.join(get_args(field.annotation))}"
-    return "must be text"
-
-
-def _unknown_overrides(overrides: Mapping[str, object]) -> Iterator[str]:
-    for name in overrides:
-        if name not in Settings.model_fields:
-            yield f"{_shown(name)} is no setting{_hint(name, Settings.model_fields)}"
-
-
-def _unknown_variables(variables: Iterable[str]) -> Iterator[str]:
-    """Typing errors: a variable that looks like ours and is not."""
-    known = Settings.env_names.values()
-    for name in sorted({variable.upper() for variable in variables}):
-        ours = name.startswith(ENV_PREFIX) and not name.startswith(RESERVED_ENV_PREFIX)
-        if ours and name not in known:
-            yield f"{_shown(name)} is no setting{_hint(name, known)}"
-
-
-def _hint(name: str, known: Iterable[str]) -> str:
-    nearest = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {nearest[0]}?" if nearest else ""
-
-
-def _shown(name: str) -> str:
-    """A name from outside, fit for one line of a log."""
-    return ascii(name[:100])[1:-1]
