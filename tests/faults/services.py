@@ -49,7 +49,7 @@ SERVICE_FAULTS: Final = (
     Fault(
         name="sweep-stops-at-a-broken-account",
         breaks="an account that can't be swept keeps no other waiting",
-        file="services/credits.py",
+        file="services/sweeps.py",
         source='logger.exception("holds of %s in %s were not expired", customer, unit)',
         wrong="raise",
         tests=(f"{SERVICES}test_a_damaged_account_keeps_no_other_from_being_swept",),
@@ -57,15 +57,9 @@ SERVICE_FAULTS: Final = (
     Fault(
         name="sweep-ends-after-one-page",
         breaks="a sweep ends all that is overdue",
-        file="services/credits.py",
-        source=(
-            "            if ended == before:\n"
-            "                break\n"
-            "        return ended\n"
-            "\n"
-            "    async def send"
-        ),
-        wrong="            break\n        return ended\n\n    async def send",
+        file="services/sweeps.py",
+        source=("        if ended == before:\n            break\n"),
+        wrong="        break\n",
         tests=(f"{SERVICES}test_a_sweep_ends_what_is_overdue_and_nothing_else",),
     ),
     Fault(

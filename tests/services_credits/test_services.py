@@ -17,7 +17,7 @@ from gatekeeper.errors import (
     UnavailableError,
 )
 from gatekeeper.ledger import GrantCredits, GrantKind, HoldStatus
-from gatekeeper.services import accounts, expiry, upkeep
+from gatekeeper.services import accounts, sweeps, upkeep
 from gatekeeper.services.reservation import capture_together
 from gatekeeper.testing.clock import DEFAULT_START, ManualClock
 from gatekeeper.types import UNLIMITED
@@ -60,7 +60,7 @@ async def test_two_at_once_grant_one_purchase_once(gate: Gatekeeper) -> None:
 async def test_a_sweep_ends_what_is_overdue_and_nothing_else(
     gate: Gatekeeper, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(expiry, "SWEEP_BATCH", 2)
+    monkeypatch.setattr(sweeps, "SWEEP_BATCH", 2)
     for customer in ("org_1", "org_2", "org_3"):
         for _ in range(3):
             await gate.reserve(customer, "credits", 1)
@@ -82,14 +82,14 @@ async def test_a_damaged_account_keeps_no_other_from_being_swept(
     for customer in ("org_1", "org_2"):
         await gate.reserve(customer, "credits", 1)
     clock.advance(minutes=6)
-    expire_account = expiry.expire_account
+    expire_account = sweeps.expire_account
 
     def damaged(tx: Any, rules: Any, customer: str, unit: str) -> int:
         if customer == "org_1":
             raise LedgerInvariantError("it contradicts itself")
         return expire_account(tx, rules, customer, unit)
 
-    monkeypatch.setattr(expiry, "expire_account", damaged)
+    monkeypatch.setattr(sweeps, "expire_account", damaged)
     assert await gate.credits.expire_holds() == 1
     assert "holds of org_1 in credits were not expired" in caplog.text
     assert await held(gate, customer="org_2") == 0
@@ -104,7 +104,7 @@ async def test_a_sweep_without_a_database_says_so(
     def away(*_: Any, **__: Any) -> int:
         raise StoreUnavailableError
 
-    monkeypatch.setattr(expiry, "expire_account", away)
+    monkeypatch.setattr(sweeps, "expire_account", away)
     with pytest.raises(StoreUnavailableError):
         await gate.credits.expire_holds()
 

@@ -1,9 +1,7 @@
 """Credits on the event loop: each command in the next batch, or in the host's own transaction."""
 
-import logging
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from functools import partial
 from typing import Final, TypeVar, Unpack
 
 from cachetools import LRUCache
@@ -11,7 +9,6 @@ from cachetools import LRUCache
 from gatekeeper.errors import (
     ConflictError,
     DeniedError,
-    GatekeeperError,
     HoldEndedError,
     HoldNotFoundError,
     StoreUnavailableError,
@@ -27,7 +24,7 @@ from gatekeeper.ledger import (
     HoldStatus,
     Overrun,
 )
-from gatekeeper.services import accounts, expiry
+from gatekeeper.services import accounts, sweeps
 from gatekeeper.services.accounts import ReserveRequest
 from gatekeeper.services.credit_options import CapOptions
 from gatekeeper.services.denials import tell_denial
@@ -41,7 +38,6 @@ from gatekeeper.services.ledger.commands import (
     Command,
     ExtendCommand,
     GrantCommand,
-    NoticeCommand,
     ReleaseCommand,
     ReserveCommand,
 )
@@ -51,8 +47,6 @@ from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.postings import AccountKey
 from gatekeeper.telemetry import OFF, Telemetry
 from gatekeeper.types import Every, check_id
-
-logger = logging.getLogger("gatekeeper")
 
 T = TypeVar("T")
 
@@ -316,45 +310,12 @@ class Credits:
         )
 
     async def expire_holds(self) -> int:
-        """End the holds whose time is over; returns how many.
-
-        An account that can't be swept now is logged, and keeps no other waiting.
-        """
-        ended = 0
-        while accounts_ := await self._store.read(expiry.overdue_accounts):
-            before = ended
-            for customer, unit in accounts_:
-                work = partial(
-                    expiry.expire_account, rules=self._rules, customer=customer, unit=unit
-                )
-                try:
-                    ended += await self._store.write(work)
-                except StoreUnavailableError:
-                    raise
-                except GatekeeperError:
-                    logger.exception("holds of %s in %s were not expired", customer, unit)
-            if ended == before:
-                break
-        return ended
+        """See `sweeps.expire_holds`."""
+        return await sweeps.expire_holds(self._store, self._rules)
 
     async def send_notices(self) -> int:
-        """Tell of the grants that are about to expire; returns of how many.
-
-        An account that can't be looked at now is logged, and keeps no other waiting.
-        """
-        told = 0
-        while keys := await self._store.read(lambda tx: tx.ledger.notices_due(tx.now(), 200)):
-            before = told
-            for key in keys:
-                try:
-                    told += await self._batcher.run(NoticeCommand(key))
-                except StoreUnavailableError:
-                    raise
-                except GatekeeperError:
-                    logger.exception("notices of %s in %s were not sent", *key)
-            if told == before:
-                break
-        return told
+        """See `sweeps.send_notices`."""
+        return await sweeps.send_notices(self._store, self._batcher)
 
     async def drained(self) -> None:
         """Wait until no batch is under way: for tests."""
