@@ -389,7 +389,7 @@ async def test_a_hold_that_is_being_made_can_be_settled(
     store.quick_writes.turnstile.shut()
     making = asyncio.create_task(_named(gate, "job"))
     await store.quick_writes.turnstile.arrived.wait()
-    gate.credits._keys[CUSTOMER, "job"] = (CUSTOMER, "credits")  # as its maker will know
+    gate.credits._writes._keys[CUSTOMER, "job"] = (CUSTOMER, "credits")  # as its maker will know
     ending = asyncio.create_task(gate.capture("job", customer=CUSTOMER))
     await settle_down()
     store.quick_writes.turnstile.open()
