@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatekeeper.errors import InvalidAmountError, InvalidIdError
+from gatekeeper.errors import InvalidAmountError, InvalidIdError, InvalidInputError
 from gatekeeper.types import (
     MAX_AMOUNT,
     UNLIMITED,
@@ -12,6 +12,7 @@ from gatekeeper.types import (
     Unlimited,
     check_amount,
     check_id,
+    check_limit,
     utc_now,
 )
 
@@ -78,6 +79,15 @@ def test_an_amount_out_of_range_is_refused(value: int) -> None:
 def test_what_is_no_whole_number_is_refused(value: object) -> None:
     with pytest.raises(InvalidAmountError, match="must be a whole number, not"):
         check_amount(value, "The amount", minimum=0)
+
+
+def test_a_limit_is_a_whole_number_and_not_too_large() -> None:
+    assert [check_limit(1), check_limit(1_000), check_limit(7, 7)] == [1, 1_000, 7]
+    for value in (0, -1, 1_001, True, 1.0, "1", None):
+        with pytest.raises(InvalidInputError, match="from 1 to 1000"):
+            check_limit(value)
+    with pytest.raises(InvalidInputError, match="from 1 to 7"):
+        check_limit(8, 7)
 
 
 def test_the_largest_amount_survives_javascript() -> None:

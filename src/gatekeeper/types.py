@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal
 
-from gatekeeper.errors import InvalidAmountError, InvalidIdError
+from gatekeeper.errors import InvalidAmountError, InvalidIdError, InvalidInputError
 
 MAX_ID_CHARS: Final = 255
 """The longest customer, actor, hold or idempotency id that is accepted."""
@@ -15,6 +15,9 @@ MAX_ID_CHARS: Final = 255
 MAX_AMOUNT: Final = 2**53 - 1
 """The largest amount of a unit or of money: the largest whole number that JSON carries safely
 (RFC 8259 section 6), far inside a database's BIGINT."""
+
+MAX_AT_ONCE: Final = 1_000
+"""How many of something are listed at once at most, unless a list says otherwise."""
 
 _CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -88,6 +91,17 @@ def check_amount(value: object, what: str, *, minimum: int = 1) -> int:
         raise InvalidAmountError(f"{what} must be a whole number, not {type(value).__name__}.")
     if not minimum <= value <= MAX_AMOUNT:
         raise InvalidAmountError(f"{what} must be from {minimum} to {MAX_AMOUNT}.")
+    return value
+
+
+def check_limit(value: object, at_most: int = MAX_AT_ONCE) -> int:
+    """Return `value` if a list can be as long: a database would take others for no limit at all.
+
+    Raises:
+        InvalidInputError: it is no whole number from 1 to `at_most`.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= at_most:
+        raise InvalidInputError(f"The limit must be a whole number from 1 to {at_most}.")
     return value
 
 

@@ -116,9 +116,9 @@ async def test_what_there_is_not_is_refused(gate: Gatekeeper) -> None:
     with pytest.raises(InvalidInputError, match="No copies are kept of 'coupon'"):
         await gate.stripe_object("coupon", "c_1")
     for limit in (0, 1_001):
-        with pytest.raises(InvalidInputError, match="A page holds 1 to 1000"):
+        with pytest.raises(InvalidInputError, match="from 1 to 1000"):
             await gate.stripe_objects(CUSTOMER, "invoice", limit=limit)
-        with pytest.raises(InvalidInputError, match="A page holds 1 to 1000"):
+        with pytest.raises(InvalidInputError, match="from 1 to 1000"):
             await gate.subscription_history(CUSTOMER, limit=limit)
 
 

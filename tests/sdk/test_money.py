@@ -3,7 +3,12 @@
 import pytest
 
 from gatekeeper import Gatekeeper
-from gatekeeper.errors import CreditsFrozenError, NotFoundError, SettingsError
+from gatekeeper.errors import (
+    CreditsFrozenError,
+    InvalidInputError,
+    NotFoundError,
+    SettingsError,
+)
 from gatekeeper.services import transfers
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import Purchase, PurchaseStatus
@@ -62,6 +67,8 @@ async def test_what_was_paid_twice_is_listed(gate: Gatekeeper) -> None:
     for whose in (None, CUSTOMER):
         assert [one.id for one in await gate.duplicate_purchases(whose)] == ["pur_2"]
     assert list(await gate.duplicate_purchases("org_43")) == []
+    with pytest.raises(InvalidInputError, match="from 1 to 1000"):
+        await gate.duplicate_purchases(limit=-1)
 
 
 @pytest.mark.parametrize("refunds", [False, True])

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from gatekeeper.gate.wired import Wired
 from gatekeeper.storage.records import Purchase
 from gatekeeper.stripe.checkout import CheckoutLink
+from gatekeeper.types import check_limit
 
 
 class BuyingMethods(Wired):
@@ -38,7 +39,12 @@ class BuyingMethods(Wired):
         self, customer: str | None = None, *, limit: int = 100
     ) -> Sequence[Purchase]:
         """Subscriptions that were paid beside another of the same plan, in checkouts that were open
-        at once, of one customer or of all, the newest first; `duplicate_of` is the other one."""
+        at once, of one customer or of all, the newest first; `duplicate_of` is the other one.
+
+        Raises:
+            InvalidInputError: `limit` is not from 1 to 1000.
+        """
+        check_limit(limit)
         return await self._parts.store.read(lambda tx: tx.purchases.duplicates(limit, customer))
 
     async def portal(self, customer: str, *, return_url: str) -> str:

@@ -16,7 +16,6 @@ class CheckoutFacts(msgspec.Struct, frozen=True, kw_only=True):
         status: `open`, `complete` or `expired`; None in API versions that did not have it.
         payment_status: `paid`, `unpaid` or `no_payment_required`: a session can be complete and
             unpaid (https://docs.stripe.com/payments/checkout/fulfill-orders).
-        client_reference_id: what the host handed in; a hint, never a proof.
     """
 
     id: str
@@ -24,7 +23,6 @@ class CheckoutFacts(msgspec.Struct, frozen=True, kw_only=True):
     mode: str
     status: str | None
     payment_status: str
-    client_reference_id: str | None
     customer: str | None
     subscription_id: str | None
     payment_intent_id: str | None
@@ -56,7 +54,6 @@ def project_checkout_session(value: Mapping[str, object]) -> CheckoutFacts:
         mode=root.word("mode"),
         status=root.maybe_word("status"),
         payment_status=root.word("payment_status"),
-        client_reference_id=root.maybe_label("client_reference_id"),
         customer=root.maybe_reference("customer"),
         subscription_id=root.maybe_reference("subscription"),
         payment_intent_id=root.maybe_reference("payment_intent"),

@@ -16,7 +16,6 @@ class LineFacts(msgspec.Struct, frozen=True, kw_only=True):
         item_id: the subscription item that it bills; None for anything else.
         amount_minor: before discounts, as Stripe gives it; negative for a credit. A trial's line
             is 0, a line with a coupon of 100 % is not.
-        discount_minor: what discounts take off.
         lookup_key: the price's, where Stripe shows the price.
     """
 
@@ -30,7 +29,6 @@ class LineFacts(msgspec.Struct, frozen=True, kw_only=True):
     end: datetime
     proration: bool
     amount_minor: int
-    discount_minor: int
     currency: str
 
 
@@ -43,7 +41,6 @@ class InvoiceFacts(msgspec.Struct, frozen=True, kw_only=True):
             are not visible here.
         attempt_count: how often Stripe has tried to collect it, by its own schedule.
         next_attempt_at: when it tries next; None if it does not.
-        payment_intent_ids: the payments of it that Stripe shows.
         has_more_lines: the list of lines is longer than what was sent: fetch the rest.
     """
 
@@ -52,20 +49,16 @@ class InvoiceFacts(msgspec.Struct, frozen=True, kw_only=True):
     subscription_id: str | None
     livemode: bool
     status: str
-    billing_reason: str | None
-    collection_method: str | None
     currency: str
     amount_due_minor: int
     amount_paid_minor: int
     credited_minor: int
-    paid_out_of_band: bool
     created_at: datetime
     finalized_at: datetime | None
     due_at: datetime | None
     paid_at: datetime | None
     attempt_count: int
     next_attempt_at: datetime | None
-    payment_intent_ids: tuple[str, ...]
     lines: tuple[LineFacts, ...]
     has_more_lines: bool = False
 
@@ -99,27 +92,22 @@ def project_invoice(value: Mapping[str, object]) -> InvoiceFacts:
     """
     root = Node.root(value, "invoice")
     transitions = root.maybe_node("status_transitions")
-    off_stripe = root.maybe_whole("amount_paid_off_stripe") or 0
     return InvoiceFacts(
         id=root.word("id"),
         customer=root.maybe_reference("customer"),
         subscription_id=_subscription_id(root),
         livemode=root.flag("livemode"),
         status=_status(root),
-        billing_reason=root.maybe_word("billing_reason"),
-        collection_method=root.maybe_word("collection_method"),
         currency=root.word("currency"),
         amount_due_minor=root.whole("amount_due"),
         amount_paid_minor=root.whole("amount_paid"),
         credited_minor=root.maybe_whole("post_payment_credit_notes_amount", minimum=0) or 0,
-        paid_out_of_band=root.flag("paid_out_of_band") or off_stripe > 0,
         created_at=root.moment("created"),
         finalized_at=None if transitions is None else transitions.maybe_moment("finalized_at"),
         due_at=root.maybe_moment("due_date"),
         paid_at=None if transitions is None else transitions.maybe_moment("paid_at"),
         attempt_count=root.maybe_whole("attempt_count", minimum=0) or 0,
         next_attempt_at=root.maybe_moment("next_payment_attempt"),
-        payment_intent_ids=_payment_intents(root),
         lines=tuple(_line(node) for node in root.nodes("lines")),
         has_more_lines=root.has_more("lines"),
     )
@@ -139,15 +127,6 @@ def _subscription_id(root: Node) -> str | None:
     return root.maybe_reference("subscription")
 
 
-def _payment_intents(root: Node) -> tuple[str, ...]:
-    """Since 2025-03-31 (basil) in `payments`, before in `payment_intent`."""
-    found = [root.maybe_reference("payment_intent")]
-    for payment in root.nodes("payments"):
-        source = payment.maybe_node("payment")
-        found.append(None if source is None else source.maybe_reference("payment_intent"))
-    return tuple(dict.fromkeys(name for name in found if name is not None))
-
-
 def _line(node: Node) -> LineFacts:
     price_id, price = price_of(node)
     details = _parent_details(node)
@@ -165,7 +144,6 @@ def _line(node: Node) -> LineFacts:
         end=period.moment("end"),
         proration=(details or node).flag("proration") if proration is None else proration,
         amount_minor=node.whole("amount"),
-        discount_minor=sum(entry.whole("amount") for entry in node.nodes("discount_amounts")),
         currency=node.word("currency"),
     )
 

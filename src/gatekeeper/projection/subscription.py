@@ -55,15 +55,10 @@ class SubscriptionFacts(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     started_at: datetime
     anchor: datetime
-    trial_start: datetime | None
     trial_end: datetime | None
     cancel_at: datetime | None
-    cancel_at_period_end: bool
-    canceled_at: datetime | None
     ended_at: datetime | None
-    collection_method: str | None
     collection_paused: bool
-    collection_resumes_at: datetime | None
     latest_invoice_id: str | None
     items: tuple[ItemFacts, ...]
     has_more_items: bool = False
@@ -88,7 +83,6 @@ def project_subscription(value: Mapping[str, object]) -> SubscriptionFacts:
     if cancel_at is None and at_period_end:
         cancel_at = max((item.period_end for item in items), default=None)
     created_at = root.moment("created")
-    paused = root.maybe_node("pause_collection")
     return SubscriptionFacts(
         id=root.word("id"),
         customer=root.reference("customer"),
@@ -97,15 +91,10 @@ def project_subscription(value: Mapping[str, object]) -> SubscriptionFacts:
         created_at=created_at,
         started_at=root.maybe_moment("start_date") or created_at,
         anchor=root.moment("billing_cycle_anchor"),
-        trial_start=root.maybe_moment("trial_start"),
         trial_end=root.maybe_moment("trial_end"),
         cancel_at=cancel_at,
-        cancel_at_period_end=at_period_end,
-        canceled_at=root.maybe_moment("canceled_at"),
         ended_at=root.maybe_moment("ended_at"),
-        collection_method=root.maybe_word("collection_method"),
-        collection_paused=paused is not None,
-        collection_resumes_at=None if paused is None else paused.maybe_moment("resumes_at"),
+        collection_paused=root.maybe_node("pause_collection") is not None,
         latest_invoice_id=root.maybe_reference("latest_invoice"),
         items=items,
         has_more_items=root.has_more("items"),

@@ -15,11 +15,9 @@ from gatekeeper.services.rules import Rules
 from gatekeeper.services.upcoming import SubscriptionView
 from gatekeeper.storage.mirror import HistoryPlace, MirrorObject, MirrorPlace
 from gatekeeper.storage.port import Store, Transaction
+from gatekeeper.types import check_limit
 
 T = TypeVar("T")
-
-MAX_AT_ONCE = 1_000
-"""The most that one page holds."""
 
 
 class StripeCopy(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,8 +123,7 @@ class Copies:
 def _check(kind: str | None, limit: int = 1) -> None:
     if kind is not None and kind not in SHAPES:
         raise InvalidInputError(f"No copies are kept of {kind!r}, but of {', '.join(SHAPES)}.")
-    if not 1 <= limit <= MAX_AT_ONCE:
-        raise InvalidInputError(f"A page holds 1 to {MAX_AT_ONCE}, not {limit}.")
+    check_limit(limit)
 
 
 def _maybe(row: MirrorObject | None) -> StripeCopy | None:

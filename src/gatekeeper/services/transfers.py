@@ -22,7 +22,7 @@ from gatekeeper.storage.joined import refuse_joined
 from gatekeeper.storage.mirror import MirrorObject
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.transfers import Transfer, TransferStatus
-from gatekeeper.types import check_amount, check_id
+from gatekeeper.types import check_amount, check_id, check_limit
 
 logger = logging.getLogger("gatekeeper.stripe")
 
@@ -31,9 +31,6 @@ FAILED: Final = "transfer.failed"
 
 _FIRST_SECONDS: Final = 60.0
 _LONGEST_SECONDS: Final = 6 * 3_600.0
-
-MAX_AT_ONCE: Final = 1_000
-"""The most that are listed at once."""
 
 
 class Owed(TypedDict):
@@ -137,13 +134,7 @@ def note_copy(tx: Transaction, copy: MirrorObject, now: datetime) -> None:
 
 
 def unsent(tx: Transaction, limit: int) -> Sequence[Transfer]:
-    """What was not sent yet: what Stripe has refused first, and of each the oldest first.
-
-    Raises:
-        InvalidInputError: `limit` is not from 1 to 1000.
-    """
-    if not 1 <= limit <= MAX_AT_ONCE:
-        raise InvalidInputError(f"From 1 to {MAX_AT_ONCE} are listed at once, not {limit}.")
+    """What was not sent yet: what Stripe has refused first, and of each the oldest first."""
     failed = tx.transfers.listed(TransferStatus.FAILED, limit)
     return [*failed, *tx.transfers.listed(TransferStatus.OWED, limit - len(failed))]
 
@@ -203,7 +194,12 @@ class TransferDesk:
         return self._store.join_sync(session).run(owing(transfer_id, **owed))
 
     async def unsent(self, limit: int) -> Sequence[Transfer]:
-        """See the function `unsent`."""
+        """See the function `unsent`.
+
+        Raises:
+            InvalidInputError: `limit` is not from 1 to 1000.
+        """
+        check_limit(limit)
         return await self._store.read(lambda tx: unsent(tx, limit))
 
     async def retry(self, transfer_id: str) -> Transfer:

@@ -16,7 +16,7 @@ from gatekeeper.services.audit.cursors import digest_of, read_cursor, write_curs
 from gatekeeper.services.customers import check_text
 from gatekeeper.storage.audit import By, Per, UsagePlace, UsageQuery, Used
 from gatekeeper.storage.port import Store, Transaction
-from gatekeeper.types import MAX_AMOUNT, check_id
+from gatekeeper.types import MAX_AMOUNT, check_id, check_limit
 
 MAX_LIMIT: Final = 500
 """How many rows or entries a page has at most."""
@@ -109,7 +109,7 @@ class UsageReports:
             InvalidInputError: one of these can't be.
         """
         query = _checked(UsageQuery(customer=customer, since=since, until=until, **options))
-        _check_limit(limit)
+        check_limit(limit, MAX_LIMIT)
         digest = digest_of("usage", query=query)
         place: UsagePlace | None = None
         if cursor is not None:
@@ -142,7 +142,7 @@ class UsageReports:
         """
         check_id(customer, "customer")
         check_text(unit, "unit")
-        _check_limit(limit)
+        check_limit(limit, MAX_LIMIT)
         digest = digest_of("entries", customer=customer, unit=unit, newest_first=newest_first)
         places: dict[str, int] | None = None
         if cursor is not None:
@@ -204,8 +204,3 @@ def _checked(query: UsageQuery) -> UsageQuery:
     if query.since >= query.until:
         raise InvalidInputError("since must be before until.")
     return query if query.scope else replace(query, scope=None)
-
-
-def _check_limit(limit: int) -> None:
-    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= MAX_LIMIT:
-        raise InvalidInputError(f"The limit must be a whole number from 1 to {MAX_LIMIT}.")

@@ -179,9 +179,10 @@ class ObjectSweep:
 
     async def _compare(self, found: Obj) -> list[Drift] | None:
         """How a listed subscription differs from our copy; None if it is a stranger's."""
-        if found["items"].get("has_more"):
-            found = await self._gateway.fetch("subscription", found["id"]) or found
         facts = project_subscription(found)
+        if facts.has_more_items:
+            found = await self._gateway.fetch("subscription", facts.id) or found
+            facts = project_subscription(found)
         latest = found.get("latest_invoice")
         invoice = project_invoice(latest) if isinstance(latest, dict) else None
         return await self._store.read(lambda tx: _drift_of(tx, facts, invoice))
