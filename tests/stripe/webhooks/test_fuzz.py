@@ -20,6 +20,7 @@ from starlette.applications import Starlette
 from gatekeeper.asgi import App, BodyLimits, webhook_route
 from gatekeeper.asgi.bodies import Bodies
 from gatekeeper.storage.desk import EventSelection
+from gatekeeper.storage.memory import MemoryStore
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import EventStatus, InboxEvent
 from gatekeeper.stripe.webhooks import WebhookReceiver, WebhookRegistry
@@ -192,10 +193,14 @@ async def test_whatever_comes_is_answered_and_only_what_is_accepted_is_stored(
 async def test_twenty_thousand_requests_are_answered_and_leave_nothing_in_the_memory(
     world: World,
 ) -> None:
-    """What is there after the first of them is warm; after that 100 bytes a request are a leak."""
+    """What is there after the first of them is warm; after that 100 bytes a request are a leak.
+    (A store in memory keeps the events there: it shows the answers alone.)"""
+    numbers = range(SAMPLE, SAMPLE + ALL)
+    if isinstance(world.store, MemoryStore):
+        assert set(await fuzz(world.store, world.clock, numbers)) == DOCUMENTED
+        return
     memory = Memory()
     try:
-        numbers = range(SAMPLE, SAMPLE + ALL)
         statuses = await fuzz(world.store, world.clock, numbers, memory)
     finally:
         memory.end()
