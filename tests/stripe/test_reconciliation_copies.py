@@ -10,11 +10,14 @@ from gatekeeper.errors import StripeRequestError, StripeUnavailableError
 from gatekeeper.projection.shapes import SHAPES
 from gatekeeper.storage.mirror import MirrorObject
 from gatekeeper.storage.port import Transaction
+from gatekeeper.stripe import client
 from gatekeeper.stripe.kinds import KINDS
 from gatekeeper.stripe.long_work import held, state_of
+from gatekeeper.stripe.pacing import Pace
 from gatekeeper.stripe.reconciled import NAME
 from gatekeeper.stripe.reconciliation import CopyCount, Report, RunOptions
-from gatekeeper.stripe.reconciliation.copies import METHOD, ORDER, CopySweep
+from gatekeeper.stripe.reconciliation.compared import METHOD, ORDER
+from gatekeeper.stripe.reconciliation.copies import CopySweep
 from gatekeeper.stripe.reconciliation.report import unwatched
 from gatekeeper.stripe.webhooks.projecting import object_key
 from gatekeeper.testing.events import invoice, make_event
@@ -24,6 +27,7 @@ from tests.stripe.test_reconciliation import (
     dump,
     lose_webhooks,
     reconcile,
+    reconciler_of,
     subscribe,
 )
 from tests.stripe.world import FakeStripe, World
@@ -32,6 +36,12 @@ pytestmark = pytest.mark.anyio
 
 COPIES = RunOptions(events=False, objects=False, copies=True)
 DRY = RunOptions(events=False, objects=False, copies=True, dry_run=True)
+
+
+@pytest.fixture(autouse=True)
+def unpaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep asks for twenty kinds; how fast is no matter here."""
+    monkeypatch.setattr(client, "Pace", lambda **told: Pace(**{**told, "per_second": 1_000}))
 
 
 async def live_through(shop: Shop) -> None:
@@ -218,7 +228,7 @@ async def test_what_can_not_be_listed_or_read_holds_up_nothing(
 
     monkeypatch.setattr(shop.gateway._connection, "ask", answer)
     report = await reconcile(shop, COPIES)
-    assert "no payout was compared: the key may not list them" in caplog.text
+    assert "no payout was compared" in caplog.text
     product = of_kind(report)["product"]
     assert len(product.failed) == 1
     assert report.unrepaired == product.failed
@@ -265,3 +275,100 @@ async def test_what_an_earlier_release_fetched_and_did_not_copy_is_copied(
     async with held(world.store, NAME) as work:
         await sweep.run(None, unwatched, work)
     assert await world.store.read(lambda tx: tx.mirror.get("invoice", "in_1")) is not None
+
+
+async def test_what_connected_accounts_have_is_copied_where_it_is_switched_on(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    post = shop.gateway.post
+    sellers = [(await post("/v1/accounts", {"type": "express"}, what=""))["id"] for _ in "12"]
+    for seller in sellers:
+        shop.sim.onboard(seller)
+        terms = {"amount": 1_000, "currency": "eur", "confirm": True}
+        how = {**terms, "payment_method": "pm_card_visa"}
+        paid = await post("/v1/payment_intents", how, what="", account=seller)
+        await post("/v1/refunds", {"payment_intent": paid["id"]}, what="", account=seller)
+    lose_webhooks(shop)
+    reconciler = reconciler_of(shop, connected=True)
+    shop.clock.now = shop.sim.now
+    found = of_kind(await reconciler.run(COPIES))
+    assert (found["charge"].missing, found["refund"].missing) == (2, 2)
+
+    def kept(tx: Transaction) -> list[tuple[str | None, str | None]]:
+        rows = [
+            tx.mirror.get(kind, one["id"], seller)
+            for seller in sellers
+            for kind in ("charge", "refund")
+            for one in shop.sim.state.of(seller).store.all(kind)
+        ]
+        return [(row.account, row.customer) for row in rows if row is not None]
+
+    assert await shop.store.read(kept) == [(one, None) for one in sellers for _ in "12"]
+    assert (await reconciler.run(DRY)).is_clean
+    ask = shop.gateway._ask
+
+    async def answer(*args: Any, **options: Any) -> Obj:
+        if options.get("stripe_account") == sellers[0]:
+            raise StripeRequestError("no access", stripe_status=403)
+        return await ask(*args, **options)
+
+    monkeypatch.setattr(shop.gateway, "_ask", answer)
+    again = of_kind(await reconciler.run(COPIES))
+    assert again["charge"].objects == 1
+    assert f"no charge of account {sellers[0]} was compared" in caplog.text
+
+
+async def test_a_sweep_of_connected_accounts_that_was_cut_off_goes_on_where_it_was(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [{"type": "express"}] * 2
+    sellers = sorted(
+        [(await shop.gateway.post("/v1/accounts", one, what=""))["id"] for one in made]
+    )
+    lose_webhooks(shop)
+    asked: list[tuple[str | None, str]] = []
+    ask, outage = shop.gateway._ask, True
+
+    async def answer(method: Any, path: str, *args: Any, **options: Any) -> Obj:
+        asked.append((options.get("stripe_account"), path))
+        if outage and asked[-1] == (sellers[1], "/v1/prices"):
+            raise StripeUnavailableError
+        return await ask(method, path, *args, **options)
+
+    monkeypatch.setattr(shop.gateway, "_ask", answer)
+    for seller in sellers:
+        await shop.gateway.post("/v1/products", {"name": "theirs"}, what="", account=seller)
+    shop.clock.now = shop.sim.now
+    reconciler = reconciler_of(shop, connected=True)
+    with pytest.raises(StripeUnavailableError):
+        await reconciler.run(COPIES)
+    outage = False
+    asked.clear()
+    await reconciler.run(COPIES)
+    assert {account for account, _ in asked} == {None, sellers[1]}  # ours tells of the accounts
+    assert (None, "/v1/charges") not in asked
+    assert (sellers[1], "/v1/prices") in asked
+    assert (sellers[1], "/v1/customers") not in asked
+
+
+async def test_what_stripe_books_without_an_object_is_copied_and_becomes_available(
+    shop: Shop,
+) -> None:
+    await subscribe(shop)
+    await reconcile(shop, RunOptions(events=False, copies=True))
+    (booked,) = shop.sim.state.store.all("balance_transaction")
+    before = (await copies(shop))["balance_transaction", booked["id"]]
+    assert before is not None
+    fee = {**booked, "id": "txn_fee", "type": "stripe_fee", "source": None, "amount": -30}
+    shop.sim.state.store.add("balance_transaction", fee)
+    booked["status"] = "available"
+    found = of_kind(await reconcile(shop, COPIES))["balance_transaction"]
+    assert (found.missing, found.differing) == (1, 1)
+    kept = await copies(shop)
+    after, own = (kept["balance_transaction", name] for name in (booked["id"], "txn_fee"))
+    assert after is not None
+    assert own is not None
+    assert (before.status, after.status) == ("pending", "available")
+    assert (after.parent, after.customer) == (before.parent, "org_1")
+    assert (own.amount_minor, own.parent) == (-30, None)
+    assert (await reconcile(shop, DRY)).is_clean

@@ -39,7 +39,8 @@ class ReconcilePolicy(msgspec.Struct, frozen=True, kw_only=True):
         every: how often the schedule runs it; None: never.
         overlap: how far before the end of the last replay the next one begins.
         window: the span of events that is asked for at once.
-        connected: whether the events of connected accounts are replayed too.
+        connected: whether the events of connected accounts are replayed too, and their objects
+            compared where all copies are.
     """
 
     every: timedelta | None = timedelta(hours=24)
@@ -206,7 +207,8 @@ class Reconciler:
             unrepaired += found.unreadable
         copies: tuple[CopyCount, ...] = ()
         if options.copies:  # after the objects, from which more follows than a copy
-            copies = await self._copies.run(options.since, watch, work)
+            connected = self.policy.connected
+            copies = await self._copies.run(options.since, watch, work, connected=connected)
             unrepaired += [name for one in copies for name in one.failed]
         report = Report(
             dry_run=options.dry_run,
