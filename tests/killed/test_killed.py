@@ -34,7 +34,7 @@ LATER_SECONDS: Final = 600.0
 TRANSACTIONS: Final = {
     "Store.arrive.insert": "intake",
     "Dispatcher._claim.work": "dispatch",
-    "Dispatcher._run_handler.complete": "dispatch",
+    "Carrier._run_handler.complete": "dispatch",
     "Lease.settle.work": "dispatch",
     "Lease.settle_done.work": "dispatch",
     "Context.fetch.<lambda>": "projection",
