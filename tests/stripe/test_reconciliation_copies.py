@@ -10,7 +10,7 @@ from gatekeeper.errors import StripeRequestError, StripeUnavailableError
 from gatekeeper.projection.shapes import SHAPES
 from gatekeeper.storage.mirror import MirrorObject
 from gatekeeper.storage.port import Transaction
-from gatekeeper.stripe import client
+from gatekeeper.stripe import connection
 from gatekeeper.stripe.kinds import KINDS
 from gatekeeper.stripe.long_work import held, state_of
 from gatekeeper.stripe.pacing import Pace
@@ -41,7 +41,7 @@ DRY = RunOptions(events=False, objects=False, copies=True, dry_run=True)
 @pytest.fixture(autouse=True)
 def unpaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sweep asks for twenty kinds; how fast is no matter here."""
-    monkeypatch.setattr(client, "Pace", lambda **told: Pace(**{**told, "per_second": 1_000}))
+    monkeypatch.setattr(connection, "Pace", lambda **told: Pace(**{**told, "per_second": 1_000}))
 
 
 async def live_through(shop: Shop) -> None:
@@ -305,14 +305,14 @@ async def test_what_connected_accounts_have_is_copied_where_it_is_switched_on(
 
     assert await shop.store.read(kept) == [(one, None) for one in sellers for _ in "12"]
     assert (await reconciler.run(DRY)).is_clean
-    ask = shop.gateway._ask
+    ask = shop.gateway._connection.ask
 
     async def answer(*args: Any, **options: Any) -> Obj:
         if options.get("stripe_account") == sellers[0]:
             raise StripeRequestError("no access", stripe_status=403)
         return await ask(*args, **options)
 
-    monkeypatch.setattr(shop.gateway, "_ask", answer)
+    monkeypatch.setattr(shop.gateway._connection, "ask", answer)
     again = of_kind(await reconciler.run(COPIES))
     assert again["charge"].objects == 1
     assert f"no charge of account {sellers[0]} was compared" in caplog.text
@@ -327,7 +327,7 @@ async def test_a_sweep_of_connected_accounts_that_was_cut_off_goes_on_where_it_w
     )
     lose_webhooks(shop)
     asked: list[tuple[str | None, str]] = []
-    ask, outage = shop.gateway._ask, True
+    ask, outage = shop.gateway._connection.ask, True
 
     async def answer(method: Any, path: str, *args: Any, **options: Any) -> Obj:
         asked.append((options.get("stripe_account"), path))
@@ -335,7 +335,7 @@ async def test_a_sweep_of_connected_accounts_that_was_cut_off_goes_on_where_it_w
             raise StripeUnavailableError
         return await ask(method, path, *args, **options)
 
-    monkeypatch.setattr(shop.gateway, "_ask", answer)
+    monkeypatch.setattr(shop.gateway._connection, "ask", answer)
     for seller in sellers:
         await shop.gateway.post("/v1/products", {"name": "theirs"}, what="", account=seller)
     shop.clock.now = shop.sim.now
