@@ -15,6 +15,7 @@ from gatekeeper.errors import (
     HoldEndedError,
     NoGateError,
     NotFoundError,
+    OverrunError,
     UnknownNameError,
 )
 from gatekeeper.ledger import HoldStatus
@@ -40,12 +41,17 @@ def test_everything_without_an_event_loop(gate_url: str, clock: ManualClock) -> 
         with pytest.raises(ZeroDivisionError), billing.reserve(CUSTOMER, "credits", 4):
             raise ZeroDivisionError
         assert billing.balance(CUSTOMER, "credits").available == 12
+        with (
+            pytest.raises(OverrunError),
+            billing.reserve(CUSTOMER, "credits", 1, overrun="refuse") as hold,
+        ):
+            hold.record(2)
         made = billing.hold(CUSTOMER, "credits", 2)
         billing.extend(made.id)
         assert billing.capture(made.id, 1).captured == 1
         other = billing.hold(CUSTOMER, "credits", 2)
         assert billing.release(other.id).status is HoldStatus.RELEASED
-        assert [b.available for b in billing.balances(CUSTOMER)] == [11, 0]
+        assert [b.available for b in billing.balances(CUSTOMER)] == [10, 0]
         kept = billing.hold(CUSTOMER, "credits", 2)
         assert billing.find_hold(kept.id) == kept
         assert billing.open_holds(CUSTOMER, "credits") == [kept]

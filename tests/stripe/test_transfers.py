@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from gatekeeper import Gatekeeper, Settings
 from gatekeeper.errors import (
     ConflictError,
     IdempotencyConflictError,
@@ -16,8 +18,12 @@ from gatekeeper.services.outbox.deliverer import Deliverer
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.transfers import Transfer, TransferStatus
 from gatekeeper.stripe.outgoing import OutgoingRequests
+from gatekeeper.stripe.setup import apply_setup, plan_setup
 from gatekeeper.stripe.transfers import TransferSender
-from tests.stripe.shop import Shop
+from gatekeeper.testing.stripe import Simulator
+from tests.sdk.hosts import async_host
+from tests.stripe.shop import URLS, Shop
+from tests.stripe.world import CATALOG
 
 pytestmark = pytest.mark.anyio
 
@@ -221,3 +227,48 @@ async def test_a_transfer_of_nobody_s_has_no_effect(shop: Shop) -> None:
 
     await shop.store.write(note)
     assert await market.told() == []
+
+
+@pytest.mark.parametrize(
+    "database",
+    ["migrated_sqlite_url", "migrated_postgres_url"],
+    ids=["sqlite", "postgresql"],
+)
+async def test_case_63_what_a_host_owes_with_its_own_order_is_sent_once_by_the_work(
+    stripe_sim: Simulator, database: str, request: pytest.FixtureRequest
+) -> None:
+    """From the gate's own method, in the host's transaction, to Stripe."""
+    url = request.getfixturevalue(database)
+    stripe = stripe_sim.client()
+    seller = stripe.v1.accounts.create({"type": "express", "country": "IE"}).id
+    stripe_sim.onboard(seller)
+    settings = Settings.load(
+        database_url=url,
+        stripe_secret_key=stripe_sim.settings.api_key,
+        stripe_api_base=stripe_sim.url,
+    )
+    gate = Gatekeeper(CATALOG, settings, clock=lambda: stripe_sim.now)
+    async with gate.connected(), async_host(url) as engine:
+        await apply_setup(await plan_setup(CATALOG, gate.stripe), gate.stripe)
+        back = URLS["success_url"], URLS["cancel_url"]
+        link = await gate.checkout("org_1", "topup_100", success_url=back[0], cancel_url=back[1])
+        stripe_sim.pay_checkout(link.session_id)
+        (charge,) = stripe_sim.events("charge.succeeded")
+        for end in (AsyncSession.rollback, AsyncSession.commit, AsyncSession.commit):
+            async with AsyncSession(engine) as session:
+                await gate.owe_transfer(
+                    "order_1",
+                    customer="org_1",
+                    charge_id=charge["data"]["object"]["id"],
+                    destination=seller,
+                    amount_minor=400,
+                    currency="eur",
+                    session=session,
+                )
+                await end(session)
+            await gate.work()
+            sent = stripe_sim.events("transfer.created")
+            assert len(sent) == (0 if end is AsyncSession.rollback else 1)
+        (made,) = stripe.v1.transfers.list({"destination": seller}).data
+        assert (made.amount, made.currency) == (400, "eur")
+        assert list(await gate.unsent_transfers()) == []
