@@ -41,17 +41,12 @@ def test_everything_without_an_event_loop(gate_url: str, clock: ManualClock) -> 
         with pytest.raises(ZeroDivisionError), billing.reserve(CUSTOMER, "credits", 4):
             raise ZeroDivisionError
         assert billing.balance(CUSTOMER, "credits").available == 12
-        with (
-            pytest.raises(OverrunError),
-            billing.reserve(CUSTOMER, "credits", 1, overrun="refuse") as hold,
-        ):
-            hold.record(2)
         made = billing.hold(CUSTOMER, "credits", 2)
         billing.extend(made.id)
         assert billing.capture(made.id, 1).captured == 1
         other = billing.hold(CUSTOMER, "credits", 2)
         assert billing.release(other.id).status is HoldStatus.RELEASED
-        assert [b.available for b in billing.balances(CUSTOMER)] == [10, 0]
+        assert [b.available for b in billing.balances(CUSTOMER)] == [11, 0]
         kept = billing.hold(CUSTOMER, "credits", 2)
         assert billing.find_hold(kept.id) == kept
         assert billing.open_holds(CUSTOMER, "credits") == [kept]
@@ -75,6 +70,17 @@ def test_everything_without_an_event_loop(gate_url: str, clock: ManualClock) -> 
         with pytest.raises(CreditsRequiredError), billing.reserve(CUSTOMER, "credits", 99):
             pytest.fail("it was reserved")
     assert not gate.is_open
+
+
+def test_use_beyond_a_hold_is_refused_if_that_is_asked_for(gate_url: str) -> None:
+    with SyncGatekeeper(new_gate(gate_url)) as billing:
+        with (
+            pytest.raises(OverrunError),
+            billing.reserve(CUSTOMER, "credits", 1, overrun="refuse") as hold,
+        ):
+            hold.record(2)
+        (kept,) = billing.open_holds(CUSTOMER, "credits")
+        assert (kept.amount, kept.captured) == (1, 0)
 
 
 def test_what_money_does_without_an_event_loop(gate_url: str, clock: ManualClock) -> None:
