@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 
 from gatekeeper.storage.records import InboxEvent
@@ -33,6 +34,7 @@ def stored(obj: dict[str, Any] | None, account: str | None = None) -> InboxEvent
 
 
 CHARGE = {"id": "ch_1", "object": "charge"}
+FEES = "/v1/application_fees"
 
 
 @pytest.mark.parametrize(
@@ -58,5 +60,24 @@ def test_the_customer_of_an_event(
     [("fee_1", "fee_1"), ({"id": "fee_1"}, "fee_1"), (None, None), (7, None), ({"id": 7}, None)],
 )
 def test_what_a_field_of_an_event_names(fee: Any, found: str | None) -> None:
-    assert named_in(stored({**CHARGE, "fee": fee}), "fee") == found
-    assert named_in(stored(None), "fee") is None
+    assert named_in(stored({**CHARGE, "fee": fee}), "fee", FEES) == found
+    assert named_in(stored(None), "fee", FEES) is None
+
+
+@pytest.mark.parametrize(
+    ("related", "found"),
+    [
+        ({"url": f"{FEES}/fee_1/refunds/fr_1"}, "fee_1"),
+        ({"url": f"{FEES}/fee%201"}, "fee 1"),
+        ({"url": f"{FEES}/"}, None),
+        ({"url": "/v1/refunds/re_1"}, None),
+        ({"url": 7}, None),
+        ({}, None),
+        ("fee_1", None),
+    ],
+)
+def test_what_the_address_of_a_thin_events_object_names(related: Any, found: str | None) -> None:
+    thin = msgspec.structs.replace(
+        stored(None), payload=json.dumps({"related_object": related}).encode()
+    )
+    assert named_in(thin, "fee", FEES) == found

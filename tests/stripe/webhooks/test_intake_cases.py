@@ -41,6 +41,7 @@ from gatekeeper.testing.events import (
 )
 from tests.adapters.driver import http_scope
 from tests.services.postgres import PrivatePostgres
+from tests.stripe.money import charge, refund
 from tests.stripe.world import ManualClock, World
 
 pytestmark = pytest.mark.anyio
@@ -584,6 +585,27 @@ async def test_a_thin_event_of_a_customer_names_the_hosts_customer(world: World)
         thin_event("v1.customer.updated", object_type="customer", object_id="cus_1")
     )
     assert seen == ["org_1"]
+
+
+async def test_whose_it_is_is_known_of_what_names_no_customer(world: World) -> None:
+    await world.customer()
+    seen: list[tuple[str, str | None]] = []
+
+    @world.registry.fallback
+    async def handler(event: WebhookEvent) -> None:
+        seen.append((event.type, event.customer))
+
+    world.stripe.put(charge(), refund("re_1", 100), subscription())
+    thin = {"object_type": "subscription", "object_id": subscription()["id"]}
+    events = [
+        make_event("refund.created", refund("re_1", 100)),
+        thin_event("v1.customer.subscription.updated", **thin),
+    ]
+    await world.deliver(*events)
+    assert seen == [(event["type"], "org_1") for event in events]
+    await world.store.write(lambda tx: tx.audit.erase("org_1", "erased_1", world.clock.now))
+    await world.deliver(make_event("refund.updated", refund("re_1", 100)))
+    assert seen[-1] == ("refund.updated", None)
 
 
 @pytest.mark.parametrize(

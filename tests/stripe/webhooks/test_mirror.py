@@ -20,6 +20,7 @@ from gatekeeper.testing.events import (
     make_event,
     stripe_customer,
     subscription,
+    thin_event,
 )
 from tests.stripe.money import charge, dispute, refund
 from tests.stripe.test_clawbacks import BOUGHT, buy
@@ -266,6 +267,18 @@ async def test_the_refund_of_a_fee_is_looked_up_by_its_fee(world: World) -> None
     found = await stored(world, "fee_refund", "fr_1")
     assert (found.parent, found.amount_minor) == ("application_fee/fee_1", 5)
     assert (await stored(world, "application_fee", "fee_1")).parent == "charge/ch_1"
+
+
+async def test_a_thin_event_names_the_fee_of_a_refund_by_its_address(world: World) -> None:
+    back = {"id": "fr_1", "object": "fee_refund", "fee": "fee_1", "amount": 5, "currency": "eur"}
+    refunds = {"object": "list", "data": [back], "has_more": False}
+    world.stripe.put({"id": "fee_1", "object": "application_fee", "refunds": refunds})
+    thin = thin_event(
+        "v1.application_fee.refund.updated", object_type="fee_refund", object_id="fr_1"
+    )
+    thin["related_object"]["url"] = "/v1/application_fees/fee_1/refunds/fr_1"
+    await world.deliver(thin)
+    assert (await stored(world, "fee_refund", "fr_1")).amount_minor == 5
 
 
 async def test_a_refund_of_a_fee_that_does_not_say_of_which_is_done_with(

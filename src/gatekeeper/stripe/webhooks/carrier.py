@@ -12,7 +12,7 @@ from gatekeeper.errors import UnavailableError
 from gatekeeper.services.bounded import bounded
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import EventStatus, InboxEvent
-from gatekeeper.stripe.webhooks.event import WebhookEvent, stripe_customer_of
+from gatekeeper.stripe.webhooks.event import WebhookEvent, customer_of
 from gatekeeper.stripe.webhooks.failures import Verdict, judge
 from gatekeeper.stripe.webhooks.leases import Lease
 from gatekeeper.stripe.webhooks.policy import DispatchPolicy
@@ -127,11 +127,8 @@ class Carrier:
         keys = _keys_of(event)
         wanted = self._wanted(event, done)
         if wanted:
-            stripe_id = stripe_customer_of(event)
-            customer = None
-            if stripe_id is not None:
-                customer = await self._store.read(lambda tx: tx.customers.by_stripe_id(stripe_id))
-            seen = WebhookEvent(event, customer=None if customer is None else customer.id)
+            customer = await self._store.read(lambda tx: customer_of(tx, event))
+            seen = WebhookEvent(event, customer=customer)
             for handler in wanted:
                 await lease.ensure()
                 try:

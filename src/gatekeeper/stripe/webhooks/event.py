@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import unquote
 
 import msgspec
 
@@ -106,12 +107,37 @@ def stripe_customer_of(stored: InboxEvent) -> str | None:
     return found.customer.id if isinstance(found.customer, _Named) else found.customer
 
 
-def named_in(stored: InboxEvent, field: str) -> str | None:
-    """The id of the object that a field of an event's snapshot names, which has never changed: what
-    something is part of, say. None if the event has no such field."""
-    found = WebhookEvent(stored).snapshot.get(field)
+def customer_of(tx: Transaction, stored: InboxEvent) -> str | None:
+    """The host's id of the customer whom an event is about: by its snapshot, else by our copy of
+    the object, which knows whose it is also where the event does not say it (a thin one, or one of
+    a refund or a dispute). None if it is nobody's, or theirs who were deleted."""
+    if stored.account is not None:
+        return None
+    stripe_id = stripe_customer_of(stored)
+    found = None if stripe_id is None else tx.customers.by_stripe_id(stripe_id)
+    if found is not None:
+        return found.id
+    if stored.object_type is None or stored.object_id is None:
+        return None
+    copy = tx.mirror.get(stored.object_type, stored.object_id)
+    owner = None if copy is None or copy.customer is None else tx.customers.get(copy.customer)
+    return None if owner is None or owner.deleted_at is not None else owner.id
+
+
+def named_in(stored: InboxEvent, field: str, path: str) -> str | None:
+    """The id of the object that another is part of: as a field of the event's snapshot names it,
+    which has never changed, or as the address of a thin event's object does, below the `path` of
+    such objects. None if the event says neither."""
+    event = WebhookEvent(stored)
+    found = event.snapshot.get(field)
     named = found.get("id") if isinstance(found, dict) else found
-    return named if isinstance(named, str) else None
+    if isinstance(named, str):
+        return named
+    related = event.body.get("related_object")
+    address = related.get("url") if isinstance(related, dict) else None
+    if not isinstance(address, str) or not address.startswith(f"{path}/"):
+        return None
+    return unquote(address.removeprefix(f"{path}/").partition("/")[0]) or None
 
 
 def snapshot_type(type_: str) -> str:

@@ -9,6 +9,7 @@ from gatekeeper.services.rules import Rules
 from gatekeeper.storage.mirror import MirrorObject
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.stripe.client import StripeGateway
+from gatekeeper.stripe.kinds import KINDS as PATHS
 from gatekeeper.stripe.webhooks.handlers.checkout import CheckoutProjector
 from gatekeeper.stripe.webhooks.handlers.context import Context, Touched
 from gatekeeper.stripe.webhooks.handlers.customer import CustomerProjector
@@ -81,7 +82,9 @@ class Projections:
             **copies,
             **{kind: ByAccount(own, copies[kind]) for kind, own in ours.items()},
             "application": LeavingProjector(copies["account"]),
-            "fee_refund": HeldProjector(copies["application_fee"], "fee"),
+            "fee_refund": HeldProjector(
+                copies["application_fee"], "fee", PATHS["application_fee"].path
+            ),
         }
 
 

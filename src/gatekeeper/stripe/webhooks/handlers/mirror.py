@@ -176,12 +176,13 @@ class HeldProjector(Projector):
     event_types: ClassVar[tuple[str, ...]] = ("application_fee.refund.updated",)
     connected: ClassVar[bool] = True
 
-    def __init__(self, holder: MirrorProjector, field: str) -> None:
+    def __init__(self, holder: MirrorProjector, field: str, path: str) -> None:
         self._holder = holder
         self._field = field
+        self._path = path
 
     async def project(self, events: Sequence[InboxEvent], complete: Complete) -> None:
-        named = (named_in(event, self._field) for event in events)
+        named = (named_in(event, self._field, self._path) for event in events)
         holder = next((name for name in named if name is not None), None)
         if holder is None:
             logger.warning(
