@@ -81,6 +81,7 @@ def test_defaults_need_no_environment() -> None:
         "outbox_max_attempts": 15,
         "reconcile_every_hours": 24,
         "reconcile_connected_accounts": False,
+        "reconcile_copies": False,
         "smtp_host": None,
         "smtp_port": 587,
         "smtp_tls": "starttls",

@@ -1,6 +1,7 @@
 """The sweep of copies: what was there before us, and what no event told of, is copied."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -372,3 +373,14 @@ async def test_what_stripe_books_without_an_object_is_copied_and_becomes_availab
     assert (after.parent, after.customer) == (before.parent, "org_1")
     assert (own.amount_minor, own.parent) == (-30, None)
     assert (await reconcile(shop, DRY)).is_clean
+
+
+async def test_a_scheduled_run_compares_copies_by_policy(shop: Shop) -> None:
+    for copies_too in (False, True):
+        scheduled = reconciler_of(shop, every=timedelta(hours=24), copies=copies_too)
+        shop.clock.now = shop.sim.now
+        await scheduled.run_if_due()
+        shop.clock.now = shop.sim.advance(hours=24)
+        report = await scheduled.run_if_due()
+        assert report is not None
+        assert bool(report.copies) is copies_too

@@ -148,6 +148,7 @@ class Settings(BaseSettings):
     """How often the worker compares what we have with Stripe; 0: never."""
 
     reconcile_connected_accounts: bool = False
+    reconcile_copies: bool = False
     """Replay the missed events of connected accounts too: one listing for each account."""
 
     # -- telling customers and counting ----------------------------------------------------------

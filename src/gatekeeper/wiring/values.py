@@ -92,6 +92,7 @@ def reconcile_policy(settings: Settings) -> ReconcilePolicy:
     return ReconcilePolicy(
         every=timedelta(hours=hours) if hours else None,
         connected=settings.reconcile_connected_accounts,
+        copies=settings.reconcile_copies,
     )
 
 

@@ -41,12 +41,14 @@ class ReconcilePolicy(msgspec.Struct, frozen=True, kw_only=True):
         window: the span of events that is asked for at once.
         connected: whether the events of connected accounts are replayed too, and their objects
             compared where all copies are.
+        copies: whether a scheduled run compares all copies.
     """
 
     every: timedelta | None = timedelta(hours=24)
     overlap: timedelta = timedelta(minutes=10)
     window: timedelta = timedelta(hours=6)
     connected: bool = False
+    copies: bool = False
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,7 +167,8 @@ class Reconciler:
             if _counts_from(work.state) is None:
                 await work.save(**{"through": now, **work.state, "looked": now})
                 return None
-            return await self._measured(RunOptions(), unwatched, work)
+            options = RunOptions(copies=self.policy.copies)
+            return await self._measured(options, unwatched, work)
 
     def _is_due(self, state: dict[str, Any], now: int) -> bool:
         """Whether it is time for a run, or for a first look."""
