@@ -10,6 +10,7 @@ import pytest
 
 from gatekeeper.errors import RegistrationError, StoreUnavailableError, UndeliverableError
 from gatekeeper.services.outbox import Deliverer, DeliveryPolicy, Signal, SignalRegistry, tell
+from gatekeeper.storage.memory.outbox import MemoryOutbox
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import OutboxCounts, OutboxMessage, OutboxState
 from tests.stripe.world import ManualClock
@@ -146,6 +147,46 @@ async def test_a_message_that_fails_holds_up_the_same_customer_and_receiver_alon
     desk.clock.advance(seconds=2)
     await desk.deliverer().drain()
     assert desk.got[5:] == [("a", "ada", 1), ("a", "ada", 2)]
+
+
+async def test_what_a_customer_has_waiting_is_shared_out_by_few_claims(
+    memory_store: Store, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A claim looks at all that waits: one for each of a thousand messages would be a million."""
+    desk = Desk(memory_store, clock)
+    desk.receiver("a", LOW)
+    for n in range(120):
+        await desk.tell(LOW, n)
+    await desk.tell(LOW, 0, "bob")
+    claims: list[int] = []
+    claim = MemoryOutbox.claim
+
+    def counted(self: MemoryOutbox, *args: Any, **options: Any) -> Any:
+        found = claim(self, *args, **options)
+        claims.append(len(found))
+        return found
+
+    monkeypatch.setattr(MemoryOutbox, "claim", counted)
+    deliverer = desk.deliverer()
+    assert await deliverer.run_once() == 121 + 2
+    assert claims == [2, 2]  # what is to be shared, and the first of what it became
+    assert desk.got == [("a", "ada", 0), ("a", "bob", 0)]
+    await deliverer.drain()
+    assert [n for _, customer, n in desk.got if customer == "ada"] == list(range(120))
+
+
+async def test_a_long_queue_is_shared_out_in_parts(
+    memory_store: Store, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatekeeper.services.outbox.deliverer._SHARED", 10)
+    desk = Desk(memory_store, clock)
+    desk.receiver("a", LOW)
+    for n in range(25):
+        await desk.tell(LOW, n)
+    deliverer = desk.deliverer()
+    assert await deliverer.run_once() < 25
+    await deliverer.drain()
+    assert [n for _, _, n in desk.got] == list(range(25))
 
 
 async def test_a_receiver_that_hangs_holds_up_no_other(desk: Desk) -> None:

@@ -33,6 +33,11 @@ class Outbox(ABC):
         """
 
     @abstractmethod
+    def behind(self, message: OutboxMessage, now: datetime, limit: int) -> Sequence[OutboxMessage]:
+        """The messages that wait right behind one, of the same customer and receiver and in order,
+        up to the first that is not due or is leased; locked, and not leased."""
+
+    @abstractmethod
     def renew(self, message_id: str, lease: datetime, lease_until: datetime) -> bool:
         """Prolong a lease, named by its end; False if it is another's by now."""
 

@@ -46,7 +46,14 @@ async def plan_of(store: SqlStore, work: object) -> str:
             "ix_gatekeeper_inbox_status_received_at_key",
         ),
         (lambda tx: tx.inbox.purge_payloads(NOW, 10), "ix_gatekeeper_inbox_payload"),
-        (lambda tx: tx.outbox.claim(NOW, NOW + HOUR, 10), "ix_gatekeeper_outbox_order"),
+        (
+            lambda tx: tx.outbox.claim(NOW, NOW + HOUR, 10),
+            "ix_gatekeeper_outbox_order (customer=? AND receiver=?)",
+        ),
+        (
+            lambda tx: tx.outbox.behind(samples.message(), NOW, 10),
+            "ix_gatekeeper_outbox_order (customer=? AND receiver=? AND",
+        ),
         (lambda tx: tx.outbox.waiting_for("caches", 10), "ix_gatekeeper_outbox_receiver"),
         (lambda tx: tx.ledger.prune_receipts(NOW, 10), "ix_gatekeeper_receipts_created_at"),
         (lambda tx: tx.requests.claim(NOW, NOW + HOUR, 10), "ix_gatekeeper_requests_open"),

@@ -36,8 +36,11 @@ logger = logging.getLogger("gatekeeper.outbox")
 
 MAX_ERROR_CHARS = 500
 
-_PASSES = 20
-"""How many messages of one customer are shared out in one transaction."""
+_PASSES = 3
+"""How often one transaction claims: messages that are to be shared out, and what they became."""
+
+_SHARED = 200
+"""How many messages are shared out in one transaction, or a few more."""
 
 _RETURN_SECONDS = 2.0
 """How long a deliverer that is being stopped may take to give back what it had claimed."""
@@ -182,13 +185,12 @@ class Deliverer:
                 claimed = tx.outbox.claim(now, until, room, but_not=left_alone) if room else ()
                 to_share = [message for message in claimed if not message.receiver]
                 for message in to_share:
-                    self._share(tx, message, now)
+                    shared += self._share_in_order(tx, message, now, _SHARED - shared)
                 leases += (
                     MessageLease(self._store, self.policy, message, until=until, begun=begun)
                     for message in claimed
                     if message.receiver
                 )
-                shared += len(to_share)
                 if not to_share:
                     break
             return _Claimed(leases, shared)
@@ -197,6 +199,16 @@ class Deliverer:
         # By name, not by number: two may claim at once, and what is left meanwhile must stay.
         self._left = [lease for lease in self._left if lease not in left]
         return found
+
+    def _share_in_order(
+        self, tx: Transaction, first: OutboxMessage, now: datetime, room: int
+    ) -> int:
+        """Share out a message and those behind it, which a claim for each would look for anew among
+        all that wait. Returns how many that were."""
+        behind = tx.outbox.behind(first, now, room - 1) if room > 1 else ()
+        for message in (first, *behind):
+            self._share(tx, message, now)
+        return 1 + len(behind)
 
     def _share(self, tx: Transaction, message: OutboxMessage, now: datetime) -> None:
         """Make a message one for each of its receivers; of its own it keeps the record."""

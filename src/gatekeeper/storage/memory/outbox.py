@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from itertools import islice, takewhile
 
 from msgspec.structs import replace
 
@@ -47,6 +48,17 @@ class MemoryOutbox(Outbox):
             self._messages.put(message.id, message)
             self._leases.put(message.id, lease_until)
         return tuple(claimed)
+
+    def behind(self, message: OutboxMessage, now: datetime, limit: int) -> Sequence[OutboxMessage]:
+        place = (message.created_at, message.id)
+        waiting = (
+            one
+            for one in self._waiting()
+            if (one.customer, one.receiver) == (message.customer, message.receiver)
+            and (one.created_at, one.id) > place
+        )
+        due = takewhile(lambda one: one.due_at <= now and not self._is_leased(one, now), waiting)
+        return list(islice(due, limit))
 
     def renew(self, message_id: str, lease: datetime, lease_until: datetime) -> bool:
         if self._leases.get(message_id) != lease or message_id not in self._unsent:

@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import (
+    ColumnElement,
+    Select,
     String,
     and_,
     bindparam,
@@ -23,43 +25,55 @@ from gatekeeper.storage.sql.aggregate import Aggregate, columns_of, select_of
 from gatekeeper.storage.sql.among import Among
 from gatekeeper.storage.sql.inbox import MAX_ERROR_CHARS
 from gatekeeper.storage.sql.tables import UNSENT, outbox, waits
-from gatekeeper.storage.sql.types import storable
+from gatekeeper.storage.sql.types import UtcDateTime, storable
 
 _HEAD: Final = outbox.alias("head")
 _LEFT_ALONE: Final = bindparam("but_not", type_=String(), expanding=True)
-# Whether a message is the first that waits of its customer and receiver: one step down the index of
-# the order. It is said so that PostgreSQL has no other plan worth while, whatever it knows of a
-# table that has just been filled. NOT EXISTS would become a join of all that waits with itself.
-# With `=` for `>=`, the ORDER BY could be had from an index that does not begin with the customer;
-# the message itself is among those from (customer, receiver) on, so the first of them is one of the
-# same two. And half of all messages are guessed to pass where a boolean is selected, but next to
-# none where ids are compared: then all would be compared, and sorted after that.
-_IS_FIRST: Final = (
-    select(_HEAD.c.id == outbox.c.id)
-    .where(
-        tuple_(_HEAD.c.customer, _HEAD.c.receiver) >= tuple_(outbox.c.customer, outbox.c.receiver),
-        text(waits("head")),
+
+
+def _locking(of_the_same: ColumnElement[bool]) -> Select[Any]:
+    """Oldest first by an index, until there are enough: those that are behind another one are
+    passed.
+
+    Whether a message is the first that waits of its customer and receiver is one step down the
+    index of the order, from where `of_the_same` leads. NOT EXISTS would become a join of all that
+    waits with itself. And half of all messages are guessed to pass where a boolean is selected, but
+    next to none where ids are compared: then all would be compared, and sorted after that.
+    """
+    is_first = (
+        select(_HEAD.c.id == outbox.c.id)
+        .where(of_the_same, text(waits("head")))
+        .order_by(_HEAD.c.customer, _HEAD.c.receiver, _HEAD.c.created_at, _HEAD.c.id)
+        .limit(1)
+        .correlate(outbox)
+        .scalar_subquery()
     )
-    .order_by(_HEAD.c.customer, _HEAD.c.receiver, _HEAD.c.created_at, _HEAD.c.id)
-    .limit(1)
-    .correlate(outbox)
-    .scalar_subquery()
+    return (
+        select(outbox.c.customer, outbox.c.id)
+        .where(
+            text(waits()),
+            outbox.c.due_at <= bindparam("now"),
+            outbox.c.receiver.not_in(_LEFT_ALONE),
+            # On the row that is locked, so that PostgreSQL checks it again on the row as it is
+            # after the lock.
+            or_(outbox.c.leased_until.is_(None), outbox.c.leased_until <= bindparam("now")),
+            is_first,
+        )
+        .order_by(outbox.c.created_at, outbox.c.id)
+        .limit(bindparam("at_most"))
+        .with_for_update(key_share=True, skip_locked=True)
+    )
+
+
+# With `=` PostgreSQL could have the ORDER BY from an index that does not begin with the customer,
+# and would, whatever it knows of a table that has just been filled. The message itself is among
+# those from (customer, receiver) on, so the first of them is one of the same two.
+_LOCK: Final = _locking(
+    tuple_(_HEAD.c.customer, _HEAD.c.receiver) >= tuple_(outbox.c.customer, outbox.c.receiver)
 )
-# Oldest first by an index, until there are enough: those that are behind another one are passed.
-# The lease stands on the row that is locked, so that PostgreSQL checks it again on the row as it is
-# after the lock.
-_LOCK: Final = (
-    select(outbox.c.customer, outbox.c.id)
-    .where(
-        text(waits()),
-        outbox.c.due_at <= bindparam("now"),
-        outbox.c.receiver.not_in(_LEFT_ALONE),
-        or_(outbox.c.leased_until.is_(None), outbox.c.leased_until <= bindparam("now")),
-        _IS_FIRST,
-    )
-    .order_by(outbox.c.created_at, outbox.c.id)
-    .limit(bindparam("at_most"))
-    .with_for_update(key_share=True, skip_locked=True)
+# SQLite would go down to the customer alone, and then through all that waits for other receivers.
+_FIND: Final = _locking(
+    and_(_HEAD.c.customer == outbox.c.customer, _HEAD.c.receiver == outbox.c.receiver)
 )
 _LEASE: Final = Among(
     update(outbox)
@@ -67,6 +81,20 @@ _LEASE: Final = Among(
     .returning(*(outbox.c[name] for name in OutboxMessage.__struct_fields__)),
     outbox.c.customer,
     outbox.c.id,
+)
+_BEHIND: Final = (
+    select_of(outbox, OutboxMessage)
+    .add_columns(outbox.c.leased_until)
+    .where(
+        text(waits()),
+        outbox.c.customer == bindparam("of_customer"),
+        outbox.c.receiver == bindparam("of_receiver"),
+        tuple_(outbox.c.created_at, outbox.c.id)
+        > tuple_(bindparam("at", type_=UtcDateTime()), bindparam("behind_id")),
+    )
+    .order_by(outbox.c.customer, outbox.c.receiver, outbox.c.created_at, outbox.c.id)
+    .limit(bindparam("at_most"))
+    .with_for_update(key_share=True)
 )
 _ONE: Final = outbox.c.id == bindparam("message_id")
 _OURS: Final = and_(outbox.c.leased_until == bindparam("lease"), text(UNSENT))
@@ -131,7 +159,7 @@ class SqlOutbox(Aggregate, Outbox):
         but_not: Collection[str] = (),
     ) -> Sequence[OutboxMessage]:
         asked = {"now": now, "at_most": limit, "but_not": sorted(but_not)}
-        rows = self._connection.execute(_LOCK, asked)
+        rows = self._connection.execute(_LOCK if self._dialect.locks_rows else _FIND, asked)
         which = [(customer, id_) for customer, id_ in rows]
         if not which:
             return []
@@ -142,6 +170,23 @@ class SqlOutbox(Aggregate, Outbox):
             (OutboxMessage(**row) for row in leased.mappings()),
             key=lambda message: (message.created_at, message.id),
         )
+
+    def behind(self, message: OutboxMessage, now: datetime, limit: int) -> Sequence[OutboxMessage]:
+        which = {
+            "of_customer": message.customer,
+            "of_receiver": message.receiver,
+            "at": message.created_at,
+            "behind_id": message.id,
+            "at_most": limit,
+        }
+        found: list[OutboxMessage] = []
+        for row in self._connection.execute(_BEHIND, which).mappings():
+            fields = dict(row)
+            leased_until = fields.pop("leased_until")
+            if fields["due_at"] > now or (leased_until is not None and leased_until > now):
+                break
+            found.append(OutboxMessage(**fields))
+        return found
 
     def renew(self, message_id: str, lease: datetime, lease_until: datetime) -> bool:
         which = {"message_id": message_id, "lease": lease, "until": lease_until}

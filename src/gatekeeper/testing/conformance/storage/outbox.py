@@ -1,6 +1,7 @@
 """The outbox: everything leaves, in order for each customer."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 
@@ -84,6 +85,42 @@ class OutboxConformance:
         ]
         await store.write(partial(_sent, message_id="msg_2"))
         assert await _claim(store) == ["msg_3"]
+
+    async def test_what_waits_right_behind_a_message_is_found_in_order(self, store: Store) -> None:
+        first = samples.message("msg_3", age=9)
+        await _add(
+            store,
+            samples.message("msg_2", age=9),  # before it, by its id
+            first,
+            samples.message("msg_5", age=7),
+            samples.message("msg_4", age=8),
+            samples.message("msg_6", "bob", age=6),
+            samples.message("msg_7", age=5, receiver="mail"),
+            samples.message("msg_8", age=4),
+            samples.message("msg_9", age=3, due_at=NOW + SECOND),
+            samples.message("msg_a", age=2),
+        )
+
+        def behind(limit: int, at: datetime = NOW) -> Callable[[Transaction], list[str]]:
+            return lambda tx: [one.id for one in tx.outbox.behind(first, at, limit)]
+
+        assert await store.write(behind(9)) == ["msg_4", "msg_5", "msg_8"]
+        assert await store.write(behind(2)) == ["msg_4", "msg_5"]
+        later = NOW + SECOND
+        assert await store.write(behind(9, later)) == ["msg_4", "msg_5", "msg_8", "msg_9", "msg_a"]
+        await store.write(partial(_sent, message_id="msg_4"))
+        await store.write(lambda tx: tx.outbox.failed("msg_8", "boom", due_at=None))
+        assert await store.write(behind(9)) == ["msg_5"]
+
+    async def test_what_is_leased_ends_what_waits_behind(self, store: Store) -> None:
+        await _add(store, samples.message("msg_2", age=2), samples.message("msg_3", age=1))
+        assert await _claim(store) == ["msg_2"]
+        early = samples.message("msg_1", age=3)  # its transaction was the longer one
+        await _add(store, early)
+        assert await store.write(lambda tx: list(tx.outbox.behind(early, NOW, 9))) == []
+        over = NOW + DAY
+        found = await store.write(lambda tx: list(tx.outbox.behind(early, over, 9)))
+        assert [one.id for one in found] == ["msg_2", "msg_3"]
 
     async def test_what_waits_for_a_receiver_is_read_and_dropped_without_a_lease(
         self, store: Store
