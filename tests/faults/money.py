@@ -10,6 +10,8 @@ OUTGOING: Final = "tests/stripe/test_outgoing.py::"
 RECONCILIATION: Final = "tests/stripe/test_reconciliation.py::"
 METERING: Final = "tests/stripe/test_metering.py::"
 METERS: Final = "tests/stripe/test_meters.py::"
+FREEZES: Final = "tests/stripe/test_freezes.py::"
+TRANSFERS: Final = "tests/sdk/test_transfers.py::"
 
 MONEY_FAULTS: Final = (
     Fault(
@@ -142,5 +144,29 @@ MONEY_FAULTS: Final = (
                 "_is_left_to_people"
             ),
         ),
+    ),
+    Fault(
+        name="freezes-unversioned",
+        breaks="what anybody has in mind of a customer's accounts is out of date with a freeze",
+        file="services/freezes.py",
+        source="made.since)\n    return outdate(tx, customer)\n",
+        wrong="made.since)\n    return 1\n",
+        tests=(f"{FREEZES}test_case_49_the_quick_way_and_batches_know_of_a_freeze_at_once",),
+    ),
+    Fault(
+        name="owed-otherwise",
+        breaks="what is owed under an id stays what it is",
+        file="services/transfers.py",
+        source="        if known is None or _asked(known) != _asked(wanted):\n",
+        wrong="        if known is None:\n",
+        tests=(f"{TRANSFERS}test_the_same_id_for_something_else_is_refused_by_name",),
+    ),
+    Fault(
+        name="owed-beside-the-order",
+        breaks="what is owed in a host's transaction is rolled back with it",
+        file="services/transfers.py",
+        source="        if session is not None:\n",
+        wrong="        if session == 0:\n",
+        tests=(f"{TRANSFERS}test_it_is_owed_with_the_hosts_transaction_or_not_at_all",),
     ),
 )
