@@ -148,8 +148,11 @@ class Settings(BaseSettings):
     """How often the worker compares what we have with Stripe; 0: never."""
 
     reconcile_connected_accounts: bool = False
+    """Replay the missed events of connected accounts too: one listing for each account. Where
+    copies are compared, theirs are too."""
+
     reconcile_copies: bool = False
-    """Replay the missed events of connected accounts too: one listing for each account."""
+    """Compare all copies with each scheduled run, too: a request for each hundred objects."""
 
     # -- telling customers and counting ----------------------------------------------------------
 
