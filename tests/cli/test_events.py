@@ -29,6 +29,20 @@ async def test_dead_letters_and_single_events_are_tried_again(host: Host) -> Non
     assert sorted(host.handled) == ["evt_1", "evt_2"]
 
 
+async def test_a_handler_runs_again_for_an_event_that_names_it(host: Host) -> None:
+    host.migrate()
+    await arrive(host, "evt_1")
+    assert host.run("worker", "billing:gate", "--once").startswith("1 event(s) dispatched")
+    command = ("events", "retry", "billing:gate")
+    assert "Handlers run again for one EVENT_ID alone." in host.run(
+        *command, "--dead", "--again", "x", status=1
+    )
+    assert "has no handler x" in host.run(*command, "evt_1", "--again", "x", status=1)
+    assert "1 event(s)" in host.run(*command, "evt_1", "--again", "billing.note")
+    assert host.run("worker", "billing:gate", "--once").startswith("1 event(s) dispatched")
+    assert host.handled == ["evt_1", "evt_1"]
+
+
 def test_what_is_to_be_tried_again_must_be_said_and_be_there(host: Host) -> None:
     host.migrate()
     for arguments in ([], ["evt_1", "--dead"]):

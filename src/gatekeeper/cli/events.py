@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Final
 
 import typer
@@ -84,7 +85,7 @@ def show(
 
 
 @app.command()
-def retry(
+def retry(  # noqa: PLR0913, PLR0917 -- the options of a command
     gate: GateArgument,
     event_id: Annotated[
         str | None,
@@ -100,14 +101,22 @@ def retry(
     until: UntilOption = None,
     error: ErrorOption = None,
     kind: KindOption = None,
+    again: Annotated[
+        list[str] | None,
+        typer.Option(help="A handler that has completed EVENT_ID and is to run again."),
+    ] = None,
     dry_run: DryRunOption = False,
 ) -> None:
     """Have dead letters, or one event, carried out again by whatever dispatches.
 
-    One event is projected again too; handlers of the host that have completed it are not.
+    One event is projected again too; handlers of the host that have completed it don't run again,
+    but for those that are named by --again.
     """
     selection = _selection(type_, object_, since, until, error, kind)
-    _carry_out(_RETRY, gate, event_id, dead, selection, dry_run)
+    if again and event_id is None:
+        raise InvalidInputError("Handlers run again for one EVENT_ID alone.")
+    retrying = replace(_RETRY, one=partial(EventControl.retry, again=again or ()))
+    _carry_out(retrying, gate, event_id, dead, selection, dry_run)
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """The port of the inbox: the events that came, and how far each has got."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -91,6 +91,11 @@ class Inbox(ABC):
     @abstractmethod
     def complete(self, key: str, handler: str, at: datetime) -> bool:
         """Record a handler's completion, in the transaction of its effect; False if recorded."""
+
+    @abstractmethod
+    def uncomplete(self, key: str, handlers: Collection[str]) -> int:
+        """Take completions off an event, so that it is done again by those handlers when it is
+        worked on; returns how many there were."""
 
     @abstractmethod
     def counts(self) -> dict[EventStatus, int]:

@@ -286,3 +286,35 @@ async def test_an_event_is_kept_as_long_as_its_payload(memory_world: World) -> N
     memory_world.clock.advance(days=2)
     assert await upkeep.prune() == 2  # the payload, then the row
     assert await memory_world.counts() == {}
+
+
+@pytest.mark.parametrize("is_thin", [False, True])
+async def test_a_handler_that_did_it_wrong_runs_again_and_no_other(
+    world: World, is_thin: bool
+) -> None:
+    ran: list[str] = []
+
+    @world.registry.on("charge.updated", name="mail")
+    async def mail(event: WebhookEvent) -> None:
+        ran.append("mail")
+
+    @world.registry.on("charge.updated", name="count")
+    async def count(event: WebhookEvent) -> None:
+        event.write(lambda tx: ran.append("count"))
+
+    snapshot = make_event("charge.updated", {"id": "ch_1", "object": "charge"})
+    thin = thin_event(
+        "v1.charge.updated", object_type="charge", object_id="ch_1", snapshot=snapshot
+    )
+    await world.deliver(snapshot, thin)
+    assert ran == ["mail", "count"]
+    event = thin if is_thin else snapshot
+    with pytest.raises(InvalidInputError, match="has no handler post"):
+        await world.receiver.events.retry(event["id"], again=["mail", "post"])
+    assert await world.receiver.events.retry(event["id"], again=["count"])
+    await world.receiver.drain()
+    assert ran == ["mail", "count", "count"]
+    assert await world.receiver.events.retry(event["id"])
+    await world.receiver.drain()
+    assert ran == ["mail", "count", "count"]
+    assert not await world.receiver.events.retry("evt_nobodys", again=["mail"])

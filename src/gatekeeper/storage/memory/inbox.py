@@ -1,6 +1,6 @@
 """Received events, completions and fetch tickets, in memory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -123,6 +123,12 @@ class MemoryInbox(Inbox):
             return False
         self._completions.put(key, {**stored, handler: at})
         return True
+
+    def uncomplete(self, key: str, handlers: Collection[str]) -> int:
+        stored = self._completions.get(key) or {}
+        kept = {name: at for name, at in stored.items() if name not in handlers}
+        self._completions.put(key, kept)
+        return len(stored) - len(kept)
 
     def counts(self) -> dict[EventStatus, int]:
         counts: dict[EventStatus, int] = {}

@@ -5,7 +5,7 @@ settles or uses a ticket, always before rows of `inbox`. So no two claimers get 
 through an event that arrives while the first one is being claimed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -281,6 +281,10 @@ class SqlInbox(Aggregate, Inbox):
     def complete(self, key: str, handler: str, at: datetime) -> bool:
         row = {"event_key": key, "handler": handler, "completed_at": at}
         return self._changed(self._dialect.insert_new(completions), row) == 1
+
+    def uncomplete(self, key: str, handlers: Collection[str]) -> int:
+        which = {"of_key": key}
+        return sum(self._changed(_FORGET, {**which, "name": name}) for name in set(handlers))
 
     def counts(self) -> dict[EventStatus, int]:
         return {row[0]: row[1] for row in self._connection.execute(_COUNTS)}

@@ -4,7 +4,7 @@ Bulk actions walk over what they were asked for once, in portions of a transacti
 that fails anew behind their back is not met twice, and no table is locked for long.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -81,12 +81,29 @@ class EventControl:
         """How many events a selection has."""
         return await self._store.read(lambda tx: tx.desk.count(selection))
 
-    async def retry(self, event_id: str) -> bool:
+    async def retry(self, event_id: str, *, again: Collection[str] = ()) -> bool:
         """Make one event pending again that is dead, done or discarded, with no attempts; False if
-        there is none. It is projected once more; handlers that have completed it don't run
-        again."""
+        there is none. It is projected once more; of the handlers that have completed it, those run
+        again that are named by `again`.
+
+        Raises:
+            InvalidInputError: this process has no such handler of the event.
+        """
         key = key_of(event_id)
-        found = await self._store.write(lambda tx: tx.inbox.retry(key, tx.now(), forget=PROJECTION))
+
+        def work(tx: Transaction) -> bool:
+            event = tx.inbox.get(key)
+            if event is None:
+                return False
+            if unknown := sorted(set(again).difference(self._dispatcher.work_of(event))):
+                raise InvalidInputError(f"{event.type} has no handler {', '.join(unknown)}.")
+            if not tx.inbox.retry(key, tx.now(), forget=PROJECTION):
+                return False
+            for one in (key,) if event.twin is None else (key, event.twin):
+                tx.inbox.uncomplete(one, again)
+            return True
+
+        found = await self._store.write(work)
         if found:
             self._wake()
         return found

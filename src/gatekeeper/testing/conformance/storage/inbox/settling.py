@@ -104,6 +104,19 @@ class SettlingConformance:
         assert found == {"grant", "thank_you"}
         assert await store.read(lambda tx: tx.inbox.completed("evt_2")) == frozenset()
 
+    async def test_a_completion_is_taken_off_one_event_and_one_handler(self, store: Store) -> None:
+        def work(tx: Transaction) -> list[object]:
+            for key in ("evt_1", "evt_2"):
+                tx.inbox.insert(samples.event(key))
+                for handler in ("grant", "mail", "tell"):
+                    tx.inbox.complete(key, handler, NOW)
+            taken = tx.inbox.uncomplete("evt_1", ["mail", "grant", "unknown"])
+            return [taken, tx.inbox.uncomplete("evt_1", ()), tx.inbox.uncomplete("evt_9", ["mail"])]
+
+        assert await store.write(work) == [2, 0, 0]
+        assert await store.read(lambda tx: tx.inbox.completed("evt_1")) == {"tell"}
+        assert await store.read(lambda tx: tx.inbox.completed("evt_2")) == {"grant", "mail", "tell"}
+
     async def test_events_are_counted_and_listed_by_status(self, store: Store) -> None:
         assert not any((await store.read(lambda tx: tx.inbox.counts())).values())
         await insert(
