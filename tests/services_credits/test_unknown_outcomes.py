@@ -9,8 +9,9 @@ import anyio
 import pytest
 
 from gatekeeper import Gatekeeper
-from gatekeeper.errors import HoldEndedError, StoreUnavailableError
+from gatekeeper.errors import CreditsRequiredError, HoldEndedError, StoreUnavailableError
 from gatekeeper.ledger import HoldStatus
+from gatekeeper.services import credits as credits_
 from gatekeeper.services.upkeep import Upkeep
 from gatekeeper.storage.port import Joined, JoinedSync, Store, Transaction
 from gatekeeper.storage.sql.store import store_for
@@ -93,6 +94,17 @@ async def test_a_reserve_is_made_once(gate: Gatekeeper, store: LosingStore, loss
     hold = await gate.reserve(CUSTOMER, "credits", 2)
     assert (await available(gate), await held(gate)) == (3, 2)
     assert (await gate.capture(hold.id)).captured == 2
+
+
+async def test_a_denial_after_a_lost_answer_is_told_as_any_other(
+    gate: Gatekeeper, store: LosingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str | None] = []
+    monkeypatch.setattr(credits_, "tell_denial", lambda _to, _error, name: told.append(name))
+    store.losses = ["before"]
+    with pytest.raises(CreditsRequiredError):
+        await gate.reserve(CUSTOMER, "credits", 6)
+    assert told == ["credits"]
 
 
 @pytest.mark.parametrize("loss", LOSSES)
