@@ -10,6 +10,7 @@ from gatekeeper.errors import StripeUnavailableError
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import Customer, OutboxState
 from gatekeeper.stripe.backfill import Backfill, by_list, by_metadata
+from gatekeeper.stripe.stamp import check_stamp
 from gatekeeper.stripe.webhooks import Projections
 from tests.stripe.shop import Shop
 from tests.stripe.test_reconciliation import (
@@ -87,6 +88,7 @@ async def test_what_is_not_certain_is_reported_and_left_alone(shop: Shop) -> Non
 
 async def test_a_dry_run_writes_nothing(memory_shop: Shop) -> None:  # noqa: F811
     ids = await strangers(memory_shop, "org_1")
+    await check_stamp(memory_shop.store, memory_shop.gateway)  # as every gate does at its start
     before = dump(memory_shop.store)
     assert (await backfill_of(memory_shop).run(by_list(ids), dry_run=True)).links == 1
     assert dump(memory_shop.store) == before
