@@ -18,7 +18,8 @@ it ends. A server that cannot start is an error, never a skip."""
 
 import os
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,28 @@ settings.register_profile(
     "long", settings.get_profile("default"), derandomize=False, max_examples=2_000
 )
 settings.load_profile("default")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Do not trace a test of very many steps, as those of Hypothesis are: it would take twice as
+    long, and what it runs is run by simpler tests too."""
+    tracer = sys.gettrace()
+    is_measured = not any(item.get_closest_marker(name) for name in ("unmeasured", "hypothesis"))
+    if tracer is None or is_measured:
+        return (yield)
+    sys.settrace(None)
+    try:
+        return (yield)
+    finally:
+        sys.settrace(tracer)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unmeasured_processes() -> None:
+    """Coverage is measured in the tests' own processes only: in those that they start it would cost
+    more than it finds."""
+    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from gatekeeper.storage.sql.tables import accounts, entries, grants
 from tests.audit.accounts import DAY, NOW, breaches, execute, mend, overwrite
 from tests.audit.conftest import auditor_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.unmeasured]
 
 SECOND = timedelta(seconds=1)
 ROWS_AT_A_TIME = 2_000

@@ -20,7 +20,7 @@ from tests.bank.shop import new_gate
 from tests.bank.supervisor import ENOUGH, SUMMARY
 from tests.services.process import ServerProcess
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.unmeasured]
 
 ROOT: Final = Path(__file__).parents[2]
 SHORT_SECONDS: Final = 5.0

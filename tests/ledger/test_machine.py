@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
@@ -17,6 +18,8 @@ from gatekeeper.storage.port import Store
 from gatekeeper.storage.sql.store import store_for
 from tests.ledger.drivers import Driver, PureDriver, StoreDriver
 from tests.ledger.machine import LedgerMachine
+
+pytestmark = pytest.mark.unmeasured
 
 IS_LONG = settings.get_current_profile_name() == "long"
 

@@ -27,7 +27,7 @@ from tests.gates import CATALOG, CUSTOMER, available, held, new_gate
 from tests.sdk.hosts import async_host
 from tests.services.postgres import PostgresServer, database_name
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.unmeasured]
 
 CLAIMANTS: Final = 64
 RESOLVERS: Final = 8

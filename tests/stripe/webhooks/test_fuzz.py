@@ -28,7 +28,7 @@ from gatekeeper.testing.events import DEFAULT_SECRET, make_event, signed
 from tests.stripe.webhooks.fuzz import MAX_BODY_BYTES, Attempt, Message, attempt
 from tests.stripe.world import ManualClock, World
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.unmeasured]
 
 DOCUMENTED = {200, 400, 405, 408, 413}
 SAMPLE = 1_000

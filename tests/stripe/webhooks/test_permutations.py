@@ -28,7 +28,7 @@ from gatekeeper.testing.events import (
 )
 from tests.stripe.world import World
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.unmeasured]
 
 RENEWAL: Final = DEFAULT_START + timedelta(days=31)
 MOMENTS: Final = [
