@@ -1,11 +1,12 @@
 """Joining a host's own asynchronous transaction, on PostgreSQL and SQLite."""
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
+from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, create_async_engine
 from sqlalchemy.orm import Session
 
 from gatekeeper.errors import CreditsRequiredError, HostTransactionError, StoreUnavailableError
@@ -75,6 +76,21 @@ async def test_a_connection_can_be_joined(store: SqlStore, host: AsyncHost) -> N
     assert await posted(store) == 100
 
 
+async def test_the_end_of_a_transaction_is_seen_in_whatever_pool_comes_where_another_was(
+    store: SqlStore, host: AsyncHost
+) -> None:
+    """SQLAlchemy's registry knows pools by their addresses, and those are used again."""
+    disposed = []
+    for _ in range(30):
+        called: list[str] = []
+        engine = create_async_engine(host.engine.url)
+        async with engine.begin() as connection, store.join(connection) as joined:
+            await joined.run(functools.partial(call, called=called))
+        assert called == ["committed"]
+        await engine.dispose()  # gives it another pool, with what listened to the first
+        disposed.append(engine)
+
+
 async def test_a_scoped_session_can_be_joined(store: SqlStore, host: AsyncHost) -> None:
     scoped = async_scoped_session(host.session, scopefunc=asyncio.current_task)
     async with store.join(scoped) as joined:
@@ -119,6 +135,10 @@ async def test_a_database_error_leaves_the_host_its_own(store: SqlStore, host: A
         await session.commit()
     assert await orders(host) == ["order_1"]
     assert await store.read(lambda tx: tx.purchases.get("pur_1")) is None
+
+
+def call(tx: Transaction, called: list[str]) -> None:
+    tx.after_commit(lambda: called.append("committed"))
 
 
 def fund_and_call(tx: Transaction, called: list[str]) -> None:

@@ -12,15 +12,19 @@ of a lower number that is rolled back now was open around every higher one that 
 
 from collections.abc import Callable, Iterable
 from typing import Any, Final
-from weakref import ref
+from weakref import WeakSet, ref
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, Pool, event
 from sqlalchemy.orm import Session
 
 from gatekeeper.storage.joined import HostTransaction
 from gatekeeper.storage.sql.transaction import run_callbacks
 
 _KEY: Final = "gatekeeper_host_watch"
+
+# Not by `event.contains`, which knows pools by their addresses: an engine that is disposed hands
+# its listeners on to its next pool, and the address of the last may be another engine's by then.
+_pools: Final[WeakSet[Pool]] = WeakSet()
 
 
 class HostWatch:
@@ -91,12 +95,13 @@ def watch_of(connection: Connection, session: Session | None = None) -> HostWatc
     if known is None or not known.is_for(connection):
         known = connection.info[_KEY] = HostWatch(connection)
         pool = connection.engine.pool
-        if not event.contains(pool, "checkin", _on_checkin):
+        if pool not in _pools:
             event.listen(pool, "checkin", _on_checkin)
-    if session is not None and session.info.get(_KEY) is not known:
-        session.info[_KEY] = known
-        if not event.contains(session, "after_commit", _on_session_commit):
+            _pools.add(pool)
+    if session is not None:
+        if _KEY not in session.info:
             event.listen(session, "after_commit", _on_session_commit)
+        session.info[_KEY] = known
     watch: HostWatch = known
     return watch
 
