@@ -23,6 +23,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from coverage import Coverage
 from hypothesis import HealthCheck, settings
 
 from gatekeeper.storage.migrations import upgrade
@@ -66,6 +67,15 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
     finally:
         sys.settrace(tracer)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish() -> None:
+    """Write down what was measured while there is time: a worker of pytest-xdist that does not end
+    within seconds is killed."""
+    measuring = Coverage.current()
+    if measuring is not None:
+        measuring.save()
 
 
 @pytest.fixture(scope="session", autouse=True)
