@@ -210,4 +210,37 @@ WEBHOOK_FAULTS: Final = (
         wrong="",
         tests=(f"{SUBSCRIPTIONS}test_case_19_what_another_accounts_key_does_not_see_is_not_gone",),
     ),
+    Fault(
+        name="hanging-stripe-goes-unnoticed",
+        breaks="a Stripe that hangs is known to, though whoever waits gives up first",
+        file="stripe/connection.py",
+        source="if asking.has_waited_in_vain(self._timeout_seconds / 2):",
+        wrong="if False:",
+        tests=(
+            "tests/stripe/test_pacing.py::"
+            "test_whoever_has_less_patience_than_all_attempts_take_opens_the_circuit_too",
+        ),
+    ),
+    Fault(
+        name="no-reconciliation-is-as-good-as-one",
+        breaks="a reconciliation that never ran is degraded after two of its periods",
+        file="services/health.py",
+        source="_degraded(name, reason) if waited > max_age else _ok(name, reason)",
+        wrong="_ok(name, reason)",
+        tests=(
+            "tests/telemetry/test_health.py::"
+            "test_a_reconciliation_that_never_ran_is_degraded_after_two_of_its_periods",
+        ),
+    ),
+    Fault(
+        name="messages-pass-one-that-is-leased",
+        breaks="what waits behind a leased message is not shared out before it",
+        file="storage/sql/outbox.py",
+        source='if fields["due_at"] > now or (leased_until is not None and leased_until > now):',
+        wrong="if False:",
+        tests=(
+            "tests/storage/test_conformance.py::TestSqliteStore::"
+            "test_what_is_leased_ends_what_waits_behind",
+        ),
+    ),
 )

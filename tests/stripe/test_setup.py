@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from gatekeeper.catalog import Catalog, Meter, MeterPrice, Pack, Plan, Price, Unit
+from gatekeeper.errors import StripeUnavailableError
 from gatekeeper.stripe.client import API_VERSION, StripeGateway
 from gatekeeper.stripe.price_check import differences_of
 from gatekeeper.stripe.setup import Difference, apply_setup, plan_setup
@@ -123,6 +124,27 @@ async def test_a_product_that_was_left_by_a_run_that_broke_is_used(gateway: Stri
     product, price = await plan_setup(catalog, gateway)
     await apply_setup([product], gateway)
     assert await plan_setup(catalog, gateway) == [price]
+
+
+async def test_a_setup_that_hears_of_nothing_it_has_made_makes_nothing_twice(
+    stripe_sim: Simulator,
+) -> None:
+    """Its requests are not stored: each run looks first. Here every one of them loses the answer to
+    its first change, until there is nothing left to do."""
+    key = stripe_sim.settings.api_key
+    async with StripeGateway(key, api_base=stripe_sim.url, max_network_retries=0) as gateway:
+        runs = 0
+        while planned := await plan_setup(CATALOG, gateway, URL):
+            runs += 1
+            lost = stripe_sim.misbehave("lost", method="POST")
+            with pytest.raises(StripeUnavailableError):
+                await apply_setup(planned, gateway)
+            assert lost.met == 1
+        assert runs == 11  # one for each thing to make
+        assert len(await endpoints(gateway)) == 1
+        assert len(await gateway.meters()) == 1
+        for path, many in (("/v1/prices", 5), ("/v1/products", 4)):
+            assert len(await gateway.listed(path, what="what was made")) == many
 
 
 async def test_event_types_are_added_to_an_endpoint_and_none_taken_away(
