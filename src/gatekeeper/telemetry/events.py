@@ -317,6 +317,13 @@ EVENTS: Final = (
         "no %s was compared: the key may not list them",
         "kind",
     ),
+    _event(
+        "reconciliation.not_compared",
+        "no %s%s was compared: %s",
+        "kind",
+        "account",
+        "reason",
+    ),
     _event("reconciliation.event_not_stored", "event %s can't be stored", "stripe_event"),
     _event(
         "work.lease_not_renewed",
