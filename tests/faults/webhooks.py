@@ -6,6 +6,7 @@ from tests.faults.fault import Fault
 
 SIGNATURE: Final = "tests/stripe/test_signature.py::"
 CASES: Final = "tests/stripe/webhooks/test_intake_cases.py::"
+COPIES: Final = "tests/stripe/test_reconciliation_copies.py::"
 COMMITS: Final = "tests/stripe/webhooks/test_commits.py::"
 DISPATCH: Final = "tests/stripe/webhooks/test_dispatcher.py::"
 SUBSCRIPTIONS: Final = "tests/stripe/webhooks/test_subscription_cases.py::"
@@ -241,6 +242,35 @@ WEBHOOK_FAULTS: Final = (
         tests=(
             "tests/storage/test_conformance.py::TestSqliteStore::"
             "test_what_is_leased_ends_what_waits_behind",
+        ),
+    ),
+    Fault(
+        name="copies-hide-refunds",
+        breaks="a refund of ours is copied by what takes its credits back, and by nothing else",
+        file="stripe/reconciliation/compared.py",
+        source="if not (ours and kind in MONEY and _decides(tx, one, found, recent)):",
+        wrong="if True:",
+        tests=(
+            f"{COPIES}test_a_refund_that_takes_something_back_is_left_to_the_sweep_of_money[memory]",
+        ),
+    ),
+    Fault(
+        name="copies-bring-back-the-dead",
+        breaks="what was fetched counts before what was listed",
+        file="stripe/reconciliation/copies.py",
+        source="if tx.inbox.use_ticket(key, 0, terminal=False):",
+        wrong="if True:",
+        tests=(f"{COPIES}test_what_was_fetched_counts_before_what_was_listed",),
+    ),
+    Fault(
+        name="order-of-ids",
+        breaks="events of an object that were stored together come as Stripe made them",
+        file="storage/sql/inbox.py",
+        source="return event.received_at, event.created_at, event.key",
+        wrong="return event.received_at, event.received_at, event.key",
+        tests=(
+            "tests/storage/test_conformance.py::TestSqliteStore::"
+            "test_events_of_an_object_that_were_stored_together_come_as_stripe_made_them",
         ),
     ),
 )

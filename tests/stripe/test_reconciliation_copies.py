@@ -7,7 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from gatekeeper.errors import StripeRequestError, StripeUnavailableError
+from gatekeeper.errors import (
+    StripeRequestError,
+    StripeUnavailableError,
+    TransactionConflictError,
+)
 from gatekeeper.projection.shapes import SHAPES
 from gatekeeper.storage.mirror import MirrorObject
 from gatekeeper.storage.port import Transaction
@@ -384,3 +388,21 @@ async def test_a_scheduled_run_compares_copies_by_policy(shop: Shop) -> None:
         report = await scheduled.run_if_due()
         assert report is not None
         assert bool(report.copies) is copies_too
+
+
+async def test_objects_that_somebody_is_at_are_copied_one_by_one(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, gave_way = shop.store.write, list[int]()
+
+    async def give_way(work: Any) -> Any:
+        seen = getattr(work, "keywords", {}).get("seen", ())
+        if len(seen) > 1:
+            gave_way.append(len(seen))
+            raise TransactionConflictError
+        return await write(work)
+
+    monkeypatch.setattr(shop.store, "write", give_way)
+    report = of_kind(await reconcile(shop, COPIES))
+    assert report["price"].missing in gave_way
+    assert (await reconcile(shop, DRY)).is_clean

@@ -17,6 +17,7 @@ from gatekeeper.errors import (
     GatekeeperError,
     ProjectionError,
     StripeRequestError,
+    TransactionConflictError,
     UnavailableError,
 )
 from gatekeeper.projection.mirrored import Mirrored
@@ -163,12 +164,25 @@ class CopySweep:
             found[str(one["id"])] = seen[one["id"]] if whole is None else copies_in(whole)
         if not found:
             return
-        for name in await self._store.write(partial(self._keep, place=place, seen=found)):
+        for name in await self._kept(place, found):
             # It was fetched while it was listed, and may be gone by now; or by a release that made
             # no copies.
             whole = await fetch(place.kind, name, account=place.account)
             if whole is not None and not whole.get("deleted"):
                 await self._store.write(partial(_keep_missing, place=place, seen=copies_in(whole)))
+
+    async def _kept(self, place: Place, seen: Mapping[str, Sequence[Mirrored]]) -> list[str]:
+        """Write what was listed; returns what was not written. Whoever works on one of these
+        objects takes the same locks as we, in an order of their own: one that gave way to them is
+        tried again by itself."""
+        try:
+            return await self._store.write(partial(self._keep, place=place, seen=seen))
+        except TransactionConflictError:
+            left = []
+            for name in sorted(seen):
+                one = partial(self._keep, place=place, seen={name: seen[name]})
+                left += await self._store.write(one)
+            return left
 
     def _keep(
         self, tx: Transaction, *, place: Place, seen: Mapping[str, Sequence[Mirrored]]
