@@ -30,6 +30,7 @@ from gatekeeper.testing.stripe.core.store import Obj
 from tests.stripe.shop import Shop
 from tests.stripe.test_reconciliation import (
     dump,
+    introduce,
     lose_webhooks,
     reconcile,
     reconciler_of,
@@ -406,3 +407,20 @@ async def test_objects_that_somebody_is_at_are_copied_one_by_one(
     report = of_kind(await reconcile(shop, COPIES))
     assert report["price"].missing in gave_way
     assert (await reconcile(shop, DRY)).is_clean
+
+
+async def test_a_warning_of_somebody_who_becomes_the_hosts_customer_freezes_still(
+    shop: Shop,
+) -> None:
+    made = await shop.gateway.post("/v1/customers", {}, what="customer")
+    terms = {"amount": 700, "currency": "eur", "customer": made["id"], "confirm": True}
+    how = {"payment_method": "pm_card_createIssuerFraudRecord", "off_session": True}
+    await shop.gateway.post("/v1/payment_intents", {**terms, **how}, what="intent")
+    lose_webhooks(shop)
+    await reconcile(shop, COPIES)
+    (charge,) = shop.sim.state.store.all("charge")
+    assert (await copies(shop))["charge", charge["id"]] is not None
+    await introduce(shop.store, "org_1", made["id"])
+    await reconcile(shop, RunOptions(events=False))
+    (frozen,) = await shop.store.read(lambda tx: tx.freezes.of("org_1"))
+    assert "an early fraud warning" in frozen.reason

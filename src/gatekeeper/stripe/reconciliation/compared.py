@@ -19,6 +19,7 @@ from gatekeeper.stripe.client import Obj
 from gatekeeper.stripe.kinds import KINDS
 from gatekeeper.stripe.reconciliation.money import MONEY_SINCE, owner_of_charge
 from gatekeeper.stripe.reconciliation.money import SWEPT as MONEY
+from gatekeeper.stripe.webhooks.handlers.money import WARNING
 
 DECIDING: Final = (
     *("customer", "subscription", "checkout.session", "invoice", "charge"),
@@ -105,11 +106,13 @@ def judge(
 
 def _decides(tx: Transaction, one: Obj, found: Mirrored, recent: datetime) -> bool:
     """Whether something may follow from a refund, dispute or warning, so that it is for the sweep
-    of money, which takes and freezes, and knows by the copy what it has done."""
-    charge = one.get("charge")
-    if not isinstance(charge, dict) or owner_of_charge(tx, charge) is None:
+    of money, which takes and freezes, and knows by the copy what it has done. A warning is, whoever
+    it is of: they may become the host's customer, and are to be frozen for it then."""
+    if found.created_at is not None and found.created_at < recent:
         return False
-    return found.created_at is None or found.created_at >= recent
+    charge = one.get("charge")
+    theirs = isinstance(charge, dict) and owner_of_charge(tx, charge) is not None
+    return theirs or found.kind == WARNING
 
 
 def _is_same(known: MirrorObject, found: Mirrored) -> bool:
