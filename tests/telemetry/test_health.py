@@ -124,6 +124,22 @@ async def test_a_queue_is_degraded_when_its_oldest_has_waited_for_too_long(
     assert found.is_ready
 
 
+async def test_usage_that_nobody_seals_is_degraded(memory_store: Store, clock: ManualClock) -> None:
+    now = clock.now
+    row = samples.usage(at=now, received_at=now)
+    await write(memory_store, lambda tx: tx.metering.record([row]))
+    seconds = Seconds()
+    looking = desk(memory_store, monotonic=seconds)
+    clock.advance(hours=1, minutes=6)  # an hour, a minute's grace, and five of lag
+    assert status(await looking.look(), "usage") is OK
+    clock.advance(seconds=1)
+    seconds.now += FRESH_SECONDS
+    check = (await looking.look()).check("usage")
+    assert check is not None
+    assert check.status is DEGRADED
+    assert "none of the last 3961 s is sealed" in check.reason
+
+
 async def test_dead_letters_are_degraded_above_what_is_tolerated(memory_store: Store) -> None:
     await write(memory_store, lambda tx: tx.inbox.insert(samples.event(status=EventStatus.DEAD)))
     assert status(await desk(memory_store).look(), "inbox") is DEGRADED

@@ -78,11 +78,13 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     """From when on something is degraded.
 
     Attributes:
+        unsealed_seconds: for usage that is in no window yet: a window's length, and what it takes.
         reconciliation_age: None if it is not run on a schedule, or there is no Stripe.
     """
 
     inbox_age_seconds: float = 300.0
     outbox_lag_seconds: float = 300.0
+    unsealed_seconds: float = 3960.0
     dead_letters: int = 0
     reconciliation_age: timedelta | None = timedelta(hours=48)
 
@@ -194,7 +196,7 @@ class HealthDesk:
             _ok("schema", _FITS),
             self._of_queue("inbox", survey.inbox, survey.at, limits.inbox_age_seconds),
             self._of_queue("outbox", survey.outbox, survey.at, limits.outbox_lag_seconds),
-            self._of_queue("usage", survey.usage, survey.at, limits.outbox_lag_seconds),
+            self._of_usage(survey),
             self._of_queue("requests", survey.requests, survey.at, limits.outbox_lag_seconds),
             *self._of_reconciliation(looked.last_run, survey.at),
         ]
@@ -209,6 +211,14 @@ class HealthDesk:
         reason = f"{backlog.waiting} wait, the oldest for {age:.0f} s; {backlog.dead} dead"
         bad = age > max_age_seconds or backlog.dead > self._thresholds.dead_letters
         return _degraded(name, reason) if bad else _ok(name, reason)
+
+    def _of_usage(self, survey: Survey) -> HealthCheck:
+        limits, since = self._thresholds, survey.unsealed_since
+        check = self._of_queue("usage", survey.usage, survey.at, limits.outbox_lag_seconds)
+        waited = 0.0 if since is None else (survey.at - since).total_seconds()
+        if waited <= limits.unsealed_seconds:
+            return check
+        return _degraded("usage", f"{check.reason}; none of the last {waited:.0f} s is sealed")
 
     def _of_reconciliation(self, last: LastRun | None, now: datetime) -> list[HealthCheck]:
         name, max_age = "reconciliation", self._thresholds.reconciliation_age

@@ -30,6 +30,8 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
         usage: sealed windows of metered usage, since they were sealed.
         requests: requests that change something at Stripe and whose end is not known, since they
             were stored. None is ever dead: what is given up, somebody has been told.
+        unsealed_since: since when some usage is in no window, of whoever comes first: it grows old
+            where nothing is sealed; None if all is sealed.
     """
 
     at: datetime
@@ -37,6 +39,7 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     outbox: Backlog = Backlog()
     usage: Backlog = Backlog()
     requests: Backlog = Backlog()
+    unsealed_since: datetime | None = None
     holds_open: int = 0
 
 

@@ -8,6 +8,7 @@ from gatekeeper.entitlements import AccessPolicy, Entitlements, EntitlementsCode
 from gatekeeper.errors import SettingsError
 from gatekeeper.projection.velocity import parse_rules
 from gatekeeper.services.health import Thresholds
+from gatekeeper.services.metering import LENGTHS
 from gatekeeper.services.rules import FreezePolicy, Rules
 from gatekeeper.settings import Settings
 from gatekeeper.storage.port import Store
@@ -102,6 +103,9 @@ def thresholds(settings: Settings) -> Thresholds:
     return Thresholds(
         inbox_age_seconds=settings.health_max_inbox_age_seconds,
         outbox_lag_seconds=settings.health_max_outbox_lag_seconds,
+        unsealed_seconds=LENGTHS[settings.usage_window].total_seconds()
+        + settings.usage_grace_seconds
+        + settings.health_max_outbox_lag_seconds,
         dead_letters=settings.health_max_dead_letters,
         reconciliation_age=timedelta(hours=2 * hours) if hours else None,
     )

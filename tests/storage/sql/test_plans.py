@@ -54,6 +54,10 @@ async def plan_of(store: SqlStore, work: object) -> str:
             lambda tx: tx.outbox.behind(samples.message(), NOW, 10),
             "ix_gatekeeper_outbox_order (customer=? AND receiver=? AND",
         ),
+        (
+            lambda tx: tx.survey.take(NOW),
+            "gatekeeper_usage USING INDEX ix_gatekeeper_usage_unsealed",
+        ),
         (lambda tx: tx.outbox.waiting_for("caches", 10), "ix_gatekeeper_outbox_receiver"),
         (lambda tx: tx.ledger.prune_receipts(NOW, 10), "ix_gatekeeper_receipts_created_at"),
         (lambda tx: tx.requests.claim(NOW, NOW + HOUR, 10), "ix_gatekeeper_requests_open"),

@@ -30,7 +30,8 @@ TOO_OLD: Final = "too old: Stripe takes usage of the last 35 days only"
 
 SWEEP_SECONDS: Final = 30.0
 _AT_ONCE: Final = 500
-_LENGTHS: Final = {"hour": timedelta(hours=1), "minute": timedelta(minutes=1)}
+LENGTHS: Final = {"hour": timedelta(hours=1), "minute": timedelta(minutes=1)}
+"""How long each is."""
 
 
 class Sealer:
@@ -43,7 +44,7 @@ class Sealer:
 
     def __init__(self, store: Store, *, length: WindowLength, grace: timedelta) -> None:
         self._store = store
-        self._length = _LENGTHS[length]
+        self._length = LENGTHS[length]
         self._grace = grace
 
     async def run(self) -> None:

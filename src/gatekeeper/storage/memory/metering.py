@@ -121,6 +121,12 @@ class MemoryMetering(Metering):
             dead=sum(one.status is WindowStatus.DEAD for one in found),
         )
 
+    def unsealed_since(self) -> datetime | None:
+        """When usage that is in no window was recorded: the first by customer, meter and moment."""
+        rows = [row for row in self._usage.values() if row.window_id is None]
+        first = min(rows, key=lambda row: (row.customer, row.meter, row.at), default=None)
+        return None if first is None else first.received_at
+
     def told(self, customer: str, meter: str, since: datetime, until: datetime) -> int:
         return sum(
             one.quantity

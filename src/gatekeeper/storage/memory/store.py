@@ -75,6 +75,7 @@ class MemoryTransaction(Transaction):
             outbox=outbox.backlog,
             usage=metering.backlog,
             requests=requests.backlog,
+            unsealed_since=metering.unsealed_since,
             holds_open=ledger.count_open_holds,
         )
         self._stamp: Table[None, Stamp] = Table(journal)

@@ -16,12 +16,14 @@ class MemorySurveys(Surveys):
         outbox: Callable[[], Backlog],
         usage: Callable[[], Backlog],
         requests: Callable[[], Backlog],
+        unsealed_since: Callable[[], datetime | None],
         holds_open: Callable[[], int],
     ) -> None:
         self._inbox = inbox
         self._outbox = outbox
         self._usage = usage
         self._requests = requests
+        self._unsealed_since = unsealed_since
         self._holds_open = holds_open
 
     def take(self, now: datetime) -> Survey:
@@ -31,6 +33,7 @@ class MemorySurveys(Surveys):
             outbox=self._outbox(),
             usage=self._usage(),
             requests=self._requests(),
+            unsealed_since=self._unsealed_since(),
             holds_open=self._holds_open(),
         )
 

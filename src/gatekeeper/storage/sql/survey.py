@@ -12,7 +12,15 @@ from gatekeeper.storage.migrations.check import check_schema
 from gatekeeper.storage.outgoing import RequestStatus
 from gatekeeper.storage.records import EventStatus
 from gatekeeper.storage.sql.aggregate import Aggregate
-from gatekeeper.storage.sql.tables import UNSENT, holds, inbox, outbox, requests, usage_windows
+from gatekeeper.storage.sql.tables import (
+    UNSENT,
+    holds,
+    inbox,
+    outbox,
+    requests,
+    usage,
+    usage_windows,
+)
 from gatekeeper.storage.survey import Backlog, Survey, Surveys
 
 
@@ -42,6 +50,13 @@ _USAGE: Final = (
     _count(usage_windows, _is(WindowStatus.DEAD)),
 )
 _REQUESTS: Final = _waiting(requests.c.created_at, _is(RequestStatus.OPEN))
+# One step down the index by which usage is sealed: to look for the oldest would be to read all.
+_UNSEALED: Final = (
+    select(usage.c.received_at)
+    .where(text("window_id IS NULL"))
+    .order_by(usage.c.customer, usage.c.meter, usage.c.at)
+    .limit(1)
+)
 _HOLDS_OPEN: Final = _count(holds, _is(HoldStatus.OPEN))
 
 
@@ -55,6 +70,7 @@ class SqlSurveys(Aggregate, Surveys):
             outbox=self._backlog(*_OUTBOX),
             usage=self._backlog(*_USAGE),
             requests=self._backlog(_REQUESTS),
+            unsealed_since=self._connection.execute(_UNSEALED).scalar_one_or_none(),
             holds_open=self._connection.execute(_HOLDS_OPEN).scalar_one(),
         )
 

@@ -22,7 +22,7 @@ class SurveyConformance:
     async def test_an_empty_store_has_nothing_that_waits(self, store: Store) -> None:
         survey = await store.read(lambda tx: tx.survey.take(NOW))
         assert survey.inbox == survey.outbox == survey.usage == survey.requests == Backlog()
-        assert survey.holds_open == 0
+        assert (survey.holds_open, survey.unsealed_since) == (0, None)
         assert survey.at == NOW
         assert survey.inbox.age_seconds(NOW) == 0
 
@@ -76,6 +76,17 @@ class SurveyConformance:
         pending = list(WindowStatus).index(WindowStatus.PENDING)
         since = NOW - timedelta(hours=pending)
         assert survey.usage == Backlog(waiting=1, oldest_at=since, dead=1)
+
+    async def test_usage_that_is_in_no_window_is_noticed(self, store: Store) -> None:
+        rows = [
+            samples.usage("1", at=NOW - 2 * HOUR, received_at=NOW - HOUR),
+            samples.usage("2", at=NOW - 3 * HOUR, window_id="sealed"),
+            samples.usage("3", at=NOW),
+            samples.usage("4", "bob", at=NOW - 4 * HOUR, received_at=NOW - 4 * HOUR),
+        ]
+        await store.write(lambda tx: tx.metering.record(rows))
+        survey = await store.read(lambda tx: tx.survey.take(NOW))
+        assert survey.unsealed_since == NOW - HOUR
 
     async def test_requests_whose_end_is_not_known_are_counted(self, store: Store) -> None:
         def work(tx: Transaction) -> None:
