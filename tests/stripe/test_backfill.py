@@ -214,3 +214,18 @@ async def test_what_was_refunded_before_gives_nothing(memory_shop: Shop) -> None
     await backfill_of(shop).run(by_list(ids), customers_per_second=1_000)
     assert await shop.available(customer="org_1") == 5
     assert await shop.available(customer="org_2") > 5
+
+
+async def test_case_49_a_warning_that_came_while_they_were_nobodys_freezes_who_is_taken_over(
+    shop: Shop,  # noqa: F811
+) -> None:
+    ids = await strangers(shop, "org_1", "org_2")
+    (first, second) = sorted(shop.sim.state.store.all("charge"), key=lambda one: one["customer"])
+    warned = ids[first["customer"]]
+    shop.sim.warn_of_fraud(first["id"])
+    await shop.settle()
+    assert await shop.store.read(lambda tx: tx.freezes.of(warned)) == []
+    await backfill_of(shop).run(by_list(ids), customers_per_second=1_000)
+    frozen = await shop.store.read(lambda tx: tx.freezes.of(warned))
+    assert [one.reason.partition(" of ")[0] for one in frozen] == ["an early fraud warning"]
+    assert await shop.store.read(lambda tx: tx.freezes.of(ids[second["customer"]])) == []

@@ -25,21 +25,27 @@ from gatekeeper.errors import (
     InvalidIdError,
     UnavailableError,
 )
+from gatekeeper.projection.mirrored import project_mirrored
 from gatekeeper.services import customers
 from gatekeeper.services.history import Because
 from gatekeeper.services.mirror import link
+from gatekeeper.storage.mirror import MirrorObject
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.stripe.client import Obj, StripeGateway
 from gatekeeper.stripe.long_work import Held, held
+from gatekeeper.stripe.reconciliation.money import MONEY_SINCE
 from gatekeeper.stripe.reconciliation.report import Watch, unwatched
 from gatekeeper.stripe.stamp import DatabaseStamp
 from gatekeeper.stripe.webhooks import Projections
 from gatekeeper.stripe.webhooks.handlers.context import nothing
+from gatekeeper.stripe.webhooks.handlers.money import WARNING
 
 logger = logging.getLogger("gatekeeper.reconciliation")
 
 NAME: Final = "backfill"
 IMPORTED: Final = Because("backfill")
+
+_MOST_WARNINGS: Final = 100
 
 WhoIs = Callable[[Obj], str | None]
 """The host's id of a Stripe customer; None for nobody's."""
@@ -161,6 +167,8 @@ class Backfill:
             return replace(report, conflicts=(*report.conflicts, conflict))
         subscriptions = invoices = 0
         failed: list[str] = []
+        for warning in await self._store.read(lambda tx: _warnings(tx, ours)):
+            failed += await _tried(warning.id, ours, partial(self._warn, warning, projections))
         steps: tuple[tuple[str, dict[str, str], Callable[..., Awaitable[None]]], ...] = (
             # First, so that nothing is granted for what was given back.
             ("/v1/charges", {}, partial(projections.money.refresh, complete=nothing)),
@@ -173,13 +181,8 @@ class Backfill:
                 for one in page:
                     if path == "/v1/charges" and not _has_gone_back(one):
                         continue
-                    try:
-                        await refresh(one["id"], because=IMPORTED)
-                    except (UnavailableError, ConflictError):
-                        raise
-                    except GatekeeperError as error:
-                        logger.exception("%s of %s could not be projected", one["id"], ours)
-                        failed.append(f"{ours}: {one['id']}: {error}")
+                    look = partial(refresh, one["id"], because=IMPORTED)
+                    failed += await _tried(one["id"], ours, look)
                     subscriptions += path == "/v1/subscriptions"
                     invoices += path == "/v1/invoices"
                     await work.save()
@@ -189,6 +192,34 @@ class Backfill:
             subscriptions=report.subscriptions + subscriptions,
             invoices=report.invoices + invoices,
         )
+
+    async def _warn(self, copy: MirrorObject, projections: Projections) -> None:
+        """Freeze, by policy, for a warning that came while the customer was nobody's."""
+        found = await self._gateway.fetch(WARNING, copy.id)
+        charge_id = (copy.parent or "").removeprefix("charge/")
+        if found is not None and charge_id:
+            seen = project_mirrored({**found, "charge": charge_id}, WARNING)
+            await projections.money.refresh(charge_id, nothing, warning=seen, because=IMPORTED)
+
+
+async def _tried(name: str, ours: str, look: Callable[[], Awaitable[None]]) -> list[str]:
+    """Project something; what can't be is told, one sentence."""
+    try:
+        await look()
+    except (UnavailableError, ConflictError):
+        raise
+    except GatekeeperError as error:
+        logger.exception("%s of %s could not be projected", name, ours)
+        return [f"{ours}: {name}: {error}"]
+    return []
+
+
+def _warnings(tx: Transaction, customer: str) -> list[MirrorObject]:
+    """The fraud warnings of a customer that are recent, as the sweep has it. (Those that never came
+    are found by that.)"""
+    since = tx.now() - MONEY_SINCE
+    found = tx.mirror.of_customer(customer, WARNING, _MOST_WARNINGS)
+    return [one for one in found if one.created_at is None or one.created_at >= since]
 
 
 def _has_gone_back(charge: Obj) -> bool:
