@@ -233,7 +233,7 @@ async def test_it_logs_in_over_tls_and_a_stranger_s_certificate_is_refused(
         await notifier(mailbox, tls_context=trusting, **login).notify(notice())
         assert box.users == ["ada"]
         assert len(mailbox.mails) == 1
-        with pytest.raises(ConfigurationError, match="does not let us in"):
+        with pytest.raises(UnavailableError, match="does not let us in"):
             await notifier(mailbox, tls_context=trusting, **login | {"password": "x"}).notify(
                 notice()
             )

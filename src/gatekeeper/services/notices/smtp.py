@@ -104,7 +104,8 @@ class SmtpNotifier(Notifier):
             async with self._client() as client:
                 await client.send_message(message, sender=self._address, recipients=[to])
         except errors.SMTPAuthenticationError as error:
-            raise ConfigurationError(
+            # A setting that somebody will mend, and no fault of the letter's: it waits till then.
+            raise UnavailableError(
                 f"The mail server does not let us in ({error.code}): check the user name and the "
                 "password."
             ) from error
