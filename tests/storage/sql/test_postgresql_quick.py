@@ -16,6 +16,8 @@ from gatekeeper.storage.migrations import upgrade
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.postings import Posting, posting_of
 from gatekeeper.storage.quick import NotReadError, NotWrittenError, QuickLedger
+from gatekeeper.storage.sql.arrivals import ARRIVE_ALONE, ARRIVING
+from gatekeeper.storage.sql.postgresql_quick import PostgresqlQuick
 from gatekeeper.storage.sql.postgresql_runner import MIN_POOL_FOR_QUICK, PostgresqlOptions
 from gatekeeper.storage.sql.store import SqlStore, store_for
 from gatekeeper.testing.clock import ManualClock
@@ -344,3 +346,22 @@ async def test_a_cancelled_read_gives_its_connection_up(
     assert reading.cancelled()
     assert pool.checkedout() == 0
     assert ADA in (await quick.read([ADA], [])).accounts
+
+
+async def test_what_arrives_is_looked_for_by_its_key_though_the_tables_are_small(
+    store: SqlStore,
+) -> None:
+    quick = store.quick
+    assert isinstance(quick, PostgresqlQuick)
+    async with quick._connection() as connection:
+        await connection.execute(
+            "INSERT INTO gatekeeper_inbox_objects SELECT n::text, NULL, 0, 0, false "
+            "FROM generate_series(1, 3000) n"
+        )
+        await connection.execute("ANALYZE gatekeeper_inbox_objects")
+        events = [samples.event(f"evt_{n}") for n in range(50)]
+        columns = ([getattr(event, name) for event in events] for name in ARRIVING)
+        plan = await connection.fetch(f"EXPLAIN {ARRIVE_ALONE}", None, *columns)
+    lines = "\n".join(row[0] for row in plan)
+    assert "Index Only Scan using pk_gatekeeper_inbox_objects" in lines
+    assert "Seq Scan" not in lines

@@ -44,8 +44,9 @@ CLOCK_TOLERANCE: Final = timedelta(seconds=1)
 _LOST: Final = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """What asyncpg raises when a connection breaks, besides the server's own errors."""
 
-_PLAN_ONCE: Final = "SET plan_cache_mode = force_generic_plan"
-"""The size of the arrays makes no difference to the plan; PostgreSQL would plan anew for each."""
+_PLAN_ONCE: Final = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off"
+"""The size of the arrays makes no difference to the plan; PostgreSQL would plan anew for each. And
+each row is looked for by its key: a plan that was made for a small table would read all of it."""
 
 _READ: Final = f"""
 SELECT {", ".join(f"a.{name}" for name in ACCOUNT_COLUMNS)}, c.version AS customer_version,
