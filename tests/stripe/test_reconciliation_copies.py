@@ -424,3 +424,38 @@ async def test_a_warning_of_somebody_who_becomes_the_hosts_customer_freezes_stil
     await reconcile(shop, RunOptions(events=False))
     (frozen,) = await shop.store.read(lambda tx: tx.freezes.of("org_1"))
     assert "an early fraud warning" in frozen.reason
+
+
+async def test_what_went_back_long_ago_is_copied_and_takes_nothing(shop: Shop) -> None:
+    link = await shop.start()
+    session = shop.sim.pay_checkout(link.session_id)
+    await shop.settle()
+    back = {"payment_intent": session["payment_intent"], "amount": 250}
+    refund = await shop.gateway.post("/v1/refunds", back, what="refund")
+    lose_webhooks(shop)
+    shop.sim.advance(days=121)
+    await reconcile(shop, RunOptions(events=False, copies=True))
+    assert (await copies(shop))["refund", refund["id"]] is not None
+    assert await shop.available() == 105
+
+
+async def test_a_copy_that_can_not_be_fetched_is_told_and_holds_up_nothing(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await reconcile(shop, COPIES)
+    first, second, *_ = sorted(one["id"] for one in shop.sim.state.store.all("product"))
+    for product in (first, second):
+        await shop.gateway.post(f"/v1/products/{product}", {"active": False}, what="product")
+    lose_webhooks(shop)
+    fetch = shop.gateway.fetch
+
+    async def refuse(kind: str, name: str, **more: Any) -> Obj | None:
+        if name == first:
+            raise StripeRequestError("no", stripe_status=400)
+        return await fetch(kind, name, **more)
+
+    monkeypatch.setattr(shop.gateway, "fetch", refuse)
+    report = await reconcile(shop, COPIES)
+    assert (of_kind(report)["product"].failed, report.unrepaired) == ((first,), (first,))
+    assert not report.is_clean
+    assert of_kind(await reconcile(shop, DRY))["product"].differing == 1

@@ -312,6 +312,7 @@ async def test_a_handler_that_did_it_wrong_runs_again_and_no_other(
     with pytest.raises(InvalidInputError, match="has no handler post"):
         await world.receiver.events.retry(event["id"], again=["mail", "post"])
     assert await world.receiver.events.retry(event["id"], again=["count"])
+    assert not await world.receiver.events.retry(event["id"], again=["mail"])  # it waits already
     await world.receiver.drain()
     assert ran == ["mail", "count", "count"]
     assert await world.receiver.events.retry(event["id"])
