@@ -206,7 +206,8 @@ def test_a_server_that_ends_at_once_is_an_error_with_its_log(tmp_path: Path) -> 
 
 
 OWNER = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started us may ignore it
 from tests.services.redis import PrivateRedis
 from tests.services.postgres import PrivatePostgres
 for server in (PrivateRedis(), PrivatePostgres()):

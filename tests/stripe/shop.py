@@ -17,7 +17,7 @@ from gatekeeper.services.rules import Rules
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.records import Customer
 from gatekeeper.stripe.checkout import Checkout, CheckoutLink
-from gatekeeper.stripe.client import StripeGateway
+from gatekeeper.stripe.client import Limits, StripeGateway
 from gatekeeper.stripe.setup import apply_setup, plan_setup
 from gatekeeper.stripe.webhooks import Projections, WebhookReceiver, WebhookRegistry
 from gatekeeper.testing.stripe import Simulator
@@ -87,7 +87,12 @@ class Shop:
 
 async def open_shop(sim: Simulator, store: Store, clock: ManualClock, rules: Rules = RULES) -> Shop:
     clock.now = sim.now
-    gateway = StripeGateway(sim.settings.api_key, api_base=sim.url, max_network_retries=0)
+    gateway = StripeGateway(
+        sim.settings.api_key,
+        api_base=sim.url,
+        max_network_retries=0,
+        limits=Limits(per_second=10_000),  # the simulator has none, but when it is told
+    )
     await apply_setup(await plan_setup(rules.catalog, gateway), gateway)
 
     async def invalidate(customer: str, version: int) -> None:

@@ -165,7 +165,6 @@ async def test_the_rest_of_the_period_is_billed_as_the_operator_says(
     assert len(hidden["pending_lines"]) == pending
 
 
-@pytest.mark.unmeasured
 async def test_what_must_not_be_moved_is_told_and_left_alone(memory_shop: Shop) -> None:  # noqa: F811
     shop = memory_shop  # noqa: F811
     names = ("schedule", "pending", "ending", "at_end", "late", "over", "fine")

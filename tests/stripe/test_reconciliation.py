@@ -146,7 +146,6 @@ def dump(store: Store) -> Any:
 # -- the replay of events -------------------------------------------------------------------------
 
 
-@pytest.mark.unmeasured
 async def test_case_46_four_days_of_outage_converge_by_replay(
     shop: Shop, stripe_sim: Simulator
 ) -> None:
@@ -239,7 +238,6 @@ async def test_what_came_is_not_replayed_and_a_dead_letter_stays_dead(memory_sho
     assert stored.status is EventStatus.DEAD
 
 
-@pytest.mark.unmeasured
 async def test_a_replay_that_is_cut_off_goes_on_in_the_next_run(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -289,7 +287,6 @@ async def test_what_stripe_lists_late_is_replayed_by_the_next_run(memory_shop: S
     assert "downloads" in (await shop.entitlements("org_1")).features
 
 
-@pytest.mark.unmeasured
 async def test_events_older_than_stripe_lists_are_left_to_the_sweep(memory_shop: Shop) -> None:
     shop = memory_shop
     await reconcile(shop)
@@ -395,7 +392,6 @@ async def test_case_19_what_stripe_has_no_more_is_buried(shop: Shop) -> None:
     assert "pro" in (await shop.entitlements("org_2")).plans
 
 
-@pytest.mark.unmeasured
 async def test_case_19_a_sweep_that_would_revoke_more_than_a_hundredth_stops(shop: Shop) -> None:
     for number in range(7):
         await subscribe(shop, f"org_{number}")

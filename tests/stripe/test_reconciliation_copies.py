@@ -15,10 +15,8 @@ from gatekeeper.errors import (
 from gatekeeper.projection.shapes import SHAPES
 from gatekeeper.storage.mirror import MirrorObject
 from gatekeeper.storage.port import Transaction
-from gatekeeper.stripe import connection
 from gatekeeper.stripe.kinds import KINDS
 from gatekeeper.stripe.long_work import held, state_of
-from gatekeeper.stripe.pacing import Pace
 from gatekeeper.stripe.reconciled import NAME
 from gatekeeper.stripe.reconciliation import CopyCount, Report, RunOptions
 from gatekeeper.stripe.reconciliation.compared import METHOD, ORDER
@@ -42,12 +40,6 @@ pytestmark = pytest.mark.anyio
 
 COPIES = RunOptions(events=False, objects=False, copies=True)
 DRY = RunOptions(events=False, objects=False, copies=True, dry_run=True)
-
-
-@pytest.fixture(autouse=True)
-def unpaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sweep asks for twenty kinds; how fast is no matter here."""
-    monkeypatch.setattr(connection, "Pace", lambda **told: Pace(**{**told, "per_second": 1_000}))
 
 
 async def live_through(shop: Shop) -> None:

@@ -290,7 +290,6 @@ async def test_the_history_says_that_a_repair_was_reconciliation(shop: Shop) -> 
     assert state_of(change).status == "active"
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("ending", "how"), [(5, "canceled"), (6, "canceled"), (6, "paused"), (6, "an item less")]
 )
