@@ -31,7 +31,11 @@ async def memory_store(clock: ManualClock) -> AsyncIterator[Store]:
         yield store
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+# On PostgreSQL what is above the storage runs through the same lines.
+ON_POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.unmeasured)
+
+
+@pytest.fixture(params=["memory", "sqlite", ON_POSTGRESQL])
 def store_url(request: pytest.FixtureRequest) -> str | None:
     """Each database in turn, with our tables; None stands for the store in memory."""
     if request.param == "memory":
