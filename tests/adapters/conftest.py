@@ -1,6 +1,8 @@
 """Each host of the suite in turn, on an open database of its own."""
 
+import gc
 import importlib
+from collections.abc import Iterator
 
 import pytest
 
@@ -22,6 +24,13 @@ HOSTS = {
     "quart": "quart_host:build",
     "starlette": "starlette_host:build",
 }
+
+
+@pytest.fixture(scope="module")
+def collected() -> Iterator[None]:
+    """What these tests leave to the garbage collector is not found by tests of something else."""
+    yield
+    gc.collect()
 
 
 def build_host(name: str, url: str, clock: ManualClock | None = None) -> Host:  # noqa: F811

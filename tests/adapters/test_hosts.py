@@ -15,6 +15,7 @@ pytestmark = [
     pytest.mark.anyio,
     # Django leaves a request's body to the garbage collector when its client is gone.
     pytest.mark.filterwarnings("ignore:.*SpooledTemporaryFile"),
+    pytest.mark.usefixtures("collected"),
 ]
 
 SIGNED_IN = {CUSTOMER_HEADER: CUSTOMER}

@@ -16,6 +16,7 @@ from gatekeeper.testing.stripe.fixtures import (  # noqa: F401 -- fixtures
     stripe_sim_settings,
     stripe_sim_spec,
 )
+from tests.gates import ON_POSTGRESQL
 from tests.stripe.shop import Shop, open_shop
 from tests.stripe.world import ManualClock, World
 
@@ -29,10 +30,6 @@ def clock() -> ManualClock:
 async def memory_store(clock: ManualClock) -> AsyncIterator[Store]:
     async with MemoryStore(clock=clock) as store:
         yield store
-
-
-# On PostgreSQL what is above the storage runs through the same lines.
-ON_POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.unmeasured)
 
 
 @pytest.fixture(params=["memory", "sqlite", ON_POSTGRESQL])

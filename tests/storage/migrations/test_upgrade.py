@@ -26,7 +26,7 @@ from gatekeeper.storage.migrations import (
     upgrade_connection,
 )
 from gatekeeper.storage.migrations.alone import alone_with_alembic
-from gatekeeper.storage.migrations.upgrade import _config
+from gatekeeper.storage.migrations.upgrading import _config
 from gatekeeper.storage.sql.tables import metadata
 from tests.services.postgres import PostgresServer, database_name
 from tests.storage.migrations.databases import catalog, on

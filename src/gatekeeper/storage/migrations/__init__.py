@@ -13,21 +13,26 @@ In both cases the host's `env.py` should say `include_object=exclude_gatekeeper`
 in the host's metadata, so that autogenerate would drop them.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from gatekeeper.storage.migrations.autogenerate import exclude_gatekeeper
 from gatekeeper.storage.migrations.check import (
     SCHEMA_VERSION,
+    VERSION_TABLE,
     SchemaStatus,
     check_schema,
     schema_status,
 )
-from gatekeeper.storage.migrations.environment import VERSION_TABLE
-from gatekeeper.storage.migrations.upgrade import (
-    Upgrade,
-    current,
-    head,
-    upgrade,
-    upgrade_connection,
-)
+
+if TYPE_CHECKING:
+    from gatekeeper.storage.migrations.upgrading import (
+        Upgrade,
+        current,
+        head,
+        upgrade,
+        upgrade_connection,
+    )
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -42,3 +47,10 @@ __all__ = [
     "upgrade",
     "upgrade_connection",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Alembic is imported by who migrates: every process checks the schema, and few change it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("gatekeeper.storage.migrations.upgrading"), name)

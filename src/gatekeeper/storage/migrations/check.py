@@ -12,7 +12,10 @@ from typing import Final
 from sqlalchemy import Connection, inspect, select
 
 from gatekeeper.errors import SchemaVersionError
-from gatekeeper.storage.sql.tables import schema
+from gatekeeper.storage.sql.tables import TABLE_PREFIX, schema
+
+VERSION_TABLE: Final = TABLE_PREFIX + "alembic_version"
+"""Where Alembic keeps our revision, apart from the host's."""
 
 SCHEMA_VERSION: Final = 3
 """The number of the schema that this release needs."""

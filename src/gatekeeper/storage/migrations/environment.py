@@ -5,10 +5,8 @@ from typing import Any
 from alembic import context
 
 from gatekeeper.errors import ConfigurationError
-from gatekeeper.storage.sql.tables import TABLE_PREFIX, metadata
-
-VERSION_TABLE = TABLE_PREFIX + "alembic_version"
-"""Where Alembic keeps our revision, apart from the host's."""
+from gatekeeper.storage.migrations.check import VERSION_TABLE
+from gatekeeper.storage.sql.tables import metadata
 
 
 def run_environment() -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError
 
 from gatekeeper.errors import ConfigurationError, StoreUnavailableError
-from gatekeeper.storage.migrations import check_schema, upgrade_connection
+from gatekeeper.storage import migrations
 from gatekeeper.storage.port import Joined, JoinedSync, Store, Transaction
 from gatekeeper.storage.quick import Arrived, NotWrittenError, QuickInbox, QuickLedger
 from gatekeeper.storage.records import InboxEvent
@@ -56,7 +56,7 @@ class SqlStore(Store):
     async def open(self) -> None:
         self._runner.check(create=self._auto_upgrade)
         if self._auto_upgrade:
-            await self._rerun(lambda: self._runner.write(upgrade_connection))
+            await self._rerun(lambda: self._runner.write(migrations.upgrade_connection))
         self._identity = await self._rerun(lambda: self._runner.read(self._checked_identity))
         self._quick = self._runner.quick(self._clock)
         self._is_open = True
@@ -102,7 +102,7 @@ class SqlStore(Store):
         return [event.key in arrived.new and first[event.key] is event for event in events]
 
     def _checked_identity(self, connection: Connection) -> tuple[Any, ...]:
-        check_schema(connection)
+        migrations.check_schema(connection)
         return self._runner.dialect.identity(connection)
 
     def _begin(self) -> Begun:

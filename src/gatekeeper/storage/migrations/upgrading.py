@@ -19,8 +19,7 @@ from sqlalchemy.pool import NullPool
 
 from gatekeeper.errors import ConfigurationError
 from gatekeeper.storage.migrations.alone import alone_with_alembic
-from gatekeeper.storage.migrations.check import SCHEMA_VERSION, schema_status
-from gatekeeper.storage.migrations.environment import VERSION_TABLE
+from gatekeeper.storage.migrations.check import SCHEMA_VERSION, VERSION_TABLE, schema_status
 from gatekeeper.storage.sql.dialects import POSTGRESQL, SQLITE
 from gatekeeper.storage.sql.errors import raise_named
 from gatekeeper.storage.sql.postgresql_runner import (
