@@ -31,6 +31,7 @@ from gatekeeper.stripe.webhooks import (
     WebhookEvent,
     WebhookRegistry,
 )
+from gatekeeper.stripe.webhooks.leases import Lease, LeaseLostError
 from gatekeeper.testing.events import (
     DEFAULT_START,
     invoice,
@@ -393,6 +394,25 @@ async def test_a_stale_dispatcher_overwrites_nothing_of_the_next_one(
     stored = await world.stored(event)
     assert (ran, stored.status, stored.last_error) == ([1, 2], EventStatus.DONE, None)
     assert "left to whoever has it now" in caplog.text
+
+
+async def test_what_was_done_under_a_lease_that_is_over_is_settled_by_who_has_the_next(
+    world: World,
+) -> None:
+    event = charge(1)
+    await world.send(event)
+
+    def claim(tx: Transaction) -> Sequence[InboxEvent]:
+        return tx.inbox.claim(tx.now(), tx.now() + timedelta(seconds=30), 1)
+
+    events = await world.store.write(claim)
+    lease = Lease(world.store, world.policy, events, anyio.current_time())
+    world.clock.advance(minutes=1)
+    [again] = await world.store.write(claim)
+    with pytest.raises(LeaseLostError):
+        await lease.settle_done(events)
+    stored = await world.stored(event)
+    assert (stored.status, stored.leased_until) == (EventStatus.PENDING, again.leased_until)
 
 
 @pytest.mark.parametrize("lost", [False, True])
