@@ -43,6 +43,7 @@ CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrom
 # the same examples every time; `make test-long` looks for new ones.
 settings.register_profile(
     "default",
+    max_examples=60,
     deadline=None,
     derandomize=True,
     print_blob=True,

@@ -32,7 +32,10 @@ async def memory_store(clock: ManualClock) -> AsyncIterator[Store]:
         yield store
 
 
-@pytest.fixture(params=["memory", "sqlite", ON_POSTGRESQL])
+IN_MEMORY = pytest.param("memory", marks=pytest.mark.unmeasured)
+
+
+@pytest.fixture(params=[IN_MEMORY, "sqlite", ON_POSTGRESQL])
 def store_url(request: pytest.FixtureRequest) -> str | None:
     """Each database in turn, with our tables; None stands for the store in memory."""
     if request.param == "memory":
