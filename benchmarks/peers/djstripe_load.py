@@ -57,10 +57,10 @@ settings.configure(
 django.setup()
 
 import stripe  # noqa: E402 - Django first
-from django.core.management import call_command  # noqa: E402
-from django.test import RequestFactory  # noqa: E402
-from djstripe import models  # noqa: E402
-from djstripe.views import ProcessWebhookView  # noqa: E402
+from django.core.management import call_command  # noqa: E402 - Django first
+from django.test import RequestFactory  # noqa: E402 - Django first
+from djstripe import models  # noqa: E402 - Django first
+from djstripe.views import ProcessWebhookView  # noqa: E402 - Django first
 
 SECRET = os.environ["WEBHOOK_SECRET"]
 

@@ -164,9 +164,9 @@ MONEY_FAULTS: Final = (
     Fault(
         name="owed-beside-the-order",
         breaks="what is owed in a host's transaction is rolled back with it",
-        file="services/transfers.py",
-        source="        if session is not None:\n",
-        wrong="        if session == 0:\n",
+        file="services/once.py",
+        source="    if session is not None:\n",
+        wrong="    if session == 0:\n",
         tests=(f"{TRANSFERS}test_it_is_owed_with_the_hosts_transaction_or_not_at_all",),
     ),
 )

@@ -118,6 +118,18 @@ async def test_case_63_a_transfer_that_failed_is_visible_and_retried_and_made_on
         await market.owe(401)
 
 
+def next_request(shop: Shop, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Have the next change reach Stripe, and end here with an error all the same."""
+    post = shop.gateway.post
+
+    async def fail(*args: Any, **options: Any) -> Any:
+        monkeypatch.setattr(shop.gateway, "post", post)
+        await post(*args, **options)
+        raise error
+
+    monkeypatch.setattr(shop.gateway, "post", fail)
+
+
 @pytest.mark.parametrize("hours", [0, 48])
 async def test_case_63_an_answer_that_was_lost_makes_no_second_transfer(
     hours: int, durable_shop: Shop, monkeypatch: pytest.MonkeyPatch
@@ -126,14 +138,7 @@ async def test_case_63_an_answer_that_was_lost_makes_no_second_transfer(
     market = Market(durable_shop)
     durable_shop.sim.onboard(market.seller)
     await market.sell()
-    post = durable_shop.gateway.post
-
-    async def lose_the_answer(*args: Any, **options: Any) -> Any:
-        monkeypatch.setattr(durable_shop.gateway, "post", post)
-        await post(*args, **options)
-        raise StripeUnavailableError("The answer was lost.")
-
-    monkeypatch.setattr(durable_shop.gateway, "post", lose_the_answer)
+    next_request(durable_shop, monkeypatch, StripeUnavailableError("The answer was lost."))
     await market.sender.send_due()
     assert (await market.owed()).status is TransferStatus.OWED
     assert await market.told() == []
@@ -151,14 +156,7 @@ async def test_case_63_the_next_try_finds_what_a_lost_answer_has_made(
     market = Market(durable_shop)
     durable_shop.sim.onboard(market.seller)
     await market.sell()
-    post = durable_shop.gateway.post
-
-    async def lose_the_answer(*args: Any, **options: Any) -> Any:
-        monkeypatch.setattr(durable_shop.gateway, "post", post)
-        await post(*args, **options)
-        raise StripeUnavailableError("The answer was lost.")
-
-    monkeypatch.setattr(durable_shop.gateway, "post", lose_the_answer)
+    next_request(durable_shop, monkeypatch, StripeUnavailableError("The answer was lost."))
     await market.sender.send_due()
     durable_shop.clock.advance(hours=48)  # nobody has resumed it
     assert await market.sender.send_due() == 1
@@ -174,14 +172,8 @@ async def test_case_63_a_key_that_was_used_otherwise_leads_to_no_second_transfer
     market = Market(durable_shop)
     durable_shop.sim.onboard(market.seller)
     await market.sell()
-    post = durable_shop.gateway.post
-
-    async def conflict(*args: Any, **options: Any) -> Any:
-        monkeypatch.setattr(durable_shop.gateway, "post", post)
-        await post(*args, **options)
-        raise IdempotencyConflictError("This key was used for another request.")
-
-    monkeypatch.setattr(durable_shop.gateway, "post", conflict)
+    used = IdempotencyConflictError("This key was used for another request.")
+    next_request(durable_shop, monkeypatch, used)
     await market.sender.send_due()
     owed = await market.owed()
     assert (owed.status, owed.attempts) == (TransferStatus.OWED, 0)

@@ -22,6 +22,7 @@ from gatekeeper.services.accounts import ReserveRequest
 from gatekeeper.services.ledger.batch import carry_out
 from gatekeeper.services.ledger.batcher import Batcher
 from gatekeeper.services.ledger.commands import Command, ReserveCommand
+from gatekeeper.services.once import may_be_committed
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.joined import refuse_joined
 from gatekeeper.storage.port import Store, Transaction
@@ -58,7 +59,7 @@ class CreditWrites:
         try:
             hold = await self.run(command, session)
         except StoreUnavailableError as error:
-            if session is not None or not _may_be_committed(error):
+            if session is not None or not may_be_committed(error):
                 raise
             hold = await self._made(command, request)
         if request.has_new_id:  # nobody else has a hold of this id: it says whose it is
@@ -87,7 +88,7 @@ class CreditWrites:
         try:
             return await self.run(command, None)
         except StoreUnavailableError as error:
-            if not _may_be_committed(error) or (wanted is None and not command.receipt_keys):
+            if not may_be_committed(error) or (wanted is None and not command.receipt_keys):
                 raise
         found = None if command.receipt_keys else await self._find(hold_id, key[0])
         if found is not None and found.status is wanted:
@@ -111,7 +112,7 @@ class CreditWrites:
         try:
             return await self._store.write(work)
         except StoreUnavailableError as error:
-            if not _may_be_committed(error):
+            if not may_be_committed(error):
                 raise
         ended = await self._captured(holds)
         if ended is not None:
@@ -165,7 +166,3 @@ class CreditWrites:
 
     async def _find(self, hold_id: str, customer: str | None) -> Hold | None:
         return await self._store.read(lambda tx: tx.ledger.find_hold(hold_id, customer=customer))
-
-
-def _may_be_committed(error: StoreUnavailableError) -> bool:
-    return error.params.get("outcome") == "unknown"

@@ -13,12 +13,11 @@ from gatekeeper.errors import (
     IdempotencyConflictError,
     InvalidInputError,
     NotFoundError,
-    StoreUnavailableError,
 )
 from gatekeeper.services import customers
 from gatekeeper.services.backoff import after_failures
+from gatekeeper.services.once import write_once
 from gatekeeper.services.outbox import tell
-from gatekeeper.storage.joined import refuse_joined
 from gatekeeper.storage.mirror import MirrorObject
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.transfers import Transfer, TransferStatus
@@ -178,16 +177,7 @@ class TransferDesk:
             HostTransactionError: see `Store.join`.
         """
         work = owing(transfer_id, **owed)
-        if session is not None:
-            async with self._store.join(session) as joined:
-                return await joined.run(work)
-        refuse_joined(self._store, owed["customer"])
-        try:
-            return await self._store.write(work)
-        except StoreUnavailableError as error:
-            if error.params.get("outcome") != "unknown":
-                raise
-            return await self._store.write(work)  # under the same id: it is owed once
+        return await write_once(self._store, owed["customer"], work, session)
 
     def owe_in(self, session: object, transfer_id: str, **owed: Unpack[Owed]) -> Transfer:
         """As `owe`, in a synchronous host's own transaction and on its own thread."""

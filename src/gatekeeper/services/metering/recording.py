@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, TypedDict, Unpack
 
 from uuid_utils.compat import uuid7
 
@@ -11,11 +11,10 @@ from gatekeeper.errors import (
     InvalidAmountError,
     InvalidIdError,
     InvalidInputError,
-    StoreUnavailableError,
 )
+from gatekeeper.services.once import write_once
 from gatekeeper.services.rules import Rules
 from gatekeeper.services.usage import OVERAGE_PREFIX
-from gatekeeper.storage.joined import refuse_joined
 from gatekeeper.storage.metering import Usage
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.types import MAX_AMOUNT, Clock, check_amount, check_id
@@ -23,6 +22,20 @@ from gatekeeper.types import MAX_AMOUNT, Clock, check_amount, check_id
 MAX_AHEAD: Final = timedelta(minutes=5)
 """How far ahead of its clock Stripe takes usage:
 https://docs.stripe.com/billing/subscriptions/usage-based/recording-usage-api"""
+
+
+class Told(TypedDict, total=False):
+    """What may be said of usage besides.
+
+    Attributes:
+        usage_id: the same id of a customer and meter counts once; None makes a new one.
+        at: when it was used; now, if None.
+        correction: the quantity may be below zero.
+    """
+
+    usage_id: str | None
+    at: datetime | None
+    correction: bool
 
 
 class UsageRecorder:
@@ -42,18 +55,11 @@ class UsageRecorder:
         meter: str,
         quantity: int,
         *,
-        usage_id: str | None = None,
-        at: datetime | None = None,
-        correction: bool = False,
         session: object = None,
+        **told: Unpack[Told],
     ) -> str:
-        """Record that a customer has used `quantity` of a meter; returns the usage's id.
-
-        Args:
-            usage_id: the same id of a customer and meter counts once; None makes a new one.
-            at: when it was used; now, if None.
-            correction: `quantity` may be below zero.
-            session: the host's open transaction, which it is then a part of.
+        """Record that a customer has used `quantity` of a meter; returns the usage's id. `session`
+        is the host's open transaction, which it is then a part of.
 
         Raises:
             UnknownNameError: the catalogue has no such meter.
@@ -61,35 +67,14 @@ class UsageRecorder:
             InvalidInputError: `at` has no time zone, or is more than 5 minutes ahead.
             IdempotencyConflictError: the id was used for another quantity or moment.
         """
-        work = self.work_of(
-            customer, meter, quantity, usage_id=usage_id, at=at, correction=correction
-        )
-        if session is not None:
-            async with self._store.join(session) as joined:
-                return await joined.run(work)
-        refuse_joined(self._store, customer)
-        try:
-            return await self._store.write(work)
-        except StoreUnavailableError as error:
-            if error.params.get("outcome") != "unknown":
-                raise
-            return await self._store.write(work)  # under the same id: it counts once
+        work = self.work_of(customer, meter, quantity, **told)
+        return await write_once(self._store, customer, work, session)
 
     def record_in(
-        self,
-        session: object,
-        customer: str,
-        meter: str,
-        quantity: int,
-        *,
-        usage_id: str | None = None,
-        at: datetime | None = None,
-        correction: bool = False,
+        self, session: object, customer: str, meter: str, quantity: int, **told: Unpack[Told]
     ) -> str:
         """As `record`, in a synchronous host's own transaction and on its own thread."""
-        return self._store.join_sync(session).run(
-            self.work_of(customer, meter, quantity, usage_id=usage_id, at=at, correction=correction)
-        )
+        return self._store.join_sync(session).run(self.work_of(customer, meter, quantity, **told))
 
     def work_of(
         self,

@@ -44,7 +44,7 @@ CLOCK_TOLERANCE: Final = timedelta(seconds=1)
 _LOST: Final = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """What asyncpg raises when a connection breaks, besides the server's own errors."""
 
-_PLAN_ONCE: Final = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off"
+_PLANS: Final = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off"
 """The size of the arrays makes no difference to the plan; PostgreSQL would plan anew for each. And
 each row is looked for by its key: a plan that was made for a small table would read all of it."""
 
@@ -163,7 +163,7 @@ class PostgresqlQuick(QuickLedger, QuickInbox):
             raise StoreUnavailableError from error
         try:
             driver: Any = (await lent.get_raw_connection()).driver_connection
-            await driver.execute(_PLAN_ONCE)
+            await driver.execute(_PLANS)
         except (DBAPIError, asyncpg.PostgresError, *_LOST) as error:
             await _discard(lent)
             raise StoreUnavailableError from error
