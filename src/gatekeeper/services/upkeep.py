@@ -66,6 +66,7 @@ class Upkeep:
             batch = await self._store.write(
                 lambda tx: (
                     tx.ledger.prune_receipts(tx.now() - timedelta(days=RECEIPT_DAYS), PRUNE_BATCH)
+                    + tx.request_keys.prune(tx.now() - timedelta(days=RECEIPT_DAYS), PRUNE_BATCH)
                     + tx.requests.prune(tx.now() - self._payload_retention, PRUNE_BATCH)
                     + tx.inbox.purge_payloads(tx.now() - self._payload_retention, PRUNE_BATCH)
                     + tx.desk.prune(tx.now() - self._event_retention, PRUNE_BATCH)

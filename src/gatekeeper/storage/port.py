@@ -35,6 +35,7 @@ from gatekeeper.storage.records import (
     Stamp,
     Subscription,
 )
+from gatekeeper.storage.request_keys import RequestKeys
 from gatekeeper.storage.survey import Surveys
 from gatekeeper.storage.transfers import Transfers
 
@@ -193,6 +194,7 @@ class Transaction(ABC):
     progress: Progress
     transfers: Transfers
     requests: Requests
+    request_keys: RequestKeys
     metering: Metering
     audit: Audit
     mirror: Mirror

@@ -21,6 +21,7 @@ from gatekeeper.storage.memory.outgoing import MemoryRequests
 from gatekeeper.storage.memory.payments import MemoryPayments
 from gatekeeper.storage.memory.progress import MemoryProgress
 from gatekeeper.storage.memory.purchases import MemoryPurchases
+from gatekeeper.storage.memory.request_keys import MemoryRequestKeys
 from gatekeeper.storage.memory.subscriptions import MemorySubscriptions
 from gatekeeper.storage.memory.survey import MemorySurveys
 from gatekeeper.storage.memory.tables import Journal, Table
@@ -53,6 +54,7 @@ class MemoryTransaction(Transaction):
         self.transfers = transfers = MemoryTransfers(journal)
         self.progress = MemoryProgress(journal)
         self.requests = requests = MemoryRequests(journal)
+        self.request_keys = keys = MemoryRequestKeys(journal)
         self.metering = metering = MemoryMetering(journal)
         self.audit = MemoryAudit(
             journal,
@@ -68,6 +70,7 @@ class MemoryTransaction(Transaction):
                 lambda customer, _: freezes.erase(customer),
                 lambda customer, _: outbox.erase(customer),
                 lambda customer, _: requests.erase(customer),
+                lambda customer, _: keys.erase(customer),
             ],
         )
         self.survey = MemorySurveys(

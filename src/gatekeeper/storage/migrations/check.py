@@ -17,7 +17,7 @@ from gatekeeper.storage.sql.tables import TABLE_PREFIX, schema
 VERSION_TABLE: Final = TABLE_PREFIX + "alembic_version"
 """Where Alembic keeps our revision, apart from the host's."""
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """The number of the schema that this release needs."""
 
 UPGRADE_HINT: Final = (

@@ -48,6 +48,7 @@ from gatekeeper.storage.sql.tables import (
     payments,
     purchases,
     receipts,
+    request_keys,
     requests,
     subscription_changes,
     subscriptions,
@@ -117,7 +118,7 @@ _RENAME_PLANS: Final = (
     .where(payments.c.id == bindparam("named_after"))
     .values(id=bindparam("new_name"))
 )
-_DELETED: Final = (caps, freezes, outbox, overrides, receipts, requests)
+_DELETED: Final = (caps, freezes, outbox, overrides, receipts, request_keys, requests)
 """The tables from which a customer's rows go."""
 
 _COUNT_HOLDS: Final = (

@@ -24,6 +24,7 @@ from gatekeeper.storage.sql.outgoing import SqlRequests
 from gatekeeper.storage.sql.payments import SqlPayments
 from gatekeeper.storage.sql.progress import SqlProgress
 from gatekeeper.storage.sql.purchases import SqlPurchases
+from gatekeeper.storage.sql.request_keys import SqlRequestKeys
 from gatekeeper.storage.sql.subscriptions import SqlSubscriptions
 from gatekeeper.storage.sql.survey import SqlSurveys
 from gatekeeper.storage.sql.tables import stamp
@@ -62,6 +63,7 @@ class SqlTransaction(Transaction):
         self.outbox: SqlOutbox = SqlOutbox(connection, dialect, noted)
         self.progress = SqlProgress(connection, dialect, noted)
         self.requests = SqlRequests(connection, dialect, noted)
+        self.request_keys = SqlRequestKeys(connection, dialect, noted)
         self.metering = SqlMetering(connection, dialect, noted)
         self.audit = SqlAudit(connection, dialect, noted)
         self.mirror = SqlMirror(connection, dialect, noted)

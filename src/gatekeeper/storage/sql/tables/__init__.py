@@ -33,6 +33,7 @@ from gatekeeper.storage.sql.tables.metering import usage, usage_windows
 from gatekeeper.storage.sql.tables.mirror import objects, subscription_changes
 from gatekeeper.storage.sql.tables.outgoing import progress, requests
 from gatekeeper.storage.sql.tables.payments import payments
+from gatekeeper.storage.sql.tables.request_keys import request_keys
 from gatekeeper.storage.sql.tables.transfers import transfers
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "progress",
     "purchases",
     "receipts",
+    "request_keys",
     "requests",
     "schema",
     "stamp",

@@ -30,6 +30,7 @@ from gatekeeper.testing.conformance.storage.payments import PaymentConformance
 from gatekeeper.testing.conformance.storage.postings import PostingConformance
 from gatekeeper.testing.conformance.storage.progress import ProgressConformance
 from gatekeeper.testing.conformance.storage.purchases import PurchaseConformance
+from gatekeeper.testing.conformance.storage.request_keys import RequestKeyConformance
 from gatekeeper.testing.conformance.storage.subscriptions import SubscriptionConformance
 from gatekeeper.testing.conformance.storage.survey import SurveyConformance
 from gatekeeper.testing.conformance.storage.tickets import TicketConformance
@@ -54,6 +55,7 @@ __all__ = [
     "ProgressConformance",
     "PurchaseConformance",
     "RequestConformance",
+    "RequestKeyConformance",
     "StoreConformance",
     "SubscriptionConformance",
     "SurveyConformance",
@@ -81,6 +83,7 @@ class StoreConformance(
     ProgressConformance,
     PurchaseConformance,
     RequestConformance,
+    RequestKeyConformance,
     SubscriptionConformance,
     SurveyConformance,
     TicketConformance,
