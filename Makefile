@@ -38,8 +38,8 @@ help: ## List the commands
 .PHONY: demo
 demo: $(READY) ## Run examples/APP (ai_chat); ARGS=--check walks its story and ends
 	@test -f "examples/$(APP)/__main__.py" || { \
-		echo "make demo: no example called '$(APP)'; there are:" examples/*/ >&2; exit 2; }
-	@$(PY) "examples/$(APP)" $(ARGS)
+		echo "make demo: no example called '$(APP)'; there are:" $(patsubst examples/%/__main__.py,%,$(wildcard examples/*/__main__.py)) >&2; exit 2; }
+	@$(PY) -m "examples.$(APP)" $(ARGS)
 
 .PHONY: test
 test: $(READY) ## Run all tests on real PostgreSQL and Redis, and check the coverage
@@ -75,11 +75,7 @@ test-stripe: $(READY) ## Run the story against Stripe itself, with a test key in
 lint: $(READY) ## Check style, formatting, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy src adapters $(wildcard benchmarks) tests
-	@# Each example is a program of its own, whose modules are named as a reader would name them.
-	@for example in $(wildcard examples/*/__main__.py); do \
-		folder=$$(dirname "$$example"); echo "$(BIN)/mypy $$folder"; \
-		MYPYPATH="$$folder" $(BIN)/mypy --cache-dir ".mypy_cache/$$folder" "$$folder"; done
+	$(BIN)/mypy src adapters examples $(wildcard benchmarks) tests
 	$(BIN)/lint-imports
 
 .PHONY: format

@@ -1,29 +1,20 @@
 """The app: people sign up, chat, and meet a 402 when their credits are spent.
 
 Everything that has to do with money is in three places: `install`, `@gate.consumes_credits` and
-`@gate.requires_feature`.
+`requires_feature`.
 """
 
-import secrets
 from pathlib import Path
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, Field
-from starlette.requests import HTTPConnection
 
 import gatekeeper_fastapi
+from examples.stage import People, Stage
 from gatekeeper import Gatekeeper, current
-from gatekeeper.testing.stripe import Simulator
 
-COOKIE = "session"
 PAGE = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
-
-
-class Person(BaseModel):
-    """Who signs up."""
-
-    name: str = Field(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f]+$")
 
 
 class Question(BaseModel):
@@ -38,31 +29,20 @@ class Answer(BaseModel):
     text: str
 
 
-def create_app(gate: Gatekeeper, simulator: Simulator | None = None) -> FastAPI:
-    """The host app on a gate. With a simulator, the page has a button that moves its clock."""
-    app = FastAPI(title="AI chat", lifespan=gate.lifespan)
+def create_app(gate: Gatekeeper, stage: Stage) -> FastAPI:
+    """The host app on a gate."""
+    people = People(gate)
+    app = FastAPI(
+        title="AI chat", lifespan=gate.lifespan, routes=[*people.routes(), *stage.routes()]
+    )
     billing = gatekeeper_fastapi.install(
         app, gate, success_url="/?checkout={PURCHASE_ID}", cancel_url="/"
     )
-    sessions: dict[str, str] = {}  # a real app keeps these in its own database
     conversations: dict[str, list[str]] = {}
-
-    @gate.identify
-    async def signed_in(connection: HTTPConnection) -> str | None:
-        return sessions.get(connection.cookies.get(COOKIE, ""))
 
     @app.get("/", response_class=HTMLResponse)
     async def page() -> str:
         return PAGE
-
-    @app.post("/sign-up")
-    async def sign_up(person: Person, response: Response) -> Person:
-        customer = f"user-{secrets.token_hex(8)}"
-        await gate.customers.ensure(customer, name=person.name)
-        token = secrets.token_urlsafe(32)
-        sessions[token] = customer
-        response.set_cookie(COOKIE, token, httponly=True, samesite="lax")
-        return person
 
     @app.post("/chat")
     @gate.consumes_credits("message")
@@ -76,16 +56,5 @@ def create_app(gate: Gatekeeper, simulator: Simulator | None = None) -> FastAPI:
     async def history() -> list[str]:
         who = await current().identity()
         return conversations.get(who.customer, [])
-
-    @app.get("/clock")
-    async def clock() -> dict[str, str | None]:
-        return {"now": None if simulator is None else simulator.now.date().isoformat()}
-
-    if simulator is not None:
-
-        @app.post("/clock")
-        async def next_month() -> dict[str, str | None]:
-            await simulator.play(days=31)
-            return await clock()
 
     return app

@@ -1,16 +1,12 @@
 """`make demo ARGS=--check`: it walks every step, and a step that is wrong is a failure."""
 
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "ai_chat"
-TIMEOUT_SECONDS = 100
+from tests.examples.checking import check, sabotaged
+
 STEPS = [
     "Nobody is signed in",
     "Sign up: the free plan and 5 credits",
@@ -27,33 +23,8 @@ STEPS = [
 ]
 
 
-def check(folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    """`python FOLDER --check`."""
-    foreign = ("GATEKEEPER_", "STRIPE_")
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    return subprocess.run(
-        [sys.executable, str(folder), "--check"],
-        env=ours | env,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_SECONDS,
-        check=False,
-    )
-
-
-def sabotaged(tmp_path: Path, file: str, old: str, new: str) -> Path:
-    """A copy of the example in which something is wrong."""
-    copy = tmp_path / "ai_chat"
-    shutil.copytree(EXAMPLE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    text = (copy / file).read_text()
-    assert old in text
-    (copy / file).write_text(text.replace(old, new))
-    return copy
-
-
 def test_check_walks_every_step_and_ends_0() -> None:
-    done = check(EXAMPLE)
+    done = check("ai_chat")
     assert done.returncode == 0, done.stdout + done.stderr
     titles = re.findall(r"^\d+\. (.*)$", done.stdout, re.MULTILINE)
     assert titles == STEPS
@@ -76,7 +47,7 @@ def test_check_walks_every_step_and_ends_0() -> None:
 def test_check_ends_otherwise_when_a_step_is_wrong(
     tmp_path: Path, file: str, old: str, new: str, words: str
 ) -> None:
-    done = check(sabotaged(tmp_path, file, old, new))
+    done = check("ai_chat", sabotaged(tmp_path, f"ai_chat/{file}", old, new))
     assert done.returncode == 1, done.stdout + done.stderr
     assert words in done.stderr
     assert "NOT RIGHT: StoryError: " in done.stderr
@@ -84,6 +55,6 @@ def test_check_ends_otherwise_when_a_step_is_wrong(
 
 
 def test_check_says_that_it_needs_the_simulator() -> None:
-    done = check(EXAMPLE, STRIPE_SECRET_KEY="sk_test_1", STRIPE_WEBHOOK_SECRET="whsec_1")
+    done = check("ai_chat", STRIPE_SECRET_KEY="sk_test_1", STRIPE_WEBHOOK_SECRET="whsec_1")
     assert done.returncode == 1
     assert "NOT RIGHT: " in done.stderr

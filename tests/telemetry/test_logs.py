@@ -279,13 +279,13 @@ logging.basicConfig(level=logging.DEBUG, handlers=[handler], force=True)
 logging.getLogger("sqlalchemy").setLevel(logging.INFO)  # at DEBUG it shows rows, as it should
 sys.path.insert(0, sys.argv[1])
 sys.argv = ["ai_chat", "--check"]
-runpy.run_path(sys.path[0] + "/__main__.py", run_name="__main__")
+runpy.run_module("examples.ai_chat", run_name="__main__")
 """
 
 
 def test_the_demos_story_logs_no_secret_and_no_card_at_debug() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", STORY, str(ROOT / "examples" / "ai_chat")],
+        [sys.executable, "-c", STORY, str(ROOT)],
         capture_output=True,
         text=True,
         check=False,

@@ -1,0 +1,75 @@
+// What the pages of all examples do alike. No build, no framework.
+
+export const $ = (id) => document.getElementById(id);
+
+/** POST JSON; the answer is fetch's. */
+export const post = (url, body, headers = {}) => fetch(url, {
+  method: "POST",
+  headers: { "Content-Type": "application/json", ...headers },
+  body: JSON.stringify(body),
+});
+
+/** What went wrong, in the words of the answer where it has some. */
+export const reason = (body) => typeof body?.detail === "string" ? body.detail : "That did not work.";
+
+export const thousands = (number) => number.toLocaleString("en");
+
+/** An amount in minor units as people write it. */
+export function money(minor, currency) {
+  const format = new Intl.NumberFormat("en", { style: "currency", currency });
+  return format.format(minor / 10 ** format.resolvedOptions().maximumFractionDigits);
+}
+
+let tellFailure = (text) => alert(text);
+
+/** Say where a failure is told: a function of its text. */
+export const onFailure = (tell) => { tellFailure = tell; };
+
+/** Run something a button asked for: not twice at once, and never failing in silence. */
+export async function busily(button, work) {
+  button.disabled = true;
+  try {
+    await work();
+  } catch {
+    tellFailure("The app can't be reached. Try again.");
+  } finally {
+    button.disabled = false;
+  }
+}
+
+/** Ask for a link to a page of Stripe's and go there; `refused` runs before a refusal is told. */
+export const follow = (button, url, body, refused = () => {}) => busily(button, async () => {
+  const answer = await post(url, body);
+  const found = await answer.json();
+  if (answer.ok) {
+    location.assign(found.url);
+  } else {
+    refused();
+    tellFailure(reason(found));
+  }
+});
+
+/** Show the simulator's day in #now, inside #demo, and move it a month by #clock. */
+export async function clock(moved) {
+  async function tell(answer) {
+    const { now } = await (await answer).json();
+    $("demo").hidden = now === null;
+    $("now").textContent = now ?? "";
+    return now;
+  }
+  $("clock").addEventListener("click", (event) => busily(event.target, async () => {
+    await moved(await tell(post("/clock", { days: 31 })));
+  }));
+  await tell(fetch("/clock")).catch(() => {});
+}
+
+/** Stripe.js, or the simulator's stand-in for it: `(await stripeJs())(publishableKey)`. */
+export function stripeJs() {
+  return new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = "/stage/stripe.js";
+    script.onload = () => resolve(window.Stripe);
+    script.onerror = () => reject(new Error("Stripe.js can't be loaded"));
+    document.head.append(script);
+  });
+}

@@ -1,0 +1,80 @@
+"""The fixtures of the examples' browser tests."""
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.examples.browsing import ROOT
+
+PATIENCE_MS = 30_000
+STOP_SECONDS = 30
+BROWSER_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+Serve = Callable[[str], str]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Serves `python -m examples.NAME` on a free port; returns its address."""
+    with contextlib.ExitStack() as stack:
+        yield lambda name: stack.enter_context(served(name))
+
+
+@contextlib.contextmanager
+def served(name: str) -> Iterator[str]:
+    foreign = ("GATEKEEPER_", "STRIPE_")
+    env = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", f"examples.{name}", "--port", "0"],
+        cwd=ROOT,
+        env=env | {"PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        found = re.search(r"http://127\.0\.0\.1:\d+", said)
+        if found is None:
+            process.terminate()
+            raise AssertionError(said + process.stdout.read())
+        yield found.group()
+    finally:
+        process.terminate()
+        process.communicate(timeout=STOP_SECONDS)
+
+
+@pytest.fixture
+def page(chromium_path: str) -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium_path, args=BROWSER_ARGUMENTS, headless=True
+        )
+        context = browser.new_context(viewport={"width": 760, "height": 620})
+        context.set_default_timeout(PATIENCE_MS)
+        yield context.new_page()
+        browser.close()
+
+
+@pytest.fixture(autouse=True)
+def patience() -> Iterator[None]:
+    """`expect` asks again until something is so: how long at most."""
+    expect.set_options(timeout=PATIENCE_MS)
+    yield
+    expect.set_options(timeout=5_000)
