@@ -146,6 +146,12 @@ class InvalidAmountError(InvalidInputError):
     code = "invalid_amount"
 
 
+class AmountNotChargeableError(InvalidAmountError):
+    """This amount can't be paid in one payment."""
+
+    code = "amount_not_chargeable"
+
+
 class UnknownNameError(InvalidInputError):
     """The catalogue does not know this name."""
 

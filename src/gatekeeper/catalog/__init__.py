@@ -5,6 +5,7 @@ Pure: no I/O, no clock. `Catalog(...)` checks everything when it is built and ra
 """
 
 from gatekeeper.catalog.catalog import Catalog
+from gatekeeper.catalog.charges import check_chargeable
 from gatekeeper.catalog.costs import Choice, Cost, Declared, Measures, Priced, ResolvedCost
 from gatekeeper.catalog.currencies import CURRENCIES, Currency, find_currency, format_minor
 from gatekeeper.catalog.features import (
@@ -79,6 +80,7 @@ __all__ = [
     "Unit",
     "UnitAmount",
     "UnitFormula",
+    "check_chargeable",
     "decode_terms",
     "encode_terms",
     "find_currency",

@@ -21,6 +21,7 @@ from gatekeeper.storage.inbox import Inbox
 from gatekeeper.storage.ledger import Ledger
 from gatekeeper.storage.metering import Metering
 from gatekeeper.storage.mirror import Mirror
+from gatekeeper.storage.orders import Orders
 from gatekeeper.storage.outbox import Outbox
 from gatekeeper.storage.outgoing import Requests
 from gatekeeper.storage.payments import Payments
@@ -191,6 +192,7 @@ class Transaction(ABC):
     inbox: Inbox
     desk: EventDesk
     outbox: Outbox
+    orders: Orders
     progress: Progress
     transfers: Transfers
     requests: Requests

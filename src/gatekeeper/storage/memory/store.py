@@ -16,6 +16,7 @@ from gatekeeper.storage.memory.inbox import MemoryInbox
 from gatekeeper.storage.memory.ledger import MemoryLedger
 from gatekeeper.storage.memory.metering import MemoryMetering
 from gatekeeper.storage.memory.mirror import MemoryMirror
+from gatekeeper.storage.memory.orders import MemoryOrders
 from gatekeeper.storage.memory.outbox import MemoryOutbox
 from gatekeeper.storage.memory.outgoing import MemoryRequests
 from gatekeeper.storage.memory.payments import MemoryPayments
@@ -52,6 +53,7 @@ class MemoryTransaction(Transaction):
         self.outbox: MemoryOutbox = outbox
         self.mirror = mirror = MemoryMirror(journal)
         self.transfers = transfers = MemoryTransfers(journal)
+        self.orders = orders = MemoryOrders(journal)
         self.progress = MemoryProgress(journal)
         self.requests = requests = MemoryRequests(journal)
         self.request_keys = keys = MemoryRequestKeys(journal)
@@ -67,6 +69,7 @@ class MemoryTransaction(Transaction):
                 payments.erase,
                 mirror.erase,
                 transfers.erase,
+                orders.erase,
                 lambda customer, _: freezes.erase(customer),
                 lambda customer, _: outbox.erase(customer),
                 lambda customer, _: requests.erase(customer),

@@ -42,6 +42,8 @@ from gatekeeper.storage.sql.tables import (
     invoices,
     items,
     objects,
+    order_payments,
+    orders,
     outbox,
     overrides,
     paid_lines,
@@ -83,6 +85,14 @@ _WIPED: Final[dict[Table, dict[str, Any]]] = {
     },
     items: {},
     objects: {"stripe_customer": null()},
+    order_payments: {},
+    orders: {
+        "actor": null(),
+        "reference": null(),
+        "description": null(),
+        "items": literal_column("'null'"),
+        "metadata": literal_column("'{}'"),
+    },
     paid_lines: {},
     payments: {},
     purchases: {},
@@ -117,6 +127,11 @@ _RENAME_PLANS: Final = (
     update(payments)
     .where(payments.c.id == bindparam("named_after"))
     .values(id=bindparam("new_name"))
+)
+_RENAME_SELLER: Final = (
+    update(orders)
+    .where(orders.c.seller == bindparam("of_seller"))
+    .values(seller=bindparam("new_seller"))
 )
 _DELETED: Final = (caps, freezes, outbox, overrides, receipts, request_keys, requests)
 """The tables from which a customer's rows go."""
@@ -161,6 +176,7 @@ class SqlErasure(Aggregate):
         self._connection.execute(
             _RENAME_PLANS, {"named_after": plans_of(customer), "new_name": plans_of(pseudonym)}
         )
+        self._connection.execute(_RENAME_SELLER, {"of_seller": customer, "new_seller": pseudonym})
         for table, wiped in _WIPED.items():
             change = update(table).values(customer=bindparam("new_customer"), **wiped)
             self._in_parts(table, change, customer, {"new_customer": pseudonym})

@@ -19,6 +19,7 @@ from gatekeeper.storage.sql.inbox import SqlInbox
 from gatekeeper.storage.sql.ledger import SqlLedger
 from gatekeeper.storage.sql.metering import SqlMetering
 from gatekeeper.storage.sql.mirror import SqlMirror
+from gatekeeper.storage.sql.orders import SqlOrders
 from gatekeeper.storage.sql.outbox import SqlOutbox
 from gatekeeper.storage.sql.outgoing import SqlRequests
 from gatekeeper.storage.sql.payments import SqlPayments
@@ -61,6 +62,7 @@ class SqlTransaction(Transaction):
         self.inbox = SqlInbox(connection, dialect, noted)
         self.desk = SqlEventDesk(connection, dialect, noted)
         self.outbox: SqlOutbox = SqlOutbox(connection, dialect, noted)
+        self.orders = SqlOrders(connection, dialect, noted)
         self.progress = SqlProgress(connection, dialect, noted)
         self.requests = SqlRequests(connection, dialect, noted)
         self.request_keys = SqlRequestKeys(connection, dialect, noted)

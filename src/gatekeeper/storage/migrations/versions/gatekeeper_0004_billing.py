@@ -23,6 +23,8 @@ _INSTANT: Final = sa.TIMESTAMP(timezone=True).with_variant(sa.BigInteger(), "sql
 def upgrade() -> None:
     """From schema 3."""
     _create_request_keys()
+    _create_orders()
+    _create_order_payments()
     op.execute(sa.text("UPDATE gatekeeper_schema SET version = 4, readable_from = 2"))
 
 
@@ -45,6 +47,76 @@ def _create_request_keys() -> None:
         comment="The first use of each Idempotency-Key of the billing API.",
     )
     op.create_index(op.f(f"ix_{keys}_created_at"), keys, ["created_at"], unique=False)
+
+
+def _create_orders() -> None:
+    orders = "gatekeeper_orders"
+    op.create_table(
+        orders,
+        _text("id"),
+        _text("customer", comment="Who pays."),
+        _text("status"),
+        _whole("amount_minor"),
+        _text("currency"),
+        _instant("created_at"),
+        _instant("updated_at"),
+        _text("actor", null=True, comment="Who has made it for them."),
+        _text("reference", null=True, comment="The host's own id of it."),
+        _text("description", null=True),
+        _text("items", comment="JSON: what was asked for, and priced."),
+        _text("metadata", comment="JSON: the host's words, for Stripe."),
+        _text("capture"),
+        _text("seller", null=True, comment="The customer whose sale it is."),
+        _whole("commission_minor"),
+        _text("transfers"),
+        sa.Column("revision", sa.Integer(), nullable=False, comment="How often it was priced."),
+        _text("payment_id", null=True, comment="The payment that is being made, or was."),
+        _text("checkout_session_id", null=True),
+        _whole("authorized_minor"),
+        _whole("captured_minor"),
+        _whole("refunded_minor"),
+        _text("failure", null=True),
+        _instant("paid_at", null=True),
+        _instant("canceled_at", null=True),
+        _text("cancel_reason", null=True),
+        sa.PrimaryKeyConstraint("id", name=op.f(f"pk_{orders}")),
+        comment="What customers pay once, as the host has priced it.",
+    )
+    for whose in ("customer", "seller"):
+        name = op.f(f"ix_{orders}_{whose}_created_at_id")
+        op.create_index(name, orders, [whose, "created_at", "id"], unique=False)
+    session = "checkout_session_id"
+    op.create_index(op.f(f"ix_{orders}_{session}"), orders, [session], unique=False)
+    own = ["customer", "reference"]
+    op.create_index("uq_gatekeeper_orders_reference", orders, own, unique=True)
+
+
+def _create_order_payments() -> None:
+    payments = "gatekeeper_order_payments"
+    op.create_table(
+        payments,
+        _text("id", comment="Of the payment intent."),
+        _text("order_id"),
+        _text("customer"),
+        _text("status"),
+        _whole("amount_minor"),
+        _text("currency"),
+        _instant("created_at"),
+        _whole("capturable_minor"),
+        _whole("received_minor"),
+        _whole("returned_minor"),
+        _text("charge_id", null=True),
+        _text("failure", null=True),
+        _text("fault", null=True, comment="Why it can't pay the order."),
+        sa.PrimaryKeyConstraint("id", name=op.f(f"pk_{payments}")),
+        comment="The payments that were begun for orders, as Stripe has them.",
+    )
+    for column in ("order_id", "customer"):
+        op.create_index(op.f(f"ix_{payments}_{column}"), payments, [column], unique=False)
+
+
+def _whole(name: str) -> sa.Column[Any]:
+    return sa.Column(name, sa.BigInteger(), nullable=False)
 
 
 def _text(name: str, *, null: bool = False, comment: str | None = None) -> sa.Column[Any]:

@@ -31,6 +31,7 @@ from gatekeeper.storage.sql.tables.messages import (
 )
 from gatekeeper.storage.sql.tables.metering import usage, usage_windows
 from gatekeeper.storage.sql.tables.mirror import objects, subscription_changes
+from gatekeeper.storage.sql.tables.orders import order_payments, orders
 from gatekeeper.storage.sql.tables.outgoing import progress, requests
 from gatekeeper.storage.sql.tables.payments import payments
 from gatekeeper.storage.sql.tables.request_keys import request_keys
@@ -54,6 +55,8 @@ __all__ = [
     "items",
     "metadata",
     "objects",
+    "order_payments",
+    "orders",
     "outbox",
     "overrides",
     "paid_lines",

@@ -24,6 +24,7 @@ from gatekeeper.testing.conformance.storage.inbox import InboxConformance
 from gatekeeper.testing.conformance.storage.ledger import LedgerConformance
 from gatekeeper.testing.conformance.storage.metering import MeteringConformance
 from gatekeeper.testing.conformance.storage.mirror import MirrorConformance
+from gatekeeper.testing.conformance.storage.orders import OrderConformance
 from gatekeeper.testing.conformance.storage.outbox import OutboxConformance
 from gatekeeper.testing.conformance.storage.outgoing import RequestConformance
 from gatekeeper.testing.conformance.storage.payments import PaymentConformance
@@ -49,6 +50,7 @@ __all__ = [
     "LedgerConformance",
     "MeteringConformance",
     "MirrorConformance",
+    "OrderConformance",
     "OutboxConformance",
     "PaymentConformance",
     "PostingConformance",
@@ -77,6 +79,7 @@ class StoreConformance(
     LedgerConformance,
     MirrorConformance,
     MeteringConformance,
+    OrderConformance,
     OutboxConformance,
     PaymentConformance,
     PostingConformance,
