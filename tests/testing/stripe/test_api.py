@@ -48,7 +48,7 @@ def test_only_the_own_api_version_is_spoken(stripe_sim: Simulator) -> None:
 
 def test_unknown_addresses_and_bodies(client: Any, stripe_sim: Simulator) -> None:
     with pytest.raises(stripe.InvalidRequestError, match="Unrecognized request URL"):
-        client.v1.coupons.list()
+        client.v1.tax_rates.list()
     headers = {"authorization": f"Bearer {stripe_sim.settings.api_key}"}
     url = f"{stripe_sim.url}/v1/customers"
     assert httpx.post(url, content=b"\xff", headers=headers).status_code == 400

@@ -30,8 +30,8 @@ As a process: `gatekeeper stripe-sim`, or `run()` here; its controls are under `
         sim = server.mount(Simulator(seed=1))
 
 What it holds: customers, products, prices, payment methods and Stripe's test cards, checkout
-sessions with hosted pages, subscriptions with trials, renewals, retries, proration, pending updates
-and schedules, invoices, payment and setup intents, charges, refunds, disputes, fraud warnings,
+sessions with hosted pages, coupons, promotion codes and discounts, subscriptions with trials,
+renewals, retries, proration, pending updates and schedules, invoices and their previews, payment and setup intents, charges, refunds, disputes, fraud warnings,
 reviews, the balance and payouts, meters with events and error reports, events of both APIs, webhook
 endpoints with signed and retried deliveries, portal sessions, idempotency keys, `expand[]`,
 connected accounts with objects of their own, transfers and fees. What customers, banks and sellers
@@ -42,7 +42,7 @@ against Stripe's published OpenAPI document.
 
 What that document cannot show, and this simplifies: all items of a subscription share one interval;
 a checkout in subscription mode takes recurring prices alone, and always asks for a payment method;
-there are no taxes, discounts, tiers or customer credit (an invoice of less than nothing counts as
+there are no taxes, tiers or customer credit (an invoice of less than nothing counts as
 nothing); events come in the order in which things happened,
 which Stripe does not promise (`shuffle`, `hold` and `drop` are there to not rely on it).
 """

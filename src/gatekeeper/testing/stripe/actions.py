@@ -9,6 +9,7 @@ from gatekeeper.testing.stripe import thin
 from gatekeeper.testing.stripe.api.payment_methods import instrument_of
 from gatekeeper.testing.stripe.billing import (
     accounts,
+    baskets,
     checkout,
     disputes,
     metering,
@@ -54,10 +55,12 @@ class Actions:
         name: str | None = "Test Customer",
         country: str | None = "IE",
         authenticate: bool = True,
+        promotion_code: str | None = None,
     ) -> Obj:
         """Pay a session with a test card (or a test IBAN); the session.
 
-        `authenticate` is the customer's answer to 3-D Secure. Raises ApiError for a decline: the
+        `authenticate` is the customer's answer to 3-D Secure, `promotion_code` what they type into
+        that field. Raises ApiError for a decline: the
         session stays open.
         """
         state = self.state
@@ -66,6 +69,9 @@ class Actions:
             session = state.store.need("checkout.session", session_id)
             instrument = instrument_of(None, iban) if iban else instrument_of(card, None)
             email = email or (None if session["customer_email"] else "customer@example.com")
+            if promotion_code is not None:
+                due = checkout.due_now(state, session)
+                baskets.enter(state, session, promotion_code, due)
             payer = checkout.Payer(instrument, email=email, name=name, country=country)
             if checkout.submit(state, session, payer) == "requires_action":
                 checkout.authenticate(state, session, authenticate)

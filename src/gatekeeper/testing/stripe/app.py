@@ -14,9 +14,11 @@ from gatekeeper.testing.stripe.api import (
     balance,
     checkout_sessions,
     connect,
+    coupons,
     customers,
     disputes,
     events,
+    invoice_previews,
     invoices,
     meters,
     payment_intents,
@@ -34,6 +36,7 @@ from gatekeeper.testing.stripe.api import schedules as schedules_api
 from gatekeeper.testing.stripe.billing import checkout, renewals, schedules
 from gatekeeper.testing.stripe.billing import invoices as invoicing
 from gatekeeper.testing.stripe.billing import payouts as paying_out
+from gatekeeper.testing.stripe.billing import subscriptions as subscribing
 from gatekeeper.testing.stripe.core.errors import ApiError
 from gatekeeper.testing.stripe.endpoint import Endpoint
 from gatekeeper.testing.stripe.pages.checkout import CheckoutPages
@@ -51,9 +54,11 @@ _RESOURCES = (
     products,
     checkout_sessions,
     connect,
+    coupons,
     customers,
     disputes,
     events,
+    invoice_previews,
     invoices,
     meters,
     payment_intents,
@@ -83,6 +88,7 @@ def wire(state: State) -> None:
         "checkout": checkout.intent_moved,
     }
     state.hooks.invoice_moved = [renewals.invoice_moved, checkout.invoice_moved]
+    state.hooks.setup_moved = [subscribing.setup_moved]
     state.hooks.subscription_started = renewals.watch
     state.hooks.invoice_drafted = renewals.plan_collection
     state.hooks.period_due = schedules.period_due

@@ -35,7 +35,7 @@ Body = dict[str, Any]
 Act = Callable[[Body], Awaitable[Body]]
 
 _SPANS = ("days", "hours", "minutes", "seconds")
-_PAYMENT = ("card", "iban", "email", "name", "country", "authenticate")
+_PAYMENT = ("card", "iban", "email", "name", "country", "authenticate", "promotion_code")
 
 
 def control_routes(simulator: "Simulator") -> list[Route]:

@@ -20,10 +20,13 @@ _KIND_OF_FIELD = {
     "application_fee": "application_fee",
     "balance_transaction": "balance_transaction",
     "charge": "charge",
+    "coupon": "coupon",
     "customer": "customer",
     "default_payment_method": "payment_method",
     "default_price": "price",
     "destination": "account",
+    "discount": "discount",
+    "discounts": "discount",
     "failure_balance_transaction": "balance_transaction",
     "invoice": "invoice",
     "latest_charge": "charge",
@@ -34,6 +37,7 @@ _KIND_OF_FIELD = {
     "pending_setup_intent": "setup_intent",
     "price": "price",
     "product": "product",
+    "promotion_code": "promotion_code",
     "review": "review",
     "schedule": "subscription_schedule",
     "source_refund": "refund",
@@ -113,20 +117,30 @@ class Expander:
             return
         name = here.get("object", name)
         step, rest = steps[0], steps[1:]
-        if step not in here:
-            make = self._includes.get((name, step))
-            if make is not None:
-                here[step] = copy.deepcopy(make(state, here))
-            elif (name, step) in _SOMETIMES:
-                return
-            elif step not in _KIND_OF_FIELD or "object" in here:
-                raise self._refusal(path)
+        if step not in here and not self._include(state, here, name, step, path):
+            return
         value = here.get(step)
         if isinstance(value, str):
             here[step] = value = self._resolve(state, name, step, value, path)
+        elif step == "discounts" and isinstance(value, list):
+            here[step] = value = [
+                self._resolve(state, name, step, one, path) if isinstance(one, str) else one
+                for one in value
+            ]
         elif not rest and not isinstance(value, dict | list) and value is not None:
             raise self._refusal(path)
         self._walk(state, value, rest, path, name if isinstance(here, dict) else "")
+
+    def _include(self, state: State, here: Obj, name: str, step: str, path: str) -> bool:
+        """Put in what is left out by default; False: there is nothing of it, which is no error."""
+        make = self._includes.get((name, step))
+        if make is not None:
+            here[step] = copy.deepcopy(make(state, here))
+        elif (name, step) in _SOMETIMES:
+            return False
+        elif step not in _KIND_OF_FIELD or "object" in here:
+            raise self._refusal(path)
+        return True
 
     def _resolve(self, state: State, name: str, step: str, identifier: str, path: str) -> Obj:
         kind = _KIND_OF_FIELD.get(step)

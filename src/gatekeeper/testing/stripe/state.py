@@ -25,12 +25,14 @@ class Hooks:
 
     `intent_moved` (by the owner's kind) and `invoice_moved` are told `(state, object, what
     happened)`; `subscription_started` plans what time will do to a new subscription; `period_due`
-    is told before a subscription's period ends, `subscription_ended` when it has been canceled, and
-    `invoice_drafted` of a subscription's draft that time is to finalise.
+    is told before a subscription's period ends, `subscription_ended` when it has been canceled,
+    `invoice_drafted` of a subscription's draft that time is to finalise, and `setup_moved` of a
+    setup intent that has succeeded.
     """
 
     intent_moved: "dict[str, Callable[[State, Obj, str], None]]" = field(default_factory=dict)
     invoice_moved: "list[Callable[[State, Obj, str], None]]" = field(default_factory=list)
+    setup_moved: "list[Callable[[State, Obj], None]]" = field(default_factory=list)
     subscription_started: "Callable[[State, Obj], None]" = lambda state, subscription: None
     period_due: "Callable[[State, Obj], None]" = lambda state, subscription: None
     invoice_drafted: "Callable[[State, Obj, Obj], None]" = lambda state, subscription, invoice: None

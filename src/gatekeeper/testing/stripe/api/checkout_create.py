@@ -3,7 +3,7 @@
 from typing import Any
 
 from gatekeeper.testing.stripe.api.prices import PRICE_DATA, new_price
-from gatekeeper.testing.stripe.billing import checkout, takings
+from gatekeeper.testing.stripe.billing import baskets, checkout, discounts, takings
 from gatekeeper.testing.stripe.billing.lines import cost
 from gatekeeper.testing.stripe.core.clock import DAY_SECONDS, MINUTE_SECONDS
 from gatekeeper.testing.stripe.core.errors import invalid, missing_parameter
@@ -68,6 +68,7 @@ CREATE: dict[str, Kind] = {
     "customer_creation": Choice(("always", "if_required")),
     "customer_email": Text(800),
     "customer_update": Fields({"address": Text(), "name": Text(), "shipping": Text()}),
+    "discounts": discounts.NEW,
     "expires_at": Moment(),
     "line_items": Many(_LINE),
     "locale": Text(),
@@ -111,7 +112,10 @@ def create(state: State, params: dict[str, Any]) -> Obj:
         new_customer=None,
         method=None,
         details=None,
+        reductions=[],
     )
+    if params.get("discounts"):
+        baskets.give(state, session, params["discounts"], checkout.due_now(state, session))
     state.agenda.at(session["expires_at"], lambda: checkout.expire_if_open(state, session))
     return session
 
@@ -127,6 +131,11 @@ def _check(state: State, params: dict[str, Any], mode: str) -> None:
         raise missing_parameter("line_items")
     if params.get("success_url") is None:
         raise missing_parameter("success_url")
+    if params.get("discounts") and params.get("allow_promotion_codes") is not None:
+        raise invalid(
+            "You may only specify one of these parameters: allow_promotion_codes, discounts.",
+            "allow_promotion_codes",
+        )
     if params.get("customer") is not None:
         state.store.need("customer", params["customer"], "customer")
         if params.get("customer_email") is not None:

@@ -3,8 +3,17 @@
 from typing import Any
 
 from gatekeeper.testing.stripe.api.prices import PRICE_DATA, new_price
-from gatekeeper.testing.stripe.billing import changes, renewals, subscriptions, takings
+from gatekeeper.testing.stripe.billing import (
+    changes,
+    discounts,
+    endings,
+    renewals,
+    subscriptions,
+    takings,
+)
+from gatekeeper.testing.stripe.billing.lines import cost
 from gatekeeper.testing.stripe.billing.methods import concrete
+from gatekeeper.testing.stripe.billing.plans import Start
 from gatekeeper.testing.stripe.core.clock import DAY_SECONDS
 from gatekeeper.testing.stripe.core.errors import invalid, missing_parameter
 from gatekeeper.testing.stripe.core.params import (
@@ -24,7 +33,7 @@ from gatekeeper.testing.stripe.listing import list_params, page, plain_list_para
 from gatekeeper.testing.stripe.routing import Api
 from gatekeeper.testing.stripe.state import State
 
-_PRORATION = Choice(("always_invoice", "create_prorations", "none"))
+PRORATION = Choice(("always_invoice", "create_prorations", "none"))
 
 _ITEM: dict[str, Kind] = {
     "metadata": Metadata(),
@@ -33,11 +42,16 @@ _ITEM: dict[str, Kind] = {
     "quantity": Integer(0),
 }
 
-_ITEM_CHANGE: dict[str, Kind] = {**_ITEM, "deleted": Flag(), "id": Text()}
+ITEM_CHANGE: dict[str, Kind] = {**_ITEM, "deleted": Flag(), "id": Text()}
 
 _DETAILS = Fields({"comment": Text(), "feedback": Text()})
 
-_PAYMENT_SETTINGS = Fields({"save_default_payment_method": Choice(("off", "on_subscription"))})
+_PAYMENT_SETTINGS = Fields(
+    {
+        "payment_method_types": Many(Choice(("card", "sepa_debit"))),
+        "save_default_payment_method": Choice(("off", "on_subscription")),
+    }
+)
 
 _END_BEHAVIOR = Fields({"missing_payment_method": Choice(("cancel", "create_invoice", "pause"))})
 
@@ -47,10 +61,11 @@ _COMMON: dict[str, Kind] = {
     "days_until_due": Integer(1),
     "default_payment_method": Text(),
     "description": Text(500),
+    "discounts": discounts.GIVEN,
     "metadata": Metadata(),
     "off_session": Flag(),
     "payment_settings": _PAYMENT_SETTINGS,
-    "proration_behavior": _PRORATION,
+    "proration_behavior": PRORATION,
     "trial_end": Moment(now=True),
 }
 
@@ -78,18 +93,21 @@ _PAUSE = Fields(
 _UPDATE: dict[str, Kind] = {
     **_COMMON,
     "cancellation_details": _DETAILS,
-    "items": Many(Fields(_ITEM_CHANGE), 20),
+    "items": Many(Fields(ITEM_CHANGE), 20),
     "billing_cycle_anchor": Choice(("now", "unchanged")),
     "pause_collection": _PAUSE,
     "payment_behavior": Choice(
-        ("allow_incomplete", "error_if_incomplete", "pending_if_incomplete")
+        (
+            *("allow_incomplete", "default_incomplete", "error_if_incomplete"),
+            "pending_if_incomplete",
+        )
     ),
     "proration_date": Moment(),
 }
 
 _RESUME: dict[str, Kind] = {
     "billing_cycle_anchor": Choice(("now", "unchanged")),
-    "proration_behavior": _PRORATION,
+    "proration_behavior": PRORATION,
 }
 
 
@@ -99,12 +117,16 @@ def create(state: State, params: dict[str, Any]) -> Obj:
     method = params.get("default_payment_method")
     if method is not None:
         method = concrete(state, method, "default_payment_method", customer["id"])["id"]
-    items = [_item(state, given, index) for index, given in enumerate(params.get("items") or [])]
+    rows = params.get("items") or []
+    items = [item(state, given, f"items[{index}]") for index, given in enumerate(rows)]
     collection = params.get("collection_method") or "charge_automatically"
     if collection == "send_invoice" and params.get("days_until_due") is None:
         raise missing_parameter("days_until_due")
+    total = sum(cost(price, count) for price, count, _ in items if count)
+    currency = items[0][0]["currency"] if items else state.settings.currency
+    sale = discounts.Sale(customer=customer, amount=total, currency=currency)
     trial_settings = (params.get("trial_settings") or {}).get("end_behavior") or {}
-    plan = subscriptions.Start(
+    plan = Start(
         customer=customer,
         items=items,
         metadata=merge_metadata({}, params.get("metadata")),
@@ -122,14 +144,14 @@ def create(state: State, params: dict[str, Any]) -> Obj:
         off_session=bool(params.get("off_session")),
         billing_mode=(params.get("billing_mode") or {}).get("type") or "flexible",
         sharing=takings.subscription_terms(state, params),
+        reductions=discounts.resolve(state, params.get("discounts") or [], sale),
+        payment_method_types=(params.get("payment_settings") or {}).get("payment_method_types"),
     )
     return subscriptions.start(state, plan)
 
 
-def _item(
-    state: State, given: dict[str, Any], index: int
-) -> tuple[Obj, int | None, dict[str, str]]:
-    path = f"items[{index}]"
+def item(state: State, given: dict[str, Any], path: str) -> tuple[Obj, int | None, dict[str, str]]:
+    """The price, quantity and metadata of an item as a call names it at `path`."""
     if given.get("price") is not None:
         price = state.store.need("price", given["price"], f"{path}[price]")
     elif given.get("price_data") is not None:
@@ -190,10 +212,24 @@ def _annotate(state: State, subscription: Obj, params: dict[str, Any]) -> Obj:
 
 def cancel(state: State, params: dict[str, Any], identifier: str) -> Obj:
     """`DELETE /v1/subscriptions/{subscription}`: at once, without a refund."""
-    subscription = state.store.need("subscription", identifier)
-    return subscriptions.cancel(
-        state, subscription, "cancellation_requested", params.get("cancellation_details")
+    return endings.end_now(
+        state,
+        state.store.need("subscription", identifier),
+        params.get("cancellation_details"),
+        invoice_now=bool(params.get("invoice_now")),
+        prorate=bool(params.get("prorate")),
     )
+
+
+def delete_discount(state: State, params: dict[str, Any], identifier: str) -> Obj:
+    """`DELETE /v1/subscriptions/{subscription}/discount`: the first of its discounts goes."""
+    subscription = state.store.need("subscription", identifier)
+    if not subscription["discounts"]:
+        raise invalid("No active discount for subscription.", code="resource_missing")
+    gone = state.store.get(discounts.KIND, subscription["discounts"][0])
+    with state.changing(subscription, subscriptions.UPDATED):
+        discounts.remove(state, subscription, [gone["id"]])
+    return {key: value for key, value in gone.items() if key != "end"} | {"deleted": True}
 
 
 def resume(state: State, params: dict[str, Any], identifier: str) -> Obj:
@@ -266,8 +302,9 @@ def register(api: Api) -> None:
         "DELETE",
         f"{path}/{{subscription_exposed_id}}",
         cancel,
-        Fields({"cancellation_details": _DETAILS}),
+        Fields({"cancellation_details": _DETAILS, "invoice_now": Flag(), "prorate": Flag()}),
     )
+    api.add("DELETE", f"{path}/{{subscription_exposed_id}}/discount", delete_discount)
     api.add("POST", f"{path}/{{subscription}}/resume", resume, Fields(_RESUME))
     items = plain_list_params(subscription=Text())
     api.add("GET", "/v1/subscription_items", list_items, Fields(items.kinds, ("subscription",)))

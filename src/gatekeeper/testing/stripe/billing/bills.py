@@ -32,10 +32,18 @@ def bill(
     return invoice
 
 
-def bill_change(state: State, subscription: Obj, lines: list[Obj], *, certain: bool = True) -> Obj:
-    """The invoice of a change, together with what was to wait for the next one."""
+def bill_change(
+    state: State,
+    subscription: Obj,
+    lines: list[Obj],
+    *,
+    certain: bool = True,
+    pending: bool = True,
+) -> Obj:
+    """The invoice of a change, together with what was to wait for the next one, unless that is not
+    `pending` any more because it stands in `lines`."""
     hidden = state.store.hidden(subscription)
     waiting, hidden["pending_lines"] = hidden["pending_lines"], []
     now = state.now()
-    lines, span = [*waiting, *lines], (now, now)
+    lines, span = [*(waiting if pending else ()), *lines], (now, now)
     return bill(state, subscription, lines, "subscription_update", span, certain=certain)

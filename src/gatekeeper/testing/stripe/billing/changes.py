@@ -7,6 +7,7 @@ from typing import Any
 
 from gatekeeper.testing.stripe.billing import (
     bills,
+    discounts,
     invoices,
     items,
     pending,
@@ -15,6 +16,7 @@ from gatekeeper.testing.stripe.billing import (
 )
 from gatekeeper.testing.stripe.billing.foresight import refuse_unpaid
 from gatekeeper.testing.stripe.billing.items import Proposal
+from gatekeeper.testing.stripe.billing.lines import cost
 from gatekeeper.testing.stripe.billing.subscriptions import UPDATED, period_of
 from gatekeeper.testing.stripe.core.errors import invalid
 from gatekeeper.testing.stripe.core.params import merge_metadata
@@ -27,7 +29,8 @@ _PLAIN = ("description", "default_payment_method", "days_until_due", "pause_coll
 def update(state: State, subscription: Obj, params: dict[str, Any]) -> Obj:
     """Apply an update; its one `customer.subscription.updated` tells everything that changed."""
     _check_dates(state, subscription, params)
-    proposal = proposed(state, subscription, params)
+    reductions = wanted_reductions(state, subscription, params)
+    proposal = proposed(state, subscription, params, reductions)
     if params.get("payment_behavior") == "pending_if_incomplete":
         pending.check(params)
         if proposal is not None and proposal.at_once:
@@ -38,15 +41,11 @@ def update(state: State, subscription: Obj, params: dict[str, Any]) -> Obj:
     pending.drop(state, subscription)
     invoice: Obj | None = None
     with state.changing(subscription, UPDATED):
+        if reductions is not None:
+            _reduce(state, subscription, reductions)
         if proposal is not None:
             items.adopt(state, subscription, proposal)
-        for key in _PLAIN:
-            if key in params:
-                subscription[key] = params[key]
-        if "metadata" in params:
-            subscription["metadata"] = merge_metadata(subscription["metadata"], params["metadata"])
-        if params.get("payment_settings"):
-            subscription["payment_settings"].update(params["payment_settings"])
+        _set_plain(subscription, params)
         _update_cancellation(state, subscription, params)
         if params.get("trial_end") is not None:
             _update_trial(state, subscription, params["trial_end"])
@@ -55,9 +54,53 @@ def update(state: State, subscription: Obj, params: dict[str, Any]) -> Obj:
     renewals.watch(state, subscription)
     if params.get("trial_end") == "now" and subscription["status"] == "trialing":
         renewals.end_trial(state, subscription)
-    if invoice is not None:
+    if invoice is not None and params.get("payment_behavior") == "default_incomplete":
+        _await_payment(state, subscription, invoice)
+    elif invoice is not None:
         collect_now(state, subscription, invoice, bool(params.get("off_session")))
     return subscription
+
+
+def _set_plain(subscription: Obj, params: dict[str, Any]) -> None:
+    for key in _PLAIN:
+        if key in params:
+            subscription[key] = params[key]
+    if "metadata" in params:
+        subscription["metadata"] = merge_metadata(subscription["metadata"], params["metadata"])
+    if params.get("payment_settings"):
+        subscription["payment_settings"].update(params["payment_settings"])
+
+
+def wanted_reductions(
+    state: State, subscription: Obj, params: dict[str, Any]
+) -> list[discounts.Reduction] | None:
+    """The discounts that the parameters name; None: they say nothing of discounts."""
+    if params.get("discounts") is None:
+        return None
+    sale = discounts.Sale(
+        customer=state.store.get("customer", subscription["customer"]),
+        amount=sum(cost(i["price"], i["quantity"]) for i in subscriptions.licensed(subscription)),
+        currency=subscription["currency"],
+    )
+    return discounts.resolve(state, params["discounts"], sale)
+
+
+def _reduce(state: State, subscription: Obj, reductions: list[discounts.Reduction]) -> None:
+    kept = {one.kept for one in reductions}
+    gone = [identifier for identifier in subscription["discounts"] if identifier not in kept]
+    discounts.remove(state, subscription, gone)
+    customer = state.store.get("customer", subscription["customer"])
+    subscription["discounts"] = discounts.redeem(
+        state, reductions, customer=customer, subscription=subscription["id"]
+    )
+
+
+def _await_payment(state: State, subscription: Obj, invoice: Obj) -> None:
+    """The change stays, and the customer is to confirm its payment: past due until then."""
+    invoices.finalize(state, invoice)
+    if invoice["status"] == "open" and subscription["status"] == "active":
+        with state.changing(subscription, UPDATED):
+            subscription["status"] = "past_due"
 
 
 def _refuse_unpaid(
@@ -70,8 +113,14 @@ def _refuse_unpaid(
         refuse_unpaid(state, subscription, method, bool(params.get("off_session")))
 
 
-def proposed(state: State, subscription: Obj, params: dict[str, Any]) -> Proposal | None:
-    """What the parameters would do to the items, if anything."""
+def proposed(
+    state: State,
+    subscription: Obj,
+    params: dict[str, Any],
+    reductions: list[discounts.Reduction] | None = None,
+) -> Proposal | None:
+    """What the parameters would do to the items, if anything; with these `reductions` in place of
+    the subscription's own discounts."""
     restart = params.get("billing_cycle_anchor") == "now"
     at = params.get("proration_date")
     period = period_of(subscription)
@@ -84,7 +133,10 @@ def proposed(state: State, subscription: Obj, params: dict[str, Any]) -> Proposa
         return None
     behavior = params.get("proration_behavior") or "create_prorations"
     wanted = params.get("items") or []
-    return items.propose(state, subscription, wanted, behavior, restart=restart, at=at)
+    coupons = None if reductions is None else discounts.terms(state, reductions)
+    return items.propose(
+        state, subscription, wanted, behavior, restart=restart, at=at, coupons=coupons
+    )
 
 
 def _check_dates(state: State, subscription: Obj, params: dict[str, Any]) -> None:

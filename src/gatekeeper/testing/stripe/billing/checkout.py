@@ -7,10 +7,17 @@ since the API version 2025-03-31.basil).
 from dataclasses import dataclass
 from typing import Any
 
-from gatekeeper.testing.stripe.billing import invoices, payments, subscriptions, takings
+from gatekeeper.testing.stripe.billing import (
+    discounts,
+    invoices,
+    payments,
+    subscriptions,
+    takings,
+)
 from gatekeeper.testing.stripe.billing.cards import BankAccount, Card
 from gatekeeper.testing.stripe.billing.customers import new_customer
 from gatekeeper.testing.stripe.billing.methods import attach, declined, new_method
+from gatekeeper.testing.stripe.billing.plans import Start
 from gatekeeper.testing.stripe.core.errors import ApiError, invalid
 from gatekeeper.testing.stripe.core.store import Obj
 from gatekeeper.testing.stripe.state import State
@@ -205,6 +212,10 @@ def complete(state: State, session: Obj, intent: Obj | None) -> None:
     session["payment_status"] = "no_payment_required" if nothing else "paid" if paid else "unpaid"
     if session["mode"] == "subscription" and customer is not None:
         _subscribe(state, session, customer, intent)
+    else:
+        discounts.redeem(
+            state, hidden["reductions"], customer=customer, checkout_session=session["id"]
+        )
     state.emit("checkout.session.completed", session)
 
 
@@ -218,7 +229,7 @@ def _subscribe(state: State, session: Obj, customer: Obj, intent: Obj | None) ->
         session["payment_status"] = "no_payment_required"
     subscription = subscriptions.start(
         state,
-        subscriptions.Start(
+        Start(
             customer=customer,
             items=items,
             metadata=data.get("metadata") or {},
@@ -228,6 +239,8 @@ def _subscribe(state: State, session: Obj, customer: Obj, intent: Obj | None) ->
             missing_payment_method=_missing_method(data),
             paid_by=intent,
             sharing=takings.subscription_terms(state, data),
+            reductions=hidden["reductions"],
+            checkout_session=session["id"],
         ),
     )
     session.update(subscription=subscription["id"], invoice=subscription["latest_invoice"])

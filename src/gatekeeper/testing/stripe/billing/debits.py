@@ -5,6 +5,7 @@ Source: Stripe's page "Prorations" (credit prorations in the flexible billing mo
 
 from decimal import ROUND_HALF_UP, Decimal
 
+from gatekeeper.testing.stripe.billing.reductions import net
 from gatekeeper.testing.stripe.core.store import Obj
 from gatekeeper.testing.stripe.state import State
 
@@ -38,7 +39,7 @@ def unused(state: State, item: Obj, at: int) -> tuple[int, Obj]:
 def _share(debit: Obj, at: int) -> Decimal:
     start, end = debit["period"]["start"], debit["period"]["end"]
     left = Decimal(max(0, end - max(at, start))) / Decimal(max(1, end - start))
-    return Decimal(debit["amount"]) * left
+    return Decimal(net(debit)) * left
 
 
 def _of(state: State, item_id: str) -> list[Obj]:

@@ -2,7 +2,7 @@
 
 import copy
 
-from gatekeeper.testing.stripe.billing import debits
+from gatekeeper.testing.stripe.billing import debits, discounts, reductions
 from gatekeeper.testing.stripe.core.clock import DAY_SECONDS
 from gatekeeper.testing.stripe.core.store import Obj
 from gatekeeper.testing.stripe.listing import whole
@@ -24,9 +24,53 @@ def draft(
     """A new draft with these lines; a negative total is credited to nobody and counts as zero.
 
     What its lines debit is not `certain` while the change that they are for waits for its payment.
+    A discount for once has been used when it took something off.
     """
-    identifier = state.ids.new("in")
-    total = sum(line["amount"] for line in lines)
+    found = discounts.active(state, subscription, state.now())
+    invoice = compose(
+        state,
+        customer,
+        lines,
+        reason=reason,
+        period=period,
+        currency=currency,
+        subscription=subscription,
+        reduced=found,
+    )
+    invoice["auto_advance"] = auto_advance
+    if certain:
+        debits.note(state, lines)
+    state.store.add("invoice", invoice, payments=[], subscription=(subscription or {}).get("id"))
+    state.emit("invoice.created", invoice)
+    took = {one["discount"] for one in invoice["total_discount_amounts"] if one["amount"]}
+    if subscription is not None:
+        over = [one["id"] for one in found if _is_used(state, one, took)]
+        discounts.remove(state, subscription, over)
+    return invoice
+
+
+def _is_used(state: State, discount: Obj, took: set[str]) -> bool:
+    once = discounts.coupon_of(state, discount)["duration"] == "once"
+    return once and discount["id"] in took
+
+
+def compose(
+    state: State,
+    customer: Obj,
+    lines: list[Obj],
+    *,
+    reason: str,
+    period: tuple[int, int],
+    currency: str,
+    subscription: Obj | None = None,
+    reduced: list[Obj] | None = None,
+    prefix: str = "in",
+) -> Obj:
+    """The invoice of these lines, `reduced` by discounts, which nobody has been told of."""
+    identifier = state.ids.new(prefix)
+    off = reductions.on_lines(state, lines, reduced or [])
+    subtotal = sum(line["amount"] for line in lines)
+    total = subtotal - sum(one["amount"] for one in off)
     invoice: Obj = {
         "id": identifier,
         "object": "invoice",
@@ -35,7 +79,7 @@ def draft(
         "account_name": state.settings.account_name,
         "amount_due": max(0, total),
         "amount_remaining": max(0, total),
-        "auto_advance": auto_advance,
+        "auto_advance": True,
         "billing_reason": reason,
         "collection_method": (subscription or {}).get("collection_method", "charge_automatically"),
         "created": state.now(),
@@ -46,6 +90,7 @@ def draft(
         "customer_name": customer["name"],
         "customer_phone": customer["phone"],
         "customer_tax_exempt": customer["tax_exempt"],
+        "discounts": [one["id"] for one in reduced or []],
         "lines": whole(f"/v1/invoices/{identifier}/lines", lines),
         "livemode": state.settings.livemode,
         "metadata": {},
@@ -53,9 +98,10 @@ def draft(
         "period_start": period[0],
         "period_end": period[1],
         "status": "draft",
-        "subtotal": total,
-        "subtotal_excluding_tax": total,
+        "subtotal": subtotal,
+        "subtotal_excluding_tax": subtotal,
         "total": total,
+        "total_discount_amounts": off,
         "total_excluding_tax": total,
     }
     invoice["status_transitions"] = dict.fromkeys(
@@ -65,10 +111,6 @@ def draft(
         invoice["due_date"] = state.now() + DAY_SECONDS * (subscription["days_until_due"] or 30)
     for line in lines:
         line["invoice"] = identifier
-    if certain:
-        debits.note(state, lines)
-    state.store.add("invoice", invoice, payments=[], subscription=(subscription or {}).get("id"))
-    state.emit("invoice.created", invoice)
     return invoice
 
 
@@ -97,7 +139,6 @@ _BLANK: Obj = {
     "default_source": None,
     "default_tax_rates": [],
     "description": None,
-    "discounts": [],
     "due_date": None,
     "effective_at": None,
     "ending_balance": None,
@@ -125,7 +166,6 @@ _BLANK: Obj = {
     "starting_balance": 0,
     "statement_descriptor": None,
     "test_clock": None,
-    "total_discount_amounts": [],
     "total_pretax_credit_amounts": [],
     "total_taxes": [],
     "webhooks_delivered_at": None,

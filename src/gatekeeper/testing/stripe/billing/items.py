@@ -7,12 +7,14 @@ billing mode".
 """
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
-from gatekeeper.testing.stripe.billing import debits
+from gatekeeper.testing.stripe.billing import debits, discounts, reductions
 from gatekeeper.testing.stripe.billing.calendar import following
 from gatekeeper.testing.stripe.billing.lines import (
     Period,
+    cost,
     is_metered,
     licensed_line,
     proration_line,
@@ -43,10 +45,16 @@ def propose(
     *,
     restart: bool = False,
     at: int | None = None,
+    coupons: list[Obj] | None = None,
 ) -> Proposal:
     """The items of `wanted` changed; `restart` begins a period now whatever they are, and `at` is
-    the second by which time is shared out."""
-    change = _Change(state, subscription, state.now() if at is None else at)
+    the second by which time is shared out. `coupons` are those that will hold: the subscription's
+    own, unless they are given."""
+    at = state.now() if at is None else at
+    if coupons is None:
+        found = discounts.active(state, subscription, at)
+        coupons = [discounts.coupon_of(state, one) for one in found]
+    change = _Change(state, subscription, at, coupons)
     for index, one in enumerate(wanted):
         change.take(one, index)
     items, trialing = change.items, subscription["status"] == "trialing"
@@ -96,8 +104,9 @@ def resumption(state: State, subscription: Obj, anchor: str, behavior: str) -> P
 class _Change:
     """One change of the items, in the making."""
 
-    def __init__(self, state: State, subscription: Obj, at: int) -> None:
+    def __init__(self, state: State, subscription: Obj, at: int, coupons: list[Obj]) -> None:
         self._state, self._subscription, self._at = state, subscription, at
+        self._coupons = coupons
         self._period = period_of(subscription)
         self._interval = _interval(subscription["items"]["data"][0]["price"])
         self._touched: set[str] = set()
@@ -154,15 +163,37 @@ class _Change:
         if is_metered(item):
             return
         state, period, at = self._state, self._period, self._at
+        share = self._share(item)
         if not credit:
-            self.lines.append(proration_line(state, item, period, at, credit=False))
+            self.lines.append(proration_line(state, item, period, at, credit=False, share=share))
             return
-        line = proration_line(state, item, period, at, credit=True)
+        line = proration_line(state, item, period, at, credit=True, share=share)
         if self._flexible:
             left, details = debits.unused(state, item, at)
             line.update(amount=-left, subtotal=-left)
             line["parent"]["subscription_item_details"]["proration_details"] = details
         self.lines.append(line)
+
+    def _share(self, item: Obj) -> Decimal:
+        """What the coupons leave of the item's price, beside the other items."""
+        rows = [item] + [
+            other for other in self.items if other["id"] != item["id"] and not is_metered(other)
+        ]
+        parts = [
+            reductions.Part(cost(row["price"], row["quantity"]), row["price"]["product"])
+            for row in rows
+        ]
+        return reductions.left_of(self._coupons, parts, 0)
+
+
+def closing(state: State, subscription: Obj, at: int) -> list[Obj]:
+    """The credits for what is left of the period of a subscription that ends."""
+    found = discounts.active(state, subscription, at)
+    coupons = [discounts.coupon_of(state, one) for one in found]
+    change = _Change(state, subscription, at, coupons)
+    if subscription["status"] != "trialing":
+        change.credit_the_rest()
+    return change.lines
 
 
 def _restarted(state: State, items: list[Obj], lines: list[Obj]) -> Proposal:

@@ -129,14 +129,24 @@ def usage(state: State, meter_id: str, customer: str, period: Period) -> int:
     return int(sum(values))
 
 
-def proration_line(state: State, item: Obj, period: Period, now: int, *, credit: bool) -> Obj:
-    """What an item costs for the rest of a period, to the second, or the credit for that.
+def proration_line(
+    state: State,
+    item: Obj,
+    period: Period,
+    now: int,
+    *,
+    credit: bool,
+    share: Decimal = Decimal(1),
+) -> Obj:
+    """What an item costs for the rest of a period, to the second, or the credit for that; `share`
+    is what discounts leave of its price.
 
     Source: Stripe's page "Prorations".
     """
     left = Decimal(period.end - now) / Decimal(max(1, period.end - period.start))
     price, quantity = item["price"], item["quantity"]
-    exact = Decimal(price["unit_amount_decimal"]) * quantity * left * (-1 if credit else 1)
+    exact = Decimal(price["unit_amount_decimal"]) * quantity * left * share
+    exact = -exact if credit else exact
     name = state.store.get("product", price["product"])["name"]
     words = "Unused time on" if credit else "Remaining time on"
     return new_line(

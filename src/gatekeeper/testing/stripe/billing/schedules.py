@@ -11,6 +11,7 @@ from typing import Any
 from gatekeeper.testing.stripe.billing import bills, changes, items, subscriptions
 from gatekeeper.testing.stripe.billing.calendar import boundary
 from gatekeeper.testing.stripe.billing.modes import billing_mode
+from gatekeeper.testing.stripe.billing.plans import Start
 from gatekeeper.testing.stripe.billing.subscriptions import UPDATED, period_of
 from gatekeeper.testing.stripe.core.clock import DAY_SECONDS
 from gatekeeper.testing.stripe.core.errors import invalid, missing_parameter
@@ -133,7 +134,7 @@ def begin(state: State, schedule: Obj) -> None:
     with state.changing(schedule, f"{KIND}.updated"):
         subscription = subscriptions.start(
             state,
-            subscriptions.Start(
+            Start(
                 customer=state.store.get("customer", schedule["customer"]),
                 items=rows,
                 metadata=dict(first["metadata"]),

@@ -103,8 +103,10 @@ def _succeed(state: State, intent: Obj, method: Obj) -> None:
     state.store.hidden(method)["authenticated"] = True
     if intent["customer"] is not None:
         attach(state, method["id"], state.store.get("customer", intent["customer"]))
-    intent["status"] = "succeeded"
+    intent.update(status="succeeded", next_action=None)
     state.emit("setup_intent.succeeded", intent)
+    for listen in state.hooks.setup_moved:
+        listen(state, intent)
 
 
 def _refuse(state: State, intent: Obj, method: Obj, decline: tuple[str, str | None, str]) -> None:

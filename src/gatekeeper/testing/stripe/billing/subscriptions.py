@@ -4,15 +4,15 @@ Periods stand on the items; the first invoice decides between incomplete and act
 Source: Stripe's page "How subscriptions work".
 """
 
-from dataclasses import dataclass, field
 from typing import Any
 
-from gatekeeper.testing.stripe.billing import drafts, invoices
+from gatekeeper.testing.stripe.billing import discounts, drafts, invoices, reductions, setups
 from gatekeeper.testing.stripe.billing.calendar import following
 from gatekeeper.testing.stripe.billing.foresight import refuse_unpaid
 from gatekeeper.testing.stripe.billing.lines import Period, is_metered, licensed_line
 from gatekeeper.testing.stripe.billing.modes import billing_mode
-from gatekeeper.testing.stripe.core.errors import invalid, missing
+from gatekeeper.testing.stripe.billing.plans import Start, check, check_method
+from gatekeeper.testing.stripe.core.errors import missing
 from gatekeeper.testing.stripe.core.store import Obj
 from gatekeeper.testing.stripe.listing import whole
 from gatekeeper.testing.stripe.state import State
@@ -23,39 +23,15 @@ BILLED = ("active", "past_due", "unpaid")
 UPDATED = "customer.subscription.updated"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
-    """What a new subscription is to be. `paid_by` is an intent that has already been confirmed."""
-
-    customer: Obj
-    items: list[tuple[Obj, int | None, dict[str, str]]]
-    """(price, quantity, metadata); no quantity for a metered price."""
-    metadata: dict[str, str] = field(default_factory=dict)
-    description: str | None = None
-    default_payment_method: str | None = None
-    save_default: bool = False
-    trial_end: int | None = None
-    missing_payment_method: str = "create_invoice"
-    cancel_at: int | None = None
-    cancel_at_period_end: bool = False
-    collection_method: str = "charge_automatically"
-    days_until_due: int | None = None
-    behavior: str = "allow_incomplete"
-    off_session: bool = False
-    paid_by: Obj | None = None
-    billing_mode: str = "flexible"
-    schedule: str | None = None
-    sharing: Obj = field(default_factory=dict)
-    """`application_fee_percent`, `on_behalf_of` and `transfer_data`, as the API takes them."""
-
-
 def start(state: State, plan: Start) -> Obj:
     """Make a subscription with its first invoice, and try to collect that by `plan.behavior`."""
-    _check_items(state, plan)
+    check(plan)
     trialing = plan.trial_end is not None and plan.trial_end > state.now()
     subscription = _blank(state, plan, trialing)
     _add_items(state, subscription, plan)
-    due = sum(line["amount"] for line in _first_lines(state, subscription, trial=trialing))
+    coupons = discounts.terms(state, plan.reductions)
+    due = reductions.due(_first_lines(state, subscription, trial=trialing), coupons)
+    check_method(plan, due)
     if plan.behavior == "error_if_incomplete" and due and plan.paid_by is None:
         refuse_unpaid(state, subscription, method_of(state, subscription), plan.off_session)
     state.store.add("subscription", subscription, pending_lines=[], waiting=None)
@@ -63,6 +39,9 @@ def start(state: State, plan: Start) -> Obj:
     subscription["status"] = "trialing" if trialing else "active" if settled else "incomplete"
     if plan.customer["currency"] is None:
         plan.customer["currency"] = subscription["currency"]
+    _redeem(state, subscription, plan)
+    if due == 0 and plan.behavior == "default_incomplete":
+        _ask_for_method(state, subscription, plan.customer)
     state.emit("customer.subscription.created", subscription)
     invoice = _first_invoice(state, subscription, plan, trialing)
     state.hooks.subscription_started(state, subscription)
@@ -71,45 +50,35 @@ def start(state: State, plan: Start) -> Obj:
     return subscription
 
 
+def _redeem(state: State, subscription: Obj, plan: Start) -> None:
+    subscription["discounts"] = discounts.redeem(
+        state,
+        plan.reductions,
+        customer=plan.customer,
+        subscription=subscription["id"],
+        checkout_session=plan.checkout_session,
+    )
+
+
+def _ask_for_method(state: State, subscription: Obj, customer: Obj) -> None:
+    """Nothing is due yet: a setup intent is there for what will pay later, if there is nothing."""
+    if method_of(state, subscription) is None:
+        intent = setups.new(state, customer=customer["id"])
+        subscription["pending_setup_intent"] = intent["id"]
+
+
+def setup_moved(state: State, intent: Obj) -> None:
+    """The payment method of a pending setup intent is there: it is the subscription's now."""
+    for subscription in state.store.where("subscription", pending_setup_intent=intent["id"]):
+        if subscription["status"] not in ENDED and intent["status"] == "succeeded":
+            with state.changing(subscription, UPDATED):
+                subscription["pending_setup_intent"] = None
+                if subscription["payment_settings"]["save_default_payment_method"] != "off":
+                    subscription["default_payment_method"] = intent["payment_method"]
+
+
 def _has_paid(intent: Obj | None) -> bool:
     return intent is not None and intent["status"] == "succeeded"
-
-
-def _check_items(state: State, plan: Start) -> None:
-    if not plan.items:
-        raise invalid("Missing required param: items.", "items", "parameter_missing")
-    terms = set()
-    for index, (price, _, _) in enumerate(plan.items):
-        if price["recurring"] is None:
-            raise invalid(
-                f"The price specified is set to `type=one_time` but this field only accepts prices"
-                f" with `type=recurring`: {price['id']}",
-                f"items[{index}][price]",
-            )
-        if not price["active"]:
-            raise invalid(
-                f"The price specified is inactive: {price['id']}", f"items[{index}][price]"
-            )
-        recurring = price["recurring"]
-        terms.add((price["currency"], recurring["interval"], recurring["interval_count"]))
-    if len(terms) > 1:
-        raise invalid(
-            "All prices on a subscription must share a currency and an interval.", "items"
-        )
-    behavior_needs_method = plan.behavior in ("allow_incomplete", "error_if_incomplete")
-    if (
-        behavior_needs_method
-        and plan.paid_by is None
-        and plan.collection_method == "charge_automatically"
-        and plan.trial_end is None
-        and any(price["unit_amount_decimal"] != "0" for price, count, _ in plan.items if count)
-        and _method_id(plan.default_payment_method, plan.customer) is None
-    ):
-        raise invalid(
-            "This customer has no attached payment source or default payment method."
-            " Please consider adding a default payment method.",
-            code="resource_missing",
-        )
 
 
 def _blank(state: State, plan: Start, trialing: bool) -> Obj:
@@ -152,7 +121,7 @@ def _blank(state: State, plan: Start, trialing: bool) -> Obj:
         "pause_collection": None,
         "payment_settings": {
             "payment_method_options": None,
-            "payment_method_types": None,
+            "payment_method_types": plan.payment_method_types or None,
             "save_default_payment_method": "on_subscription" if plan.save_default else "off",
         },
         "pending_invoice_item_interval": None,

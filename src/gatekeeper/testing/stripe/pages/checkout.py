@@ -1,8 +1,9 @@
 """The hosted checkout page and its 3-D Secure step.
 
 A form of plain HTML: `email`, `name`, `country`, `method` (card or sepa_debit), `card_number`,
-`card_expiry` (MM / YY), `card_cvc`, `iban`. A decline shows the page again with status 402; success
-redirects (303) to the session's success_url.
+`card_expiry` (MM / YY), `card_cvc`, `iban`; where the session allows promotion codes,
+`promotion_code` too, which `action=apply` tries without paying. A decline shows the page again with
+status 402; success redirects (303) to the session's success_url.
 """
 
 from html import escape
@@ -13,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from gatekeeper.testing.stripe.api.payment_methods import instrument_of
-from gatekeeper.testing.stripe.billing import checkout
+from gatekeeper.testing.stripe.billing import baskets, checkout
 from gatekeeper.testing.stripe.core.errors import ApiError, invalid
 from gatekeeper.testing.stripe.core.money import money
 from gatekeeper.testing.stripe.core.store import Obj
@@ -106,12 +107,24 @@ class CheckoutPages:
             if session is None or session["status"] != "open":
                 return _closed(session)
             try:
+                self._reduce(session, form)
+                if form.get("action") == "apply":
+                    return self._page(session, form)
                 outcome = checkout.submit(self._state, session, payer_from(form))
             except ApiError as error:
                 return self._page(session, form, error)
             if outcome == "requires_action":
                 return RedirectResponse(f"/c/pay/{session['id']}/authenticate", 303)
             return RedirectResponse(success_url(session), 303)
+
+    def _reduce(self, session: Obj, form: dict[str, str]) -> None:
+        """Take the typed promotion code, or none any more."""
+        if not session["allow_promotion_codes"] or "promotion_code" not in form:
+            return
+        baskets.reduce(self._state, session, [])
+        if code := form["promotion_code"].strip():
+            due = checkout.due_now(self._state, session)
+            baskets.enter(self._state, session, code, due)
 
     async def ask(self, request: Request) -> Response:
         """The bank's question."""
@@ -150,8 +163,12 @@ class CheckoutPages:
             count = (
                 f"<br><span class='soft'>Qty {row['quantity']}</span>" if row["quantity"] else ""
             )
-            amount = money(row["amount_total"], row["currency"])
+            amount = money(row["amount_subtotal"], row["currency"])
             rows.append(f"<tr><td>{escape(row['description'])}{count}</td><td>{amount}{every}</td>")
+        off = session["total_details"]["amount_discount"]
+        if off:
+            amount = money(-off, session["currency"])
+            rows.append(f"<tr><td>Discount</td><td id='discount'>{amount}</td></tr>")
         total = money(checkout.due_now(self._state, session), session["currency"])
         back = session["cancel_url"]
         cancel = (
@@ -160,7 +177,7 @@ class CheckoutPages:
         name = escape(self._state.settings.account_name)
         return (
             f"<h1>{name}</h1><p class='soft'>Due today</p><p class='total' id='total'>{total}</p>"
-            f"<table>{''.join(rows)}</table>{cancel}"
+            f"<table>{''.join(rows)}</table>{_code_form(session)}{cancel}"
         )
 
     def _form(self, session: Obj, form: dict[str, str], error: ApiError | None) -> str:
@@ -187,6 +204,17 @@ class CheckoutPages:
             " later, DE62 3704 0044 0532 0130 01 fails.</p></details>"
         )
         return "".join(parts)
+
+
+def _code_form(session: Obj) -> str:
+    """A form of its own, so that the return key in the other one pays."""
+    if not session["allow_promotion_codes"]:
+        return ""
+    return (
+        f'<form method="post">{field("promotion_code", "Promotion code")}'
+        '<button type="submit" name="action" value="apply" id="apply" class="quiet">Apply</button>'
+        "</form>"
+    )
 
 
 def _choice(value: str, label: str, checked: bool) -> str:
