@@ -99,6 +99,10 @@ class Ledger(ABC):
         """The grants of these kinds that an account was ever given, by id."""
 
     @abstractmethod
+    def newest_grants(self, customer: str, limit: int) -> Sequence[Grant]:
+        """The grants that a customer was given last, of all units, the newest first."""
+
+    @abstractmethod
     def lapsed(self, customer: str, unit: str, grant_ids: Collection[str]) -> Mapping[str, int]:
         """How much of each of these grants has expired or was revoked; those of which nothing was
         are left out."""

@@ -2,7 +2,7 @@
 subscriptions."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Final, Literal
 
@@ -115,6 +115,21 @@ class Mirror(ABC):
         """A customer's objects of a kind, the newest first, on whichever account.
 
         Those without a date come last, as if they were made in 1970.
+
+        Args:
+            before: only what comes after this one in that order.
+        """
+
+    @abstractmethod
+    def listed(
+        self,
+        kind: str,
+        limit: int,
+        before: MirrorPlace | None = None,
+        statuses: Collection[str] = (),
+    ) -> Sequence[MirrorObject]:
+        """Everybody's objects of a kind on our own account that have a date, the newest first;
+        of these statuses, if any are given. For "dispute" and "refund" an index has this order.
 
         Args:
             before: only what comes after this one in that order.

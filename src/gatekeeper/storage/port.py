@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from gatekeeper.entitlements.state import CustomerState, Item, Override, PaidLine
+from gatekeeper.storage.actions import Actions
 from gatekeeper.storage.audit import Audit
 from gatekeeper.storage.desk import EventDesk
 from gatekeeper.storage.freezes import Freezes
@@ -29,6 +30,7 @@ from gatekeeper.storage.progress import Progress
 from gatekeeper.storage.quick import QuickLedger
 from gatekeeper.storage.records import (
     Customer,
+    CustomerSearch,
     InboxEvent,
     Invoice,
     PriceRecord,
@@ -36,6 +38,7 @@ from gatekeeper.storage.records import (
     Stamp,
     Subscription,
 )
+from gatekeeper.storage.refunds import Refunds
 from gatekeeper.storage.request_keys import RequestKeys
 from gatekeeper.storage.survey import Surveys
 from gatekeeper.storage.transfers import Transfers
@@ -73,6 +76,13 @@ class Customers(ABC):
     @abstractmethod
     def versions(self, customers: Collection[str]) -> dict[str, int]:
         """The versions of those of the customers who are known and not deleted."""
+
+    @abstractmethod
+    def find(
+        self, search: CustomerSearch, limit: int, after: str | None = None
+    ) -> Sequence[Customer]:
+        """Customers in the order of their ids (the database's), beginning after one. An index
+        leads to an address; a name is looked for among all."""
 
     @abstractmethod
     def put_override(self, customer: str, override: Override) -> None:
@@ -171,6 +181,13 @@ class Purchases(ABC):
         """The purchases of a customer that were paid (after `since`), the oldest first."""
 
     @abstractmethod
+    def newest(
+        self, customer: str, limit: int, before: tuple[datetime, str] | None = None
+    ) -> Sequence[Purchase]:
+        """The purchases of a customer, the newest first; `before` is the instant and id of the
+        last of the page before."""
+
+    @abstractmethod
     def duplicates(self, limit: int, customer: str | None = None) -> Sequence[Purchase]:
         """Purchases that are a duplicate of another, of a customer or of all, the newest first."""
 
@@ -198,6 +215,8 @@ class Transaction(ABC):
     requests: Requests
     request_keys: RequestKeys
     metering: Metering
+    actions: Actions
+    refunds: Refunds
     audit: Audit
     mirror: Mirror
     survey: Surveys

@@ -18,6 +18,26 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True):
     deleted_at: datetime | None = None
 
 
+class CustomerSearch(msgspec.Struct, frozen=True, kw_only=True):
+    """Which customers are looked for; None is no matter which.
+
+    Attributes:
+        email: the whole address, as it is kept; one in small letters is found in whatever case it
+            is asked for.
+        name: how the name begins, in whatever case.
+        deleted: also those who were deleted.
+    """
+
+    email: str | None = None
+    name: str | None = None
+    deleted: bool = False
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The addresses that are looked for."""
+        return () if self.email is None else tuple({self.email: 1, self.email.lower(): 1})
+
+
 class PriceRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What a Stripe price id stood for when it was first seen; never changed afterwards."""
 

@@ -1,6 +1,6 @@
 """Customers and their overrides, in memory."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -9,7 +9,7 @@ from gatekeeper.entitlements.state import CustomerState, Item, Override
 from gatekeeper.errors import ConflictError, CustomerNotFoundError
 from gatekeeper.storage.memory.tables import Journal, Table
 from gatekeeper.storage.port import Customers
-from gatekeeper.storage.records import Customer
+from gatekeeper.storage.records import Customer, CustomerSearch
 
 
 class MemoryCustomers(Customers):
@@ -66,6 +66,19 @@ class MemoryCustomers(Customers):
             overrides=self._overrides.get(customer) or (),
         )
 
+    def find(
+        self, search: CustomerSearch, limit: int, after: str | None = None
+    ) -> Sequence[Customer]:
+        found = [
+            one
+            for one in self._customers.values()
+            if (search.email is None or one.email in search.addresses)
+            and (search.name is None or _begins(one.name, search.name))
+            and (search.deleted or one.deleted_at is None)
+            and (after is None or one.id > after)
+        ]
+        return sorted(found, key=lambda one: one.id)[:limit]
+
     def put_override(self, customer: str, override: Override) -> None:
         others = self._without(customer, override.kind, override.key)
         ordered = sorted((*others, override), key=lambda one: (one.kind, one.key))
@@ -104,3 +117,7 @@ class MemoryCustomers(Customers):
         if self._by_stripe_id.get(customer.stripe_id) not in (None, customer.id):
             raise ConflictError("Another customer has this Stripe id already.")
         self._by_stripe_id.put(customer.stripe_id, customer.id)
+
+
+def _begins(name: str | None, prefix: str) -> bool:
+    return name is not None and name.lower().startswith(prefix.lower())

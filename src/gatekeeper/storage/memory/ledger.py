@@ -204,6 +204,13 @@ class MemoryLedger(Ledger):
         own = (g for g in self._grants.values() if (g.customer, g.unit) == (customer, unit))
         return sorted((one for one in own if one.kind in kinds), key=lambda one: one.id)
 
+    def newest_grants(self, customer: str, limit: int) -> Sequence[Grant]:
+        own = [one for one in self._grants.values() if one.customer == customer]
+        own.sort(key=lambda one: one.id, reverse=True)
+        own.sort(key=lambda one: one.unit)
+        own.sort(key=lambda one: one.created_at, reverse=True)
+        return own[:limit]
+
     def lapsed(self, customer: str, unit: str, grant_ids: Collection[str]) -> Mapping[str, int]:
         found: Counter[str] = Counter()
         for entry in self.entries(customer, unit, 0, sys.maxsize):

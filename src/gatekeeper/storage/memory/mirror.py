@@ -1,6 +1,6 @@
 """Copies of Stripe's objects, and the history of subscriptions, in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from msgspec.structs import replace
 
@@ -42,6 +42,23 @@ class MemoryMirror(Mirror):
             one
             for one in self._objects.values()
             if (one.customer, one.kind) == (customer, kind)
+            and (before is None or one.place < before)
+        ]
+        return sorted(found, key=lambda one: one.place, reverse=True)[:limit]
+
+    def listed(
+        self,
+        kind: str,
+        limit: int,
+        before: MirrorPlace | None = None,
+        statuses: Collection[str] = (),
+    ) -> Sequence[MirrorObject]:
+        found = [
+            one
+            for one in self._objects.values()
+            if (one.kind, one.account) == (kind, "")
+            and one.created_at is not None
+            and (not statuses or one.status in statuses)
             and (before is None or one.place < before)
         ]
         return sorted(found, key=lambda one: one.place, reverse=True)[:limit]

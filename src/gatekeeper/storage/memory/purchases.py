@@ -57,6 +57,16 @@ class MemoryPurchases(Purchases):
         )
         return tuple(sorted(found, key=lambda one: (one.created_at, one.id)))
 
+    def newest(
+        self, customer: str, limit: int, before: tuple[datetime, str] | None = None
+    ) -> Sequence[Purchase]:
+        found = [
+            one
+            for one in self._purchases.values()
+            if one.customer == customer and (before is None or (one.created_at, one.id) < before)
+        ]
+        return sorted(found, key=lambda one: (one.created_at, one.id), reverse=True)[:limit]
+
     def duplicates(self, limit: int, customer: str | None = None) -> Sequence[Purchase]:
         found = [
             one

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import NoReturn, TypeVar
 
 from gatekeeper.errors import HostTransactionError, StoreUnavailableError
+from gatekeeper.storage.memory.actions import MemoryActions
 from gatekeeper.storage.memory.audit import MemoryAudit
 from gatekeeper.storage.memory.customers import MemoryCustomers
 from gatekeeper.storage.memory.desk import MemoryEventDesk
@@ -22,6 +23,7 @@ from gatekeeper.storage.memory.outgoing import MemoryRequests
 from gatekeeper.storage.memory.payments import MemoryPayments
 from gatekeeper.storage.memory.progress import MemoryProgress
 from gatekeeper.storage.memory.purchases import MemoryPurchases
+from gatekeeper.storage.memory.refunds import MemoryRefunds
 from gatekeeper.storage.memory.request_keys import MemoryRequestKeys
 from gatekeeper.storage.memory.subscriptions import MemorySubscriptions
 from gatekeeper.storage.memory.survey import MemorySurveys
@@ -58,6 +60,8 @@ class MemoryTransaction(Transaction):
         self.requests = requests = MemoryRequests(journal)
         self.request_keys = keys = MemoryRequestKeys(journal)
         self.metering = metering = MemoryMetering(journal)
+        self.actions = actions = MemoryActions(journal)
+        self.refunds = refunds = MemoryRefunds(journal)
         self.audit = MemoryAudit(
             journal,
             ledger.tables,
@@ -70,6 +74,8 @@ class MemoryTransaction(Transaction):
                 mirror.erase,
                 transfers.erase,
                 orders.erase,
+                actions.erase,
+                refunds.erase,
                 lambda customer, _: freezes.erase(customer),
                 lambda customer, _: outbox.erase(customer),
                 lambda customer, _: requests.erase(customer),

@@ -1,14 +1,14 @@
 """Customers, their overrides, and the state that entitlements derive from."""
 
-from collections.abc import Collection
-from typing import Final
+from collections.abc import Collection, Sequence
+from typing import Any, Final
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 
 from gatekeeper.entitlements.state import CustomerState, Override
 from gatekeeper.errors import CustomerNotFoundError
 from gatekeeper.storage.port import Customers
-from gatekeeper.storage.records import Customer
+from gatekeeper.storage.records import Customer, CustomerSearch
 from gatekeeper.storage.sql.aggregate import Aggregate, columns_of, select_of, struct_of
 from gatekeeper.storage.sql.among import padded
 from gatekeeper.storage.sql.items import COLUMNS, build_items, with_lines
@@ -111,6 +111,22 @@ class SqlCustomers(Aggregate, Customers):
             return {}
         rows = self._connection.execute(_VERSIONS, {"ids": padded(sorted(customers))})
         return {row.id: row.version for row in rows}
+
+    def find(
+        self, search: CustomerSearch, limit: int, after: str | None = None
+    ) -> Sequence[Customer]:
+        column = customers.c
+        statement: Any = select_of(customers, Customer).order_by(column.id).limit(limit)
+        if search.email is not None:
+            statement = statement.where(column.email.in_(search.addresses))
+        if search.name is not None:
+            begins = func.substr(column.name, 1, len(search.name))
+            statement = statement.where(func.lower(begins) == func.lower(search.name))
+        if not search.deleted:
+            statement = statement.where(column.deleted_at.is_(None))
+        if after is not None:
+            statement = statement.where(column.id > after)
+        return [Customer(**row) for row in self._connection.execute(statement).mappings()]
 
     def put_override(self, customer: str, override: Override) -> None:
         self._note(customer)

@@ -32,6 +32,7 @@ from gatekeeper.storage.sql.aggregate import Aggregate
 from gatekeeper.storage.sql.metering import untold
 from gatekeeper.storage.sql.tables import (
     accounts,
+    actions,
     caps,
     customers,
     entries,
@@ -50,6 +51,7 @@ from gatekeeper.storage.sql.tables import (
     payments,
     purchases,
     receipts,
+    refunds,
     request_keys,
     requests,
     subscription_changes,
@@ -69,6 +71,13 @@ _WIPED: Final[dict[Table, dict[str, Any]]] = {
         "standing": literal_column("'[]'"),
         "notice_due_at": null(),
         "revision": accounts.c.revision + 1,
+    },
+    actions: {
+        "subject": null(),
+        "reason": literal_column("''"),
+        "before": null(),
+        "after": null(),
+        "fingerprint": literal_column("''"),
     },
     entries: {
         "actor": null(),
@@ -96,6 +105,7 @@ _WIPED: Final[dict[Table, dict[str, Any]]] = {
     paid_lines: {},
     payments: {},
     purchases: {},
+    refunds: {"note": literal_column("''"), "last_error": null()},
     subscription_changes: {},
     subscriptions: {},
     transfers: {},

@@ -67,6 +67,12 @@ _GRANTS_OF_KINDS: Final = select_of(grants, Grant).where(
     grants.c.unit == bindparam("of_unit"),
     grants.c.kind.in_(bindparam("kinds", expanding=True)),
 )
+_NEWEST_GRANTS: Final = (
+    select_of(grants, Grant)
+    .where(grants.c.customer == bindparam("of_customer"))
+    .order_by(grants.c.created_at.desc(), grants.c.unit, grants.c.id.desc())
+    .limit(bindparam("at_most"))
+)
 _LAPSED: Final = (
     select(entries.c.grant_id, func.sum(-entries.c.posted_delta))
     .where(
@@ -170,6 +176,11 @@ class SqlLedger(HoldRows, Ledger):
         which = {"of_customer": customer, "of_unit": unit, "kinds": padded(sorted(kinds))}
         rows = self._connection.execute(_GRANTS_OF_KINDS, which).mappings()
         return sorted((Grant(**row) for row in rows), key=lambda one: one.id)
+
+    def newest_grants(self, customer: str, limit: int) -> Sequence[Grant]:
+        which = {"of_customer": customer, "at_most": limit}
+        rows = self._connection.execute(_NEWEST_GRANTS, which).mappings()
+        return [Grant(**row) for row in rows]
 
     def lapsed(self, customer: str, unit: str, grant_ids: Collection[str]) -> Mapping[str, int]:
         if not grant_ids:

@@ -1,11 +1,12 @@
 """Copies of Stripe's objects, and the history of subscriptions."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from msgspec.structs import replace
-from sqlalchemy import bindparam, func, insert, literal, select, tuple_, update
+from sqlalchemy import bindparam, func, insert, literal, literal_column, select, tuple_, update
 
+from gatekeeper.projection.shapes import SHAPES
 from gatekeeper.storage.mirror import (
     NO_DATE,
     HistoryPlace,
@@ -45,6 +46,13 @@ _OF_CUSTOMER: Final = (
 _OLDER: Final = _OF_CUSTOMER.where(
     tuple_(_MADE, _c.id) < tuple_(bindparam("at", type_=UtcDateTime()), bindparam("before_id"))
 )
+_LISTED: Final = {
+    # Spelt out, as the partial indexes have it: PostgreSQL does not match a parameter to them.
+    kind: select_of(objects, MirrorObject)
+    .where(_c.kind == literal_column(f"'{kind}'"), _c.account == "", _c.created_at.is_not(None))
+    .order_by(_c.created_at.desc(), _c.id.desc())
+    for kind in SHAPES
+}
 _NOBODYS: Final = (_c.customer.is_(None), _c.account == "")
 _ADOPT: Final = (
     update(objects)
@@ -125,6 +133,21 @@ class SqlMirror(Aggregate, Mirror):
         if before is None:
             return self._objects(_OF_CUSTOMER, which)
         return self._objects(_OLDER, {**which, "at": before[0], "before_id": before[1]})
+
+    def listed(
+        self,
+        kind: str,
+        limit: int,
+        before: MirrorPlace | None = None,
+        statuses: Collection[str] = (),
+    ) -> Sequence[MirrorObject]:
+        statement = _LISTED[kind].limit(limit)
+        if statuses:
+            statement = statement.where(_c.status.in_(sorted(statuses)))
+        if before is not None:
+            passed = tuple_(literal(before[0], UtcDateTime()), literal(before[1]))
+            statement = statement.where(tuple_(_c.created_at, _c.id) < passed)
+        return self._objects(statement, {})
 
     def adopt(self, stripe_customer: str, customer: str) -> int:
         which = {"of_stripe": stripe_customer, "new_customer": customer}

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import bindparam, insert, update
+from sqlalchemy import bindparam, insert, literal, tuple_, update
 
 from gatekeeper.errors import NotFoundError
 from gatekeeper.storage.port import Purchases
 from gatekeeper.storage.records import Purchase, PurchaseStatus
 from gatekeeper.storage.sql.aggregate import Aggregate, columns_of, select_of, struct_of
 from gatekeeper.storage.sql.tables import purchases
+from gatekeeper.storage.sql.types import UtcDateTime
 
 _INSERT: Final = insert(purchases)
 _SAVE: Final = (
@@ -48,6 +49,11 @@ _DUPLICATES: Final = (
     .limit(bindparam("at_most"))
 )
 _DUPLICATES_OF: Final = _DUPLICATES.where(purchases.c.customer == bindparam("of_customer"))
+_NEWEST: Final = (
+    select_of(purchases, Purchase)
+    .where(purchases.c.customer == bindparam("of_customer"))
+    .order_by(purchases.c.created_at.desc(), purchases.c.id.desc())
+)
 _PENDING_AFTER: Final = (
     select_of(purchases, Purchase)
     .where(
@@ -91,6 +97,16 @@ class SqlPurchases(Aggregate, Purchases):
             rows = self._connection.execute(_PAID, {"of_customer": customer})
         else:
             rows = self._connection.execute(_PAID_SINCE, {"of_customer": customer, "since": since})
+        return [Purchase(**row) for row in rows.mappings()]
+
+    def newest(
+        self, customer: str, limit: int, before: tuple[datetime, str] | None = None
+    ) -> Sequence[Purchase]:
+        statement: Any = _NEWEST.limit(limit)
+        if before is not None:
+            passed = tuple_(literal(before[0], UtcDateTime()), literal(before[1]))
+            statement = statement.where(tuple_(purchases.c.created_at, purchases.c.id) < passed)
+        rows = self._connection.execute(statement, {"of_customer": customer})
         return [Purchase(**row) for row in rows.mappings()]
 
     def duplicates(self, limit: int, customer: str | None = None) -> Sequence[Purchase]:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import Stamp
+from gatekeeper.storage.sql.actions import SqlActions
 from gatekeeper.storage.sql.aggregate import columns_of, select_of, struct_of
 from gatekeeper.storage.sql.audit import SqlAudit
 from gatekeeper.storage.sql.customers import SqlCustomers
@@ -25,6 +26,7 @@ from gatekeeper.storage.sql.outgoing import SqlRequests
 from gatekeeper.storage.sql.payments import SqlPayments
 from gatekeeper.storage.sql.progress import SqlProgress
 from gatekeeper.storage.sql.purchases import SqlPurchases
+from gatekeeper.storage.sql.refunds import SqlRefunds
 from gatekeeper.storage.sql.request_keys import SqlRequestKeys
 from gatekeeper.storage.sql.subscriptions import SqlSubscriptions
 from gatekeeper.storage.sql.survey import SqlSurveys
@@ -67,6 +69,8 @@ class SqlTransaction(Transaction):
         self.requests = SqlRequests(connection, dialect, noted)
         self.request_keys = SqlRequestKeys(connection, dialect, noted)
         self.metering = SqlMetering(connection, dialect, noted)
+        self.actions = SqlActions(connection, dialect, noted)
+        self.refunds = SqlRefunds(connection, dialect, noted)
         self.audit = SqlAudit(connection, dialect, noted)
         self.mirror = SqlMirror(connection, dialect, noted)
         self.transfers = SqlTransfers(connection, dialect, noted)

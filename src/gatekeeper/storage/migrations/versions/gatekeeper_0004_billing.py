@@ -25,6 +25,10 @@ def upgrade() -> None:
     _create_request_keys()
     _create_orders()
     _create_order_payments()
+    _create_actions()
+    _create_refunds()
+    _index_objects()
+    _index_customers()
     op.execute(sa.text("UPDATE gatekeeper_schema SET version = 4, readable_from = 2"))
 
 
@@ -117,6 +121,73 @@ def _create_order_payments() -> None:
 
 def _whole(name: str) -> sa.Column[Any]:
     return sa.Column(name, sa.BigInteger(), nullable=False)
+
+
+def _create_actions() -> None:
+    actions = "gatekeeper_actions"
+    op.create_table(
+        actions,
+        _text("id"),
+        _instant("at"),
+        _text("actor", comment="Who did it, by the host's own id."),
+        _text("kind"),
+        _text("customer", null=True),
+        _text("subject", null=True, comment="What it was done to: 'kind/id'."),
+        _text("reason"),
+        _text("before", null=True, comment="What has changed, as it was: a JSON object."),
+        _text("after", null=True, comment="The same as it is."),
+        _text("fingerprint", comment="Of all that was asked."),
+        sa.PrimaryKeyConstraint("id", name=op.f(f"pk_{actions}")),
+        comment="What people have changed in the back office: append-only.",
+    )
+    op.create_index(op.f(f"ix_{actions}_at_id"), actions, ["at", "id"], unique=False)
+    op.create_index(
+        op.f(f"ix_{actions}_customer_at_id"), actions, ["customer", "at", "id"], unique=False
+    )
+
+
+def _create_refunds() -> None:
+    refunds = "gatekeeper_refunds"
+    op.create_table(
+        refunds,
+        _text("id"),
+        _text("customer", null=True, comment="Who has paid."),
+        _text("payment_id"),
+        _text("charge_id"),
+        _text("invoice_id", null=True),
+        _text("order_id", null=True),
+        sa.Column("amount_minor", sa.BigInteger(), nullable=False),
+        _text("currency"),
+        _text("reason", null=True, comment="Stripe's word for it."),
+        _text("note", comment="Why, in the actor's words."),
+        _text("actor"),
+        _text("status"),
+        _text("refund_id", null=True, comment="Stripe's, once it is made."),
+        _instant("created_at"),
+        _instant("ended_at", null=True),
+        _text("last_error", null=True),
+        sa.PrimaryKeyConstraint("id", name=op.f(f"pk_{refunds}")),
+        comment="Refunds that were asked for here; what became of each, its copy in objects tells.",
+    )
+    for column in ("customer", "payment_id", "refund_id"):
+        op.create_index(op.f(f"ix_{refunds}_{column}"), refunds, [column], unique=False)
+    _partial_index(f"ix_{refunds}_unmade", refunds, ["created_at", "id"], "status <> 'made'")
+
+
+def _index_objects() -> None:
+    objects = "gatekeeper_objects"
+    for kind in ("dispute", "refund"):
+        _partial_index(f"ix_{objects}_{kind}s", objects, ["created_at", "id"], f"kind = '{kind}'")
+
+
+def _index_customers() -> None:
+    customers = "gatekeeper_customers"
+    op.create_index(op.f(f"ix_{customers}_email"), customers, ["email"], unique=False)
+
+
+def _partial_index(name: str, table: str, columns: list[str], condition: str) -> None:
+    where = sa.text(condition)
+    op.create_index(name, table, columns, unique=False, postgresql_where=where, sqlite_where=where)
 
 
 def _text(name: str, *, null: bool = False, comment: str | None = None) -> sa.Column[Any]:

@@ -6,6 +6,7 @@ second row for each row that is written, and forbid partitions to come and go. W
 together is written in one transaction.
 """
 
+from gatekeeper.storage.sql.tables.actions import actions
 from gatekeeper.storage.sql.tables.base import TABLE_PREFIX, metadata
 from gatekeeper.storage.sql.tables.database import schema, stamp
 from gatekeeper.storage.sql.tables.entitlements import (
@@ -34,6 +35,7 @@ from gatekeeper.storage.sql.tables.mirror import objects, subscription_changes
 from gatekeeper.storage.sql.tables.orders import order_payments, orders
 from gatekeeper.storage.sql.tables.outgoing import progress, requests
 from gatekeeper.storage.sql.tables.payments import payments
+from gatekeeper.storage.sql.tables.refunds import refunds
 from gatekeeper.storage.sql.tables.request_keys import request_keys
 from gatekeeper.storage.sql.tables.transfers import transfers
 
@@ -41,6 +43,7 @@ __all__ = [
     "TABLE_PREFIX",
     "UNSENT",
     "accounts",
+    "actions",
     "caps",
     "completions",
     "customers",
@@ -65,6 +68,7 @@ __all__ = [
     "progress",
     "purchases",
     "receipts",
+    "refunds",
     "request_keys",
     "requests",
     "schema",

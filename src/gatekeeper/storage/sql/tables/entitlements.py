@@ -18,6 +18,7 @@ customers: Final = table(
     Column("name", FreeText),
     Column("deleted_at", UtcDateTime),
     Index("uq_gatekeeper_customers_stripe_id", "stripe_id", unique=True),
+    Index(None, "email"),
     key=("id",),
 )
 

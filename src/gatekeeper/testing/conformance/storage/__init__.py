@@ -14,6 +14,7 @@ depends on time is asked with an instant of the test's own, so that the store's 
 matter. A suite for one aggregate can be inherited by itself.
 """
 
+from gatekeeper.testing.conformance.storage.actions import ActionConformance
 from gatekeeper.testing.conformance.storage.audit import AuditConformance
 from gatekeeper.testing.conformance.storage.customers import CustomerConformance
 from gatekeeper.testing.conformance.storage.desk import EventDeskConformance
@@ -22,6 +23,7 @@ from gatekeeper.testing.conformance.storage.history import HistoryConformance
 from gatekeeper.testing.conformance.storage.holds import HoldConformance
 from gatekeeper.testing.conformance.storage.inbox import InboxConformance
 from gatekeeper.testing.conformance.storage.ledger import LedgerConformance
+from gatekeeper.testing.conformance.storage.listings import ListingConformance
 from gatekeeper.testing.conformance.storage.metering import MeteringConformance
 from gatekeeper.testing.conformance.storage.mirror import MirrorConformance
 from gatekeeper.testing.conformance.storage.orders import OrderConformance
@@ -31,6 +33,7 @@ from gatekeeper.testing.conformance.storage.payments import PaymentConformance
 from gatekeeper.testing.conformance.storage.postings import PostingConformance
 from gatekeeper.testing.conformance.storage.progress import ProgressConformance
 from gatekeeper.testing.conformance.storage.purchases import PurchaseConformance
+from gatekeeper.testing.conformance.storage.refunds import RefundConformance
 from gatekeeper.testing.conformance.storage.request_keys import RequestKeyConformance
 from gatekeeper.testing.conformance.storage.subscriptions import SubscriptionConformance
 from gatekeeper.testing.conformance.storage.survey import SurveyConformance
@@ -40,6 +43,7 @@ from gatekeeper.testing.conformance.storage.transfers import TransferConformance
 from gatekeeper.testing.conformance.storage.values import ValueConformance
 
 __all__ = [
+    "ActionConformance",
     "AuditConformance",
     "CustomerConformance",
     "EventDeskConformance",
@@ -48,6 +52,7 @@ __all__ = [
     "HoldConformance",
     "InboxConformance",
     "LedgerConformance",
+    "ListingConformance",
     "MeteringConformance",
     "MirrorConformance",
     "OrderConformance",
@@ -56,6 +61,7 @@ __all__ = [
     "PostingConformance",
     "ProgressConformance",
     "PurchaseConformance",
+    "RefundConformance",
     "RequestConformance",
     "RequestKeyConformance",
     "StoreConformance",
@@ -69,6 +75,7 @@ __all__ = [
 
 
 class StoreConformance(
+    ActionConformance,
     AuditConformance,
     CustomerConformance,
     EventDeskConformance,
@@ -77,6 +84,7 @@ class StoreConformance(
     HoldConformance,
     InboxConformance,
     LedgerConformance,
+    ListingConformance,
     MirrorConformance,
     MeteringConformance,
     OrderConformance,
@@ -85,6 +93,7 @@ class StoreConformance(
     PostingConformance,
     ProgressConformance,
     PurchaseConformance,
+    RefundConformance,
     RequestConformance,
     RequestKeyConformance,
     SubscriptionConformance,
