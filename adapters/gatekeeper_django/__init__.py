@@ -41,15 +41,14 @@ def install(
     gate: Gatekeeper,
     *,
     prefix: str = "/billing",
-    success_url: str = "/",
-    cancel_url: str = "/",
+    options: asgi.BillingOptions = asgi.BillingOptions(),
 ) -> asgi.App:
     """Put Django's ASGI application under the gate, which opens and closes with the server.
 
     Webhooks are taken before Django sees them; the other billing routes are served by the
     middleware, so that they know Django's user.
     """
-    routes = asgi.billing_routes(gate, success_url=success_url, cancel_url=cancel_url)
+    routes = asgi.billing_routes(gate, options)
     billing = Starlette(routes=[Mount(prefix, routes)])
 
     async def with_billing(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:

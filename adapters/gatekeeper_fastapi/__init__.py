@@ -15,7 +15,7 @@ from starlette.requests import HTTPConnection
 
 import gatekeeper_starlette
 from gatekeeper import Gatekeeper, MissingExtraError, checks_of
-from gatekeeper.asgi import PROBLEM_MEDIA_TYPE, GatekeeperMiddleware
+from gatekeeper.asgi import PROBLEM_MEDIA_TYPE, BillingOptions, GatekeeperMiddleware
 
 try:
     import fastapi.routing
@@ -52,14 +52,11 @@ def install(
     gate: Gatekeeper,
     *,
     prefix: str = "/billing",
-    success_url: str = "/",
-    cancel_url: str = "/",
+    options: BillingOptions = BillingOptions(),
 ) -> "Billing":
     """Put the app under the gate, mount the billing routes, and document 401 and 402."""
     app.add_middleware(GatekeeperMiddleware, gate=gate)
-    gatekeeper_starlette.mount(
-        app, gate, prefix=prefix, success_url=success_url, cancel_url=cancel_url
-    )
+    gatekeeper_starlette.mount(app, gate, prefix=prefix, options=options)
     gatekeeper_starlette.watch(app, gate, lambda: _endpoints(app))
     _document(app)
     return Billing(gate)

@@ -12,6 +12,7 @@ from starlette.routing import Mount
 from gatekeeper import Gatekeeper, GatekeeperError, MissingExtraError
 from gatekeeper.asgi import (
     PROBLEM_MEDIA_TYPE,
+    BillingOptions,
     GatekeeperMiddleware,
     billing_routes,
     problem_body,
@@ -38,11 +39,10 @@ class GatekeeperPlugin(InitPlugin):
         gate: Gatekeeper,
         *,
         prefix: str = "/billing",
-        success_url: str = "/",
-        cancel_url: str = "/",
+        options: BillingOptions = BillingOptions(),
     ) -> None:
         self._gate = gate
-        routes = billing_routes(gate, success_url=success_url, cancel_url=cancel_url)
+        routes = billing_routes(gate, options)
         self._billing = Starlette(routes=[Mount(prefix, routes)])
         # Each path by itself: Litestar mounts by the beginning of a path, "/billing-faq" included.
         self._paths = [f"{prefix}/{path}" for path in _PATHS]

@@ -12,6 +12,7 @@ from starlette.routing import Mount
 
 from gatekeeper import Gatekeeper, GatekeeperError, MissingExtraError
 from gatekeeper.asgi import (
+    BillingOptions,
     GatekeeperMiddleware,
     answer_inline,
     billing_routes,
@@ -32,15 +33,14 @@ def install(
     gate: Gatekeeper,
     *,
     prefix: str = "/billing",
-    success_url: str = "/",
-    cancel_url: str = "/",
+    options: BillingOptions = BillingOptions(),
 ) -> None:
     """Put the app under the gate, which opens and closes with it.
 
     Webhooks are taken before Quart sees them; the other billing routes are routes of the app, so
     that `gate.identify` finds Quart's session there too.
     """
-    routes = billing_routes(gate, success_url=success_url, cancel_url=cancel_url)
+    routes = billing_routes(gate, options)
     billing = Starlette(routes=[Mount(prefix, routes)])
     inner = GatekeeperMiddleware(app.asgi_app, gate)  # type: ignore[arg-type]  # Quart types ASGI by hypercorn's
     app.asgi_app = mount_webhooks(  # type: ignore[method-assign,assignment]  # Quart's documented way

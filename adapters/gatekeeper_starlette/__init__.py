@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Mount
 
 from gatekeeper import Gatekeeper
-from gatekeeper.asgi import GatekeeperMiddleware, billing_routes
+from gatekeeper.asgi import BillingOptions, GatekeeperMiddleware, billing_routes
 
 __all__ = ["endpoints", "install", "mount", "watch"]
 
@@ -21,24 +21,21 @@ def install(
     gate: Gatekeeper,
     *,
     prefix: str = "/billing",
-    success_url: str = "/",
-    cancel_url: str = "/",
+    options: BillingOptions = BillingOptions(),
 ) -> None:
     """Put the app under the gate, and mount the billing routes at `prefix`.
 
     The app needs `lifespan=gate.lifespan`, or `async with gate:` in a lifespan of its own.
     """
     app.add_middleware(GatekeeperMiddleware, gate=gate)
-    mount(app, gate, prefix=prefix, success_url=success_url, cancel_url=cancel_url)
+    mount(app, gate, prefix=prefix, options=options)
     watch(app, gate, lambda: endpoints(app.routes))
 
 
-def mount(
-    app: Starlette, gate: Gatekeeper, *, prefix: str, success_url: str, cancel_url: str
-) -> None:
+def mount(app: Starlette, gate: Gatekeeper, *, prefix: str, options: BillingOptions) -> None:
     """Mount the billing routes before all others: a page for whatever else there is, mounted at
     "/", must not swallow Stripe's webhooks."""
-    routes = billing_routes(gate, success_url=success_url, cancel_url=cancel_url)
+    routes = billing_routes(gate, options)
     app.router.routes.insert(0, Mount(prefix, app=routes))
 
 

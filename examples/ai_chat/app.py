@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 import gatekeeper_fastapi
 from examples.stage import People, Stage
 from gatekeeper import Gatekeeper, current
+from gatekeeper.asgi import BillingOptions
 
 PAGE = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
 
@@ -36,7 +37,7 @@ def create_app(gate: Gatekeeper, stage: Stage) -> FastAPI:
         title="AI chat", lifespan=gate.lifespan, routes=[*people.routes(), *stage.routes()]
     )
     billing = gatekeeper_fastapi.install(
-        app, gate, success_url="/?checkout={PURCHASE_ID}", cancel_url="/"
+        app, gate, options=BillingOptions(success_url="/?checkout={PURCHASE_ID}")
     )
     conversations: dict[str, list[str]] = {}
 

@@ -18,7 +18,7 @@ class GatekeeperError(Exception):
 
     code: ClassVar[str] = "internal_error"
     status: ClassVar[int] = 500
-    retry_after_seconds: ClassVar[int | None] = None
+    retry_after_seconds: int | None = None
 
     def __init__(self, detail: str | None = None, **params: object) -> None:
         self.detail = detail or self.title
@@ -165,6 +165,12 @@ class UnknownNameError(InvalidInputError):
         )
 
 
+class ReturnUrlError(InvalidInputError):
+    """This is no place to be sent back to."""
+
+    code = "return_url_refused"
+
+
 class BodyTimeoutError(InvalidInputError):
     """The body of the request did not come in time."""
 
@@ -177,6 +183,26 @@ class UnauthenticatedError(GatekeeperError):
 
     code = "unauthenticated"
     status = 401
+
+
+class ForbiddenError(GatekeeperError):
+    """This is not for you."""
+
+    code = "forbidden"
+    status = 403
+
+
+class OriginRefusedError(ForbiddenError):
+    """A page of another site may not do this."""
+
+    code = "origin_refused"
+
+
+class MethodNotAllowedError(GatekeeperError):
+    """This address does not take this method."""
+
+    code = "method_not_allowed"
+    status = 405
 
 
 class NotFoundError(GatekeeperError):
@@ -343,6 +369,10 @@ class RateLimitedError(GatekeeperError):
     code = "rate_limited"
     status = 429
     retry_after_seconds = 1
+
+    def __init__(self, detail: str | None = None, *, retry_after_seconds: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
 
 
 # -- the outbox ----------------------------------------------------------------------------------

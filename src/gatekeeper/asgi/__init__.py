@@ -1,6 +1,6 @@
 """What connects a gate to an ASGI app: the middleware, the routes, and errors as answers."""
 
-from gatekeeper.asgi.billing_routes import billing_routes
+from gatekeeper.asgi.billing import BillingOptions, RateLimits, billing_routes
 from gatekeeper.asgi.bodies import BodyLimits
 from gatekeeper.asgi.health_route import health_route, liveness_route
 from gatekeeper.asgi.inline import answer_inline
@@ -20,8 +20,10 @@ from gatekeeper.asgi.webhook_route import webhook_route
 __all__ = [
     "PROBLEM_MEDIA_TYPE",
     "App",
+    "BillingOptions",
     "BodyLimits",
     "GatekeeperMiddleware",
+    "RateLimits",
     "Receive",
     "Scope",
     "Send",

@@ -4,7 +4,7 @@ import logging
 
 from starlette.routing import Match, Mount, Route
 
-from gatekeeper.asgi.billing_routes import billing_routes
+from gatekeeper.asgi.billing import BillingOptions, billing_routes
 from gatekeeper.asgi.health_route import MaySee, health_route, liveness_route
 from gatekeeper.asgi.middleware import GatekeeperMiddleware
 from gatekeeper.asgi.types import App, Message, Receive, Scope, Send
@@ -20,11 +20,10 @@ def mount_billing(
     gate: Gatekeeper,
     *,
     prefix: str = "/billing",
-    success_url: str = "/",
-    cancel_url: str = "/",
+    options: BillingOptions = BillingOptions(),
 ) -> App:
     """An app that answers below `prefix` with the billing routes, and else with `app`."""
-    routes = billing_routes(gate, success_url=success_url, cancel_url=cancel_url)
+    routes = billing_routes(gate, options)
     return _mounted(app, Mount(prefix, app=routes))
 
 
@@ -62,8 +61,7 @@ def install(
     gate: Gatekeeper,
     *,
     prefix: str = "/billing",
-    success_url: str = "/",
-    cancel_url: str = "/",
+    options: BillingOptions = BillingOptions(),
     app_has_lifespan: bool = False,
     endpoints: Endpoints | None = None,
 ) -> App:
@@ -82,8 +80,7 @@ def install(
         GatekeeperMiddleware(app, gate),
         gate,
         prefix=prefix,
-        success_url=success_url,
-        cancel_url=cancel_url,
+        options=options,
     )
     return with_lifespan(app, served, gate, app_has_lifespan=app_has_lifespan)
 

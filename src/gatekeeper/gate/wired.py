@@ -54,6 +54,7 @@ class Wired:
             clock=clock,
             telemetry=self.telemetry,
         )
+        self.store = self._parts.store
         self.customers = self._parts.customers
         self.credits = self._parts.credits
         self.auditor = self._parts.auditor

@@ -29,5 +29,9 @@ class RequestKeys(ABC):
         """Note a key's first use; returns what is stored, which may be older."""
 
     @abstractmethod
+    def forget(self, used: RequestKey) -> None:
+        """Forget a key: what was asked with it was refused."""
+
+    @abstractmethod
     def prune(self, before: datetime, limit: int) -> int:
         """Forget keys that were first used before then; returns how many."""

@@ -19,6 +19,9 @@ class MemoryRequestKeys(RequestKeys):
             self._keys.put(place, used)
         return known or used
 
+    def forget(self, used: RequestKey) -> None:
+        self._keys.delete((used.customer, used.key))
+
     def prune(self, before: datetime, limit: int) -> int:
         old = [one for one in self._keys.values() if one.created_at < before]
         for one in sorted(old, key=lambda one: one.created_at)[:limit]:

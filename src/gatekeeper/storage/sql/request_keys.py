@@ -12,6 +12,9 @@ from gatekeeper.storage.sql.tables import request_keys
 _GET: Final = select_of(request_keys, RequestKey).where(
     request_keys.c.customer == bindparam("of_customer"), request_keys.c.key == bindparam("of_key")
 )
+_FORGET: Final = delete(request_keys).where(
+    request_keys.c.customer == bindparam("of_customer"), request_keys.c.key == bindparam("of_key")
+)
 _PLACE: Final = (request_keys.c.customer, request_keys.c.key)
 _PRUNE: Final = delete(request_keys).where(
     tuple_(*_PLACE).in_(
@@ -33,6 +36,9 @@ class SqlRequestKeys(Aggregate, RequestKeys):
         rows = self._connection.execute(_GET, which)
         # It may have been erased or pruned in between, by another transaction.
         return struct_of(rows.mappings().one_or_none(), RequestKey) or used
+
+    def forget(self, used: RequestKey) -> None:
+        self._changed(_FORGET, {"of_customer": used.customer, "of_key": used.key})
 
     def prune(self, before: datetime, limit: int) -> int:
         return self._changed(_PRUNE, {"before": before, "at_most": limit})

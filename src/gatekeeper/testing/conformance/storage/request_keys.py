@@ -24,6 +24,18 @@ class RequestKeyConformance:
 
         assert await store.write(use) == [FIRST, FIRST, of_another]
 
+    async def test_a_key_that_is_forgotten_may_be_used_anew(self, store: Store) -> None:
+        later, other = replace(FIRST, body_hash="another"), replace(FIRST, key="k_2")
+
+        def work(tx: Transaction) -> list[RequestKey]:
+            for one in (FIRST, other):
+                tx.request_keys.use(one)
+            tx.request_keys.forget(FIRST)
+            tx.request_keys.forget(FIRST)
+            return [tx.request_keys.use(one) for one in (later, other)]
+
+        assert await store.write(work) == [later, other]
+
     async def test_old_keys_are_forgotten_the_oldest_first(self, store: Store) -> None:
         keys = [replace(FIRST, key=f"k_{day}", created_at=NOW + day * DAY) for day in range(4)]
 

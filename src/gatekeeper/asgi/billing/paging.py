@@ -1,0 +1,82 @@
+"""Lists in pages: a cursor says after which row to go on.
+
+A cursor is opaque to clients. It holds a place in an order and no permission: every page is looked
+up with its owner again.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Generic, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from gatekeeper.errors import InvalidInputError
+
+T = TypeVar("T")
+P = TypeVar("P")
+
+MAX_PAGE = 100
+"""The most that one page holds."""
+
+Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
+Cursor = Annotated[str, Meta(min_length=1, max_length=1_000, pattern="^[A-Za-z0-9_-]+$")]
+
+
+class PageQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Which page of a list.
+
+    Attributes:
+        limit: how many at most.
+        cursor: `next_cursor` of the page before.
+    """
+
+    limit: Limit = 20
+    cursor: Cursor | None = None
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """A page of a list.
+
+    Attributes:
+        next_cursor: for the page after this one; null on the last.
+    """
+
+    data: list[T]
+    next_cursor: str | None = None
+
+
+def paged(
+    rows: Sequence[P], query: PageQuery, shown: Callable[[P], T], place: Callable[[P], Any]
+) -> Page[T]:
+    """The page of `rows`, which were read with one more than `query.limit`.
+
+    Args:
+        shown: a row as it is answered.
+        place: where a row stands: what `place_of` gives back for the page after it.
+    """
+    kept = rows[: query.limit]
+    more = len(rows) > query.limit
+    return Page(
+        data=[shown(row) for row in kept], next_cursor=cursor_of(place(kept[-1])) if more else None
+    )
+
+
+def cursor_of(place: Any) -> str:
+    """A place as a cursor."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+
+
+def place_of(cursor: str | None, type_: type[P]) -> P | None:
+    """The place that a cursor of ours names; None if there is none.
+
+    Raises:
+        InvalidInputError: it is not one of ours.
+    """
+    if cursor is None:
+        return None
+    try:
+        return msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * 3), type=type_)
+    except (ValueError, msgspec.DecodeError, binascii.Error, RecursionError):
+        raise InvalidInputError("The cursor is not one that a list has returned.") from None

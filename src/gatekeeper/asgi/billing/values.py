@@ -1,0 +1,28 @@
+"""What fields of bodies, queries and answers may hold: said once, for checks and document."""
+
+from typing import Annotated, Final
+
+from msgspec import Meta
+
+from gatekeeper.types import MAX_AMOUNT, MAX_ID_CHARS
+
+_PLAIN: Final = r"^[^\x00-\x1f\x7f]*$"
+"""No control characters. In the form that Python and ECMAScript (JSON Schema) share."""
+
+Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_CHARS, pattern=_PLAIN)]
+"""An id, a lookup key or another name."""
+
+Line = Annotated[str, Meta(max_length=500, pattern=_PLAIN)]
+"""A line of text that a person wrote."""
+
+Url = Annotated[str, Meta(min_length=1, max_length=5_000, pattern=_PLAIN)]
+"""A path of the same origin, or an absolute URL."""
+
+Quantity = Annotated[int, Meta(ge=1, le=MAX_AMOUNT)]
+"""How many, or how much of a unit."""
+
+AmountMinor = Annotated[int, Meta(ge=0, le=MAX_AMOUNT)]
+"""Money, in the minor units of its currency."""
+
+Currency = Annotated[str, Meta(pattern="^[a-z]{3}$", min_length=3, max_length=3)]
+"""Lower-case ISO 4217."""
