@@ -316,6 +316,12 @@ class SweepStoppedError(ConflictError):
     code = "sweep_stopped"
 
 
+class SellerNotReadyError(ConflictError):
+    """This seller can't be paid yet, or no longer."""
+
+    code = "seller_not_ready"
+
+
 class LedgerInvariantError(GatekeeperError):
     """An account contradicts itself; the command was refused."""
 

@@ -40,6 +40,28 @@ def test_a_charge_before_basil_names_its_invoice_and_later_none() -> None:
     assert acacia.facts == {"invoice": "in_1", **seen.facts}
 
 
+def test_an_account_names_what_it_may_and_what_is_wanted_of_it() -> None:
+    value: dict[str, Any] = {
+        "id": "acct_1",
+        "object": "account",
+        "capabilities": {"transfers": "pending"},
+        "email": "ada@example.test",
+        "requirements": {"currently_due": ["external_account"], "current_deadline": SECONDS},
+    }
+    wanted = {
+        "capabilities.transfers": "pending",
+        "requirements.current_deadline": AT,
+        "requirements.currently_due": ["external_account"],
+    }
+    assert project_mirrored(value, "account").facts == wanted
+    for strange in ("external_account", [None], [1]):
+        value["requirements"]["currently_due"] = strange
+        found = project_mirrored(value, "account").facts
+        assert "requirements.currently_due" not in found
+        assert found["capabilities.transfers"] == "pending"
+    assert project_mirrored({"id": "acct_1", "object": "account"}, "account").facts == {}
+
+
 def test_an_invoice_payment_ties_a_payment_to_its_invoice() -> None:
     value = {
         "id": "inpay_1",

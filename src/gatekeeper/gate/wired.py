@@ -16,6 +16,7 @@ from gatekeeper.services.outbox import SignalRegistry
 from gatekeeper.services.owned import OwnedTasks
 from gatekeeper.settings import Settings
 from gatekeeper.storage.port import Store
+from gatekeeper.stripe.sellers import SellerDesk
 from gatekeeper.stripe.webhooks import WebhookRegistry
 from gatekeeper.telemetry import Telemetry, telemetry_of_process
 from gatekeeper.types import Clock, Identity
@@ -77,6 +78,15 @@ class Wired:
         self._is_connected = False
         self.loop: asyncio.AbstractEventLoop | None = None
         """The event loop on which the gate is open."""
+
+    @property
+    def sellers(self) -> SellerDesk:
+        """Sellers on connected accounts: `ensure`, `onboarding_link`, `login_link`, `state`.
+
+        Raises:
+            ConfigurationError: there is no Stripe key.
+        """
+        return self._parts.with_stripe.sellers
 
     @property
     def is_open(self) -> bool:

@@ -151,6 +151,16 @@ class Node:
             raise ProjectionError(path, f"is {_kind(value)}, not a list")
         return [Node(entry, f"{path}[{index}]") for index, entry in enumerate(value)]
 
+    def words(self, key: str) -> list[str]:
+        """The names of a list; absent is empty."""
+        value = self._fields.get(key)
+        if value is None:
+            return []
+        if not isinstance(value, list | tuple):
+            raise ProjectionError(self._at(key), f"is {_kind(value)}, not a list")
+        held = Node(dict(zip(map(str, range(len(value))), value, strict=True)), self._at(key))
+        return [held.word(str(index)) for index in range(len(value))]
+
     def objects(self, key: str) -> list["Node"]:
         """The objects of a field that holds one or a list of them; none where it is an id."""
         value = self._fields.get(key)

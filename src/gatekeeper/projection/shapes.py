@@ -78,6 +78,16 @@ def _phases(root: Node) -> Facts:
     return {"phases": phases} if phases else {}
 
 
+def _requirements(root: Node) -> Facts:
+    """What Stripe still wants to know of an account: names of fields, without what they hold
+    (https://docs.stripe.com/connect/handling-api-verification)."""
+    node = root.maybe_node("requirements")
+    if node is None:
+        return {}
+    lists = {name: node.words(name)[:MAX_ENTRIES] for name in ("currently_due", "past_due")}
+    return {f"requirements.{name}": found for name, found in lists.items() if found}
+
+
 def _priced(node: Node) -> Facts:
     quantity = node.maybe_whole("quantity", minimum=0)
     return {
@@ -95,8 +105,13 @@ _BILLS: Final = "parent.subscription_details.subscription"
 SHAPES: Final[Mapping[str, Shape]] = {
     "account": Shape(
         amount=None,
-        words=("country", "type", "requirements.disabled_reason"),
+        words=(
+            *("country", "type", "default_currency", "requirements.disabled_reason"),
+            *("capabilities.card_payments", "capabilities.transfers"),
+        ),
         flags=("charges_enabled", "payouts_enabled", "details_submitted"),
+        moments=("requirements.current_deadline",),
+        more=_requirements,
     ),
     "application_fee": Shape(
         parents=_OF_CHARGE[:1],

@@ -40,6 +40,7 @@ from gatekeeper.storage.records import (
 )
 from gatekeeper.storage.refunds import Refunds
 from gatekeeper.storage.request_keys import RequestKeys
+from gatekeeper.storage.sellers import Sellers
 from gatekeeper.storage.survey import Surveys
 from gatekeeper.storage.transfers import Transfers
 
@@ -214,6 +215,7 @@ class Transaction(ABC):
     transfers: Transfers
     requests: Requests
     request_keys: RequestKeys
+    sellers: Sellers
     metering: Metering
     actions: Actions
     refunds: Refunds

@@ -212,6 +212,15 @@ class StripeGateway:
             "/v1/billing_portal/sessions", params, what="billing_portal sessions create"
         )
 
+    async def create_account_link(self, params: Mapping[str, Any]) -> Obj:
+        """Make a link to the onboarding of an account, which lives for minutes: each is new."""
+        return await self.post("/v1/account_links", params, what="account_links create")
+
+    async def create_login_link(self, account_id: str) -> Obj:
+        """Make a link to an account's own dashboard, good once: each is new."""
+        path = f"/v1/accounts/{_quoted(account_id)}/login_links"
+        return await self.post(path, {}, what="login_links create")
+
     async def cancel_subscription(self, subscription_id: str) -> None:
         """End a subscription now, without another invoice; one that has ended stays as it is."""
         path = f"/v1/subscriptions/{_quoted(subscription_id)}"

@@ -30,6 +30,7 @@ from gatekeeper.stripe.meters import MeterSender
 from gatekeeper.stripe.moves import PriceMover
 from gatekeeper.stripe.outgoing import OutgoingRequests
 from gatekeeper.stripe.reconciliation import Reconciler
+from gatekeeper.stripe.sellers import SellerDesk
 from gatekeeper.stripe.transfers import TransferSender
 from gatekeeper.stripe.webhooks import (
     Projections,
@@ -49,6 +50,7 @@ class StripeParts:
     backfill: Backfill
     mover: PriceMover
     payer: TransferSender
+    sellers: SellerDesk
     sender: MeterSender
     reconciler: Reconciler
 

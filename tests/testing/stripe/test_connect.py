@@ -1,5 +1,6 @@
 from typing import Any
 
+import httpx
 import pytest
 import stripe
 
@@ -339,3 +340,59 @@ def test_a_checkout_s_payment_is_shared(client: Any, stripe_sim: Simulator) -> N
     assert [one.amount for one in sent] == [500, 999]
     assert sent[1].transfer_group == "order_2"
     assert [fee.amount for fee in client.v1.application_fees.list().data] == [99]
+
+
+EXPRESS = {
+    "controller": {
+        "fees": {"payer": "application"},
+        "losses": {"payments": "application"},
+        "stripe_dashboard": {"type": "express"},
+    },
+    "country": "NL",
+}
+PAGES = {"refresh_url": "https://a.test/again", "return_url": "https://a.test/back"}
+
+
+def test_an_owner_is_brought_through_the_onboarding(client: Any, stripe_sim: Simulator) -> None:
+    account = client.v1.accounts.create(EXPRESS)
+    assert (account.type, account.controller.requirement_collection) == ("none", "stripe")
+    assert account.requirements.currently_due
+    with pytest.raises(stripe.InvalidRequestError, match="has not completed"):
+        client.v1.accounts.login_links.create(account.id)
+    asked = {"account": account.id, "type": "account_onboarding", **PAGES}
+    first, second, third = (client.v1.account_links.create(asked) for _ in range(3))
+
+    def follow(url: str, action: str | None = None) -> str:
+        way = httpx.get(url) if action is None else httpx.post(url, data={"action": action})
+        return str(way.headers.get("location", ""))
+
+    assert httpx.get(first.url).status_code == 200
+    assert follow(first.url, "leave") == PAGES["return_url"]
+    assert client.v1.accounts.retrieve(account.id).charges_enabled is False
+    assert follow(first.url) == follow(first.url, "submit") == PAGES["refresh_url"]  # once
+    assert follow(second.url, "submit") == PAGES["return_url"]
+    known = client.v1.accounts.retrieve(account.id)
+    assert (known.charges_enabled, list(known.requirements.currently_due)) == (True, [])
+    assert "available" in httpx.get(client.v1.accounts.login_links.create(account.id).url).text
+    stripe_sim.advance(minutes=6)
+    assert follow(third.url) == PAGES["refresh_url"]
+    for path in ("/setup/e/setup_1", "/express/acct_1"):
+        assert httpx.get(stripe_sim.url + path).status_code == 404
+    assert httpx.post(stripe_sim.url + "/setup/e/setup_1").status_code == 404
+
+
+def test_what_links_and_accounts_can_t_be_made_of(client: Any) -> None:
+    with pytest.raises(stripe.InvalidRequestError, match="only specify one"):
+        client.v1.accounts.create({**EXPRESS, "type": "express"})
+    for unknown in ({"account": "acct_1", "type": "account_onboarding", **PAGES},):
+        with pytest.raises(stripe.PermissionError):
+            client.v1.account_links.create(unknown)
+    with pytest.raises(stripe.PermissionError):
+        client.v1.accounts.login_links.create("acct_1")
+    standard = client.v1.accounts.create({"type": "standard"}).id
+    with pytest.raises(stripe.InvalidRequestError, match="no Express account"):
+        client.v1.accounts.login_links.create(standard)
+    with pytest.raises(stripe.InvalidRequestError, match="return_url"):
+        client.v1.account_links.create(
+            {"account": standard, "type": "account_onboarding", "refresh_url": "https://a.test"}
+        )

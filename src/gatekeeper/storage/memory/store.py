@@ -25,6 +25,7 @@ from gatekeeper.storage.memory.progress import MemoryProgress
 from gatekeeper.storage.memory.purchases import MemoryPurchases
 from gatekeeper.storage.memory.refunds import MemoryRefunds
 from gatekeeper.storage.memory.request_keys import MemoryRequestKeys
+from gatekeeper.storage.memory.sellers import MemorySellers
 from gatekeeper.storage.memory.subscriptions import MemorySubscriptions
 from gatekeeper.storage.memory.survey import MemorySurveys
 from gatekeeper.storage.memory.tables import Journal, Table
@@ -59,6 +60,7 @@ class MemoryTransaction(Transaction):
         self.progress = MemoryProgress(journal)
         self.requests = requests = MemoryRequests(journal)
         self.request_keys = keys = MemoryRequestKeys(journal)
+        self.sellers = sellers = MemorySellers(journal)
         self.metering = metering = MemoryMetering(journal)
         self.actions = actions = MemoryActions(journal)
         self.refunds = refunds = MemoryRefunds(journal)
@@ -80,6 +82,7 @@ class MemoryTransaction(Transaction):
                 lambda customer, _: outbox.erase(customer),
                 lambda customer, _: requests.erase(customer),
                 lambda customer, _: keys.erase(customer),
+                lambda customer, _: sellers.erase(customer),
             ],
         )
         self.survey = MemorySurveys(

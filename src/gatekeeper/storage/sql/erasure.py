@@ -54,6 +54,7 @@ from gatekeeper.storage.sql.tables import (
     refunds,
     request_keys,
     requests,
+    sellers,
     subscription_changes,
     subscriptions,
     transfers,
@@ -133,6 +134,7 @@ _WIPED: Final[dict[Table, dict[str, Any]]] = {
 _FORGET_COPIES: Final = delete(objects).where(
     objects.c.customer == bindparam("of_customer"), objects.c.kind.in_(sorted(PERSONAL))
 )
+_FORGET_SELLER: Final = delete(sellers).where(sellers.c.customer == bindparam("of_customer"))
 _RENAME_PLANS: Final = (
     update(payments)
     .where(payments.c.id == bindparam("named_after"))
@@ -183,6 +185,7 @@ class SqlErasure(Aggregate):
     def erase(self, customer: str, pseudonym: str, at: datetime) -> None:
         self.drop_unused(customer)
         self._connection.execute(_FORGET_COPIES, {"of_customer": customer})
+        self._connection.execute(_FORGET_SELLER, {"of_customer": customer})
         self._connection.execute(
             _RENAME_PLANS, {"named_after": plans_of(customer), "new_name": plans_of(pseudonym)}
         )

@@ -28,6 +28,7 @@ from gatekeeper.storage.sql.progress import SqlProgress
 from gatekeeper.storage.sql.purchases import SqlPurchases
 from gatekeeper.storage.sql.refunds import SqlRefunds
 from gatekeeper.storage.sql.request_keys import SqlRequestKeys
+from gatekeeper.storage.sql.sellers import SqlSellers
 from gatekeeper.storage.sql.subscriptions import SqlSubscriptions
 from gatekeeper.storage.sql.survey import SqlSurveys
 from gatekeeper.storage.sql.tables import stamp
@@ -74,6 +75,7 @@ class SqlTransaction(Transaction):
         self.audit = SqlAudit(connection, dialect, noted)
         self.mirror = SqlMirror(connection, dialect, noted)
         self.transfers = SqlTransfers(connection, dialect, noted)
+        self.sellers = SqlSellers(connection, dialect, noted)
         self.survey = SqlSurveys(connection, dialect, noted)
 
     def now(self) -> datetime:

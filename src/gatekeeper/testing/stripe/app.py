@@ -21,6 +21,7 @@ from gatekeeper.testing.stripe.api import (
     invoice_previews,
     invoices,
     meters,
+    onboarding,
     payment_intents,
     payment_methods,
     payouts,
@@ -41,6 +42,7 @@ from gatekeeper.testing.stripe.core.errors import ApiError
 from gatekeeper.testing.stripe.endpoint import Endpoint
 from gatekeeper.testing.stripe.pages.checkout import CheckoutPages
 from gatekeeper.testing.stripe.pages.html import page
+from gatekeeper.testing.stripe.pages.onboarding import OnboardingPages
 from gatekeeper.testing.stripe.pages.portal import PortalPages
 from gatekeeper.testing.stripe.routing import Api
 from gatekeeper.testing.stripe.state import State
@@ -61,6 +63,7 @@ _RESOURCES = (
     invoice_previews,
     invoices,
     meters,
+    onboarding,
     payment_intents,
     payment_methods,
     payouts,
@@ -125,6 +128,7 @@ def build_app(state: State, endpoint: Endpoint, control: list[Route]) -> Starlet
         Route("/v2/{rest:path}", endpoint.handle, methods=["GET"]),
         *CheckoutPages(state).routes,
         *PortalPages(state).routes,
+        *OnboardingPages(state).routes,
         *control,
     ]
     return Starlette(routes=routes, lifespan=lifespan, exception_handlers={ApiError: refused})

@@ -29,6 +29,7 @@ def upgrade() -> None:
     _create_refunds()
     _index_objects()
     _index_customers()
+    _create_sellers()
     op.execute(sa.text("UPDATE gatekeeper_schema SET version = 4, readable_from = 2"))
 
 
@@ -188,6 +189,20 @@ def _index_customers() -> None:
 def _partial_index(name: str, table: str, columns: list[str], condition: str) -> None:
     where = sa.text(condition)
     op.create_index(name, table, columns, unique=False, postgresql_where=where, sqlite_where=where)
+
+
+def _create_sellers() -> None:
+    sellers = "gatekeeper_sellers"
+    op.create_table(
+        sellers,
+        _text("customer"),
+        _text("country", comment="ISO 3166-1, two letters."),
+        _text("account_id", null=True, comment="Stripe's; NULL while it is being made."),
+        _instant("created_at"),
+        sa.PrimaryKeyConstraint("customer", name=op.f(f"pk_{sellers}")),
+        comment="The customers who sell, each on a connected account.",
+    )
+    op.create_index(op.f(f"ix_{sellers}_account_id"), sellers, ["account_id"], unique=True)
 
 
 def _text(name: str, *, null: bool = False, comment: str | None = None) -> sa.Column[Any]:

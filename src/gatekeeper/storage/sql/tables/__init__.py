@@ -37,6 +37,7 @@ from gatekeeper.storage.sql.tables.outgoing import progress, requests
 from gatekeeper.storage.sql.tables.payments import payments
 from gatekeeper.storage.sql.tables.refunds import refunds
 from gatekeeper.storage.sql.tables.request_keys import request_keys
+from gatekeeper.storage.sql.tables.sellers import sellers
 from gatekeeper.storage.sql.tables.transfers import transfers
 
 __all__ = [
@@ -72,6 +73,7 @@ __all__ = [
     "request_keys",
     "requests",
     "schema",
+    "sellers",
     "stamp",
     "subscription_changes",
     "subscriptions",

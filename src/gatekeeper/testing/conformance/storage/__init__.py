@@ -35,6 +35,7 @@ from gatekeeper.testing.conformance.storage.progress import ProgressConformance
 from gatekeeper.testing.conformance.storage.purchases import PurchaseConformance
 from gatekeeper.testing.conformance.storage.refunds import RefundConformance
 from gatekeeper.testing.conformance.storage.request_keys import RequestKeyConformance
+from gatekeeper.testing.conformance.storage.sellers import SellerConformance
 from gatekeeper.testing.conformance.storage.subscriptions import SubscriptionConformance
 from gatekeeper.testing.conformance.storage.survey import SurveyConformance
 from gatekeeper.testing.conformance.storage.tickets import TicketConformance
@@ -64,6 +65,7 @@ __all__ = [
     "RefundConformance",
     "RequestConformance",
     "RequestKeyConformance",
+    "SellerConformance",
     "StoreConformance",
     "SubscriptionConformance",
     "SurveyConformance",
@@ -96,6 +98,7 @@ class StoreConformance(
     RefundConformance,
     RequestConformance,
     RequestKeyConformance,
+    SellerConformance,
     SubscriptionConformance,
     SurveyConformance,
     TicketConformance,

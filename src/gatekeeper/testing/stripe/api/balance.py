@@ -16,13 +16,14 @@ def balance(state: State, params: dict[str, Any]) -> Obj:
     """`GET /v1/balance`: also what tells the key's mode."""
     return {
         "object": "balance",
-        "available": _amounts(state, "available"),
+        "available": amounts(state, "available"),
         "livemode": state.settings.livemode,
-        "pending": _amounts(state, "pending"),
+        "pending": amounts(state, "pending"),
     }
 
 
-def _amounts(state: State, status: str) -> list[Obj]:
+def amounts(state: State, status: str) -> list[Obj]:
+    """What is "available" or "pending", as in a balance."""
     sums = ledger.balances(state, status) or {state.settings.currency: 0}
     return [
         {"amount": amount, "currency": currency, "source_types": {"card": amount}}

@@ -9,7 +9,7 @@ from typing import Any
 
 from gatekeeper.testing.stripe.api.account import account as own_account
 from gatekeeper.testing.stripe.billing import accounts
-from gatekeeper.testing.stripe.core.errors import no_access
+from gatekeeper.testing.stripe.core.errors import invalid, no_access
 from gatekeeper.testing.stripe.core.params import (
     Choice,
     Fields,
@@ -28,6 +28,15 @@ PATH = "/v1/accounts"
 
 _REQUESTED = Fields({"requested": Flag()})
 
+_CONTROLLER = Fields(
+    {
+        "fees": Fields({"payer": Choice(("account", "application"))}),
+        "losses": Fields({"payments": Choice(("application", "stripe"))}),
+        "requirement_collection": Choice(("application", "stripe")),
+        "stripe_dashboard": Fields({"type": Choice(("express", "full", "none"))}),
+    }
+)
+
 
 def create(state: State, params: dict[str, Any]) -> Obj:
     """`POST /v1/accounts`: one that has still to be onboarded; without `capabilities` it asks for
@@ -37,8 +46,11 @@ def create(state: State, params: dict[str, Any]) -> Obj:
         for name, asked in (params.get("capabilities") or {}).items()
     }
     names = [name for name, asked in wanted.items() if asked] or list(accounts.CAPABILITIES)
+    if params.get("controller") and params.get("type"):
+        raise invalid("You may only specify one of these parameters: controller, type.", "type")
     made = {
         **own_account(state, {}),
+        "controller": accounts.controller(params.get("controller"), params.get("type")),
         "id": state.ids.new("acct"),
         "capabilities": dict.fromkeys(names, "inactive"),
         "charges_enabled": False,
@@ -48,7 +60,8 @@ def create(state: State, params: dict[str, Any]) -> Obj:
         "email": params.get("email"),
         "metadata": merge_metadata({}, params.get("metadata")),
         "payouts_enabled": False,
-        "type": params.get("type") or "standard",
+        "requirements": accounts.requirements(accounts.ASKED),
+        "type": params.get("type") or ("none" if params.get("controller") else "standard"),
     }
     return state.store.add("account", made, requested=dict.fromkeys(names, state.now()))
 
@@ -115,8 +128,9 @@ def register(api: Api) -> None:
     asking = Fields(dict.fromkeys(accounts.CAPABILITIES, _REQUESTED))
     change: dict[str, Kind] = {"capabilities": asking, "email": Text(), "metadata": Metadata()}
     kinds = Choice(("custom", "express", "standard"))
+    fixed: dict[str, Kind] = {"controller": _CONTROLLER, "country": Text(2), "type": kinds}
     own = f"{PATH}/{{account}}"
-    api.add("POST", PATH, create, Fields({**change, "country": Text(2), "type": kinds}))
+    api.add("POST", PATH, create, Fields({**change, **fixed}))
     api.add("GET", PATH, list_accounts, list_params())
     api.add("GET", own, retrieve)
     api.add("POST", own, update, Fields(change))

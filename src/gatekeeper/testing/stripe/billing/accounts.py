@@ -10,6 +10,43 @@ from gatekeeper.testing.stripe.state import State
 
 CAPABILITIES = ("card_payments", "transfers")
 
+ASKED = ("external_account", "individual.verification.document", "tos_acceptance.date")
+"""What is asked of an account's owner before it may do anything."""
+
+_DASHBOARDS = {"custom": "none", "express": "express"}
+
+
+def controller(asked: Obj | None, kind: str | None) -> Obj:
+    """What the platform may do with an account, and answers for: as asked for, or by its type.
+    Source: Stripe's page "Migrate your Connect integration to use controller properties"."""
+    asked, ours = asked or {}, kind in ("custom", "express")
+    dashboard = {"type": _DASHBOARDS.get(kind or "", "full")}
+    payer = {"payer": f"application_{kind}" if ours else "account"}
+    losses = {"payments": "application" if ours else "stripe"}
+    collects = "application" if kind == "custom" else "stripe"
+    return {
+        "type": "application",
+        "fees": asked.get("fees") or payer,
+        "is_controller": True,
+        "losses": asked.get("losses") or losses,
+        "requirement_collection": asked.get("requirement_collection") or collects,
+        "stripe_dashboard": asked.get("stripe_dashboard") or dashboard,
+    }
+
+
+def requirements(due: tuple[str, ...], reason: str | None = None) -> Obj:
+    """What is asked of an account's owner: the names of fields."""
+    return {
+        "alternatives": [],
+        "current_deadline": None,
+        "currently_due": list(due),
+        "disabled_reason": reason or ("requirements.past_due" if due else None),
+        "errors": [],
+        "eventually_due": list(due),
+        "past_due": list(due),
+        "pending_verification": [],
+    }
+
 
 def named(state: State, account: Obj) -> list[str]:
     """The capabilities that the account has ever asked for."""
@@ -29,16 +66,7 @@ def capability(state: State, account: Obj, name: str) -> Obj:
         "account": account["id"],
         "requested": asked is not None,
         "requested_at": asked,
-        "requirements": {
-            "alternatives": [],
-            "current_deadline": None,
-            "currently_due": [],
-            "disabled_reason": reason,
-            "errors": [],
-            "eventually_due": [],
-            "past_due": [],
-            "pending_verification": [],
-        },
+        "requirements": requirements((), reason),
         "status": account["capabilities"].get(name, "unrequested"),
     }
 
@@ -80,7 +108,7 @@ def onboard(state: State, identifier: str) -> Obj:
     for name in account["capabilities"]:
         set_status(state, account, name, "active")
     with state.of(identifier).changing(account, "account.updated"):
-        account.update(charges_enabled=True, payouts_enabled=True)
+        account.update(charges_enabled=True, payouts_enabled=True, requirements=requirements(()))
     return account
 
 
