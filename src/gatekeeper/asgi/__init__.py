@@ -12,6 +12,7 @@ from gatekeeper.asgi.mounting import (
     mount_webhooks,
     with_lifespan,
 )
+from gatekeeper.asgi.page_headers import page_headers
 from gatekeeper.asgi.problem import MEDIA_TYPE as PROBLEM_MEDIA_TYPE
 from gatekeeper.asgi.problem import problem_answer, problem_body, problem_headers, problem_response
 from gatekeeper.asgi.types import App, Receive, Scope, Send
@@ -35,6 +36,7 @@ __all__ = [
     "mount_billing",
     "mount_health",
     "mount_webhooks",
+    "page_headers",
     "problem_answer",
     "problem_body",
     "problem_headers",

@@ -1,6 +1,7 @@
 """The document says what the routes do, and is valid OpenAPI 3.1."""
 
 import re
+from html import unescape
 from typing import Any
 
 import httpx
@@ -8,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from gatekeeper import Gatekeeper
-from gatekeeper.asgi import BillingOptions, install
+from gatekeeper.asgi import BillingOptions, install, page_headers
 from gatekeeper.asgi.billing import operations_of
 from gatekeeper.storage.memory import MemoryStore
 from tests.adapters.driver import client_of
@@ -44,7 +45,8 @@ async def test_every_operation_is_described(gate: Gatekeeper, document: dict[str
         (method.upper(), path) for path, methods in document["paths"].items() for method in methods
     }
     operations = operations_of(gate, OPTIONS)
-    assert described == {(one.method, one.path) for one in operations} | {("GET", "/openapi.json")}
+    own = {("GET", "/openapi.json"), ("GET", "/docs")}
+    assert described == {(one.method, one.path) for one in operations} | own
     assert len({one.name for one in operations}) == len(operations)
     assert document["openapi"] == "3.1.1"
     assert document["servers"] == [{"url": "/billing"}]
@@ -75,3 +77,35 @@ async def test_what_may_be_answered_is_named_by_its_codes(document: dict[str, An
     assert [one["name"] for one in checkout["parameters"]] == ["Idempotency-Key"]
     public = document["paths"]["/openapi.json"]["get"]["responses"]
     assert "401" not in public
+
+
+async def test_the_page_for_people_shows_it_all_and_runs_nothing(
+    gate: Gatekeeper, document: dict[str, Any]
+) -> None:
+    async with client_of(install(_no_app, gate, options=OPTIONS)) as client:
+        answers = [await client.get("/billing/docs") for _ in range(2)]
+    page = answers[0]
+    assert page.headers["content-type"].startswith("text/html")
+    for path, methods in document["paths"].items():
+        assert f"<code>{path}</code>" in page.text
+        for operation in methods.values():
+            assert operation["summary"] in unescape(page.text)
+    policy = page.headers["content-security-policy"]
+    nonce = policy.partition("'nonce-")[2].partition("'")[0]
+    assert f'<style nonce="{nonce}">' in page.text
+    assert "<script" not in page.text
+    assert nonce not in answers[1].text
+    assert page.headers["x-frame-options"] == "DENY"
+
+
+def test_a_page_with_stripe_s_fields_lets_stripe_in_and_nobody_else() -> None:
+    policy = dict(
+        one.split(" ", 1) for one in page_headers()["content-security-policy"].split("; ")
+    )
+    assert "https://js.stripe.com" in policy["script-src"]
+    assert "https://hooks.stripe.com" in policy["frame-src"]
+    assert policy["frame-ancestors"] == "'none'"
+    assert "unsafe" not in str(policy)
+    without = page_headers(stripe_origins=())["content-security-policy"]
+    assert "stripe" not in without
+    assert "frame-src 'none'" in without
