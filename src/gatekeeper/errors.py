@@ -310,6 +310,18 @@ class DuplicateGrantError(ConflictError):
     code = "duplicate_grant"
 
 
+class RefundTooLargeError(ConflictError):
+    """More is to be refunded than is left of the payment."""
+
+    code = "refund_too_large"
+
+
+class RefundRefusedError(ConflictError):
+    """Stripe refused this refund; no money has moved."""
+
+    code = "refund_refused"
+
+
 class SweepStoppedError(ConflictError):
     """Too many subscriptions would end; nothing was changed."""
 

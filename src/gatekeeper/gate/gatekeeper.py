@@ -14,6 +14,7 @@ from gatekeeper.gate.credits import CreditMethods
 from gatekeeper.gate.freezing import FreezeMethods
 from gatekeeper.gate.guarding import GuardMethods
 from gatekeeper.gate.health import HealthMethods
+from gatekeeper.gate.refunding import RefundMethods
 from gatekeeper.gate.syncing import SyncMethods
 from gatekeeper.gate.telling import TellingMethods
 from gatekeeper.gate.transferring import TransferMethods
@@ -31,6 +32,7 @@ class Gatekeeper(
     UsageMethods,
     TellingMethods,
     TransferMethods,
+    RefundMethods,
     BuyingMethods,
     GuardMethods,
     CopyMethods,

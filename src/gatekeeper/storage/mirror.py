@@ -127,9 +127,11 @@ class Mirror(ABC):
         limit: int,
         before: MirrorPlace | None = None,
         statuses: Collection[str] = (),
+        customer: str | None = None,
     ) -> Sequence[MirrorObject]:
-        """Everybody's objects of a kind on our own account that have a date, the newest first;
-        of these statuses, if any are given. For "dispute" and "refund" an index has this order.
+        """Everybody's objects of a kind on our own account that have a date, the newest first; of
+        these statuses, and of one customer, if any are given. For "dispute" and "refund" an index
+        has this order.
 
         Args:
             before: only what comes after this one in that order.

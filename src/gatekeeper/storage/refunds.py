@@ -91,7 +91,11 @@ class Refunds(ABC):
 
     @abstractmethod
     def unmade(
-        self, limit: int, before: RefundPlace | None = None, customer: str | None = None
+        self,
+        limit: int,
+        before: RefundPlace | None = None,
+        customer: str | None = None,
+        status: str | None = None,
     ) -> Sequence[AskedRefund]:
-        """Those that Stripe has not made (of a customer), the newest first; `before`: only what
-        comes after this place in that order."""
+        """Those that Stripe has not made (of a customer, of a status), the newest first; `before`:
+        only what comes after this place in that order."""

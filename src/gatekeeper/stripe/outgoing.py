@@ -38,6 +38,10 @@ Look = Callable[[OutgoingRequest], Awaitable[Obj | None]]
 """Asks Stripe what has become of a request: what it made or changed, or None if it was not done.
 It raises a `GatekeeperError` if it must not be done any more."""
 
+Refused = Callable[[Transaction, OutgoingRequest, str], object]
+"""Writes what it means that a request was not done, and won't be, with why, in the transaction that
+notes it."""
+
 KEY_LIFE: Final = timedelta(hours=23)
 """For how long a key is used: Stripe's 24 hours, less one for clocks and slow answers."""
 
@@ -64,6 +68,7 @@ class _Remedy:
     write: Resumed | None = None
     look: Look | None = None
     looks_first: bool = False
+    refused: Refused | None = None
 
 
 class OutgoingRequests:
@@ -81,6 +86,7 @@ class OutgoingRequests:
         *,
         look: Look | None = None,
         looks_first: bool = False,
+        refused: Refused | None = None,
     ) -> None:
         """How to make good a request of this kind whose end is not known.
 
@@ -89,8 +95,9 @@ class OutgoingRequests:
             look: asks Stripe whether it was done, once its key is spent.
             looks_first: look before it is resumed by a fresh key too: for what may have gone out of
                 date since it was stored.
+            refused: what to do when it is given up, here or in `post`.
         """
-        self._remedies[operation] = _Remedy(write, look, looks_first)
+        self._remedies[operation] = _Remedy(write, look, looks_first, refused)
 
     async def post(
         self,
@@ -215,8 +222,8 @@ class OutgoingRequests:
         self, request: OutgoingRequest, error: GatekeeperError, status: RequestStatus | None
     ) -> None:
         """Note a failure; `status` None leaves the request open."""
-        can_look = self._remedies.get(request.operation, _Remedy()).look is not None
-        spends = can_look and error.params.get("stripe_status") == _SPENDS_KEY
+        remedy = self._remedies.get(request.operation, _Remedy())
+        spends = remedy.look is not None and error.params.get("stripe_status") == _SPENDS_KEY
 
         def note(tx: Transaction) -> None:
             stored = tx.requests.get(request.id, lock=True)
@@ -227,6 +234,8 @@ class OutgoingRequests:
                 tried = replace(tried, key_until=min(tried.key_until, tx.now()))
             if status is not None:
                 tried = replace(tried, status=status, ended_at=tx.now())
+                if status is RequestStatus.FAILED and remedy.refused is not None:
+                    remedy.refused(tx, tried, str(error))
             tx.requests.save(tried)
 
         await self._store.write(note)

@@ -37,6 +37,7 @@ from gatekeeper.stripe.meters import MeterSender
 from gatekeeper.stripe.moves import PriceMover
 from gatekeeper.stripe.outgoing import OutgoingRequests
 from gatekeeper.stripe.reconciliation import Reconciler, last_run, reconciled_at
+from gatekeeper.stripe.refunds import RefundDesk
 from gatekeeper.stripe.sellers import SellerDesk
 from gatekeeper.stripe.transfers import TransferSender
 from gatekeeper.stripe.webhooks import (
@@ -201,5 +202,6 @@ def _with_stripe(
         payer=TransferSender(gateway, store, outgoing),
         sellers=SellerDesk(gateway, store, outgoing, projections.copies["account"]),
         sender=MeterSender(gateway, store, rules.catalog, identities),
+        refunds=RefundDesk(gateway, store, outgoing),
         reconciler=Reconciler(gateway, store, receiver, projections, policy, rules.telemetry),
     )

@@ -30,6 +30,7 @@ from gatekeeper.stripe.meters import MeterSender
 from gatekeeper.stripe.moves import PriceMover
 from gatekeeper.stripe.outgoing import OutgoingRequests
 from gatekeeper.stripe.reconciliation import Reconciler
+from gatekeeper.stripe.refunds import RefundDesk
 from gatekeeper.stripe.sellers import SellerDesk
 from gatekeeper.stripe.transfers import TransferSender
 from gatekeeper.stripe.webhooks import (
@@ -53,6 +54,7 @@ class StripeParts:
     sellers: SellerDesk
     sender: MeterSender
     reconciler: Reconciler
+    refunds: RefundDesk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,6 +52,7 @@ class MemoryMirror(Mirror):
         limit: int,
         before: MirrorPlace | None = None,
         statuses: Collection[str] = (),
+        customer: str | None = None,
     ) -> Sequence[MirrorObject]:
         found = [
             one
@@ -59,6 +60,7 @@ class MemoryMirror(Mirror):
             if (one.kind, one.account) == (kind, "")
             and one.created_at is not None
             and (not statuses or one.status in statuses)
+            and customer in (None, one.customer)
             and (before is None or one.place < before)
         ]
         return sorted(found, key=lambda one: one.place, reverse=True)[:limit]

@@ -38,13 +38,18 @@ class MemoryRefunds(Refunds):
         }
 
     def unmade(
-        self, limit: int, before: RefundPlace | None = None, customer: str | None = None
+        self,
+        limit: int,
+        before: RefundPlace | None = None,
+        customer: str | None = None,
+        status: str | None = None,
     ) -> Sequence[AskedRefund]:
         found = [
             one
             for one in self._refunds.values()
             if one.status is not AskedStatus.MADE
             and customer in (None, one.customer)
+            and status in (None, one.status)
             and (before is None or one.place < before)
         ]
         return sorted(found, key=lambda one: one.place, reverse=True)[:limit]

@@ -140,10 +140,13 @@ class SqlMirror(Aggregate, Mirror):
         limit: int,
         before: MirrorPlace | None = None,
         statuses: Collection[str] = (),
+        customer: str | None = None,
     ) -> Sequence[MirrorObject]:
         statement = _LISTED[kind].limit(limit)
         if statuses:
             statement = statement.where(_c.status.in_(sorted(statuses)))
+        if customer is not None:
+            statement = statement.where(_c.customer == customer)
         if before is not None:
             passed = tuple_(literal(before[0], UtcDateTime()), literal(before[1]))
             statement = statement.where(tuple_(_c.created_at, _c.id) < passed)

@@ -65,11 +65,17 @@ class SqlRefunds(Aggregate, Refunds):
         return {str(one.refund_id): one for one in found}
 
     def unmade(
-        self, limit: int, before: RefundPlace | None = None, customer: str | None = None
+        self,
+        limit: int,
+        before: RefundPlace | None = None,
+        customer: str | None = None,
+        status: str | None = None,
     ) -> Sequence[AskedRefund]:
         statement: Any = _UNMADE.limit(limit)
         if customer is not None:
             statement = statement.where(refunds.c.customer == customer)
+        if status is not None:
+            statement = statement.where(refunds.c.status == status)
         if before is not None:
             passed = tuple_(literal(before[0], UtcDateTime()), literal(before[1]))
             statement = statement.where(tuple_(refunds.c.created_at, refunds.c.id) < passed)

@@ -66,6 +66,8 @@ class ListingConformance:
         assert [one.id for one in (*first, *rest)] == ["re_3", "re_2", "re_1"]
         failed = await store.read(lambda tx: tx.mirror.listed("refund", 9, None, ["failed"]))
         assert [one.id for one in failed] == ["re_2"]
+        adas = await store.read(lambda tx: tx.mirror.listed("refund", 9, customer="ada"))
+        assert [one.id for one in adas] == ["re_1"]
         for kind, name in (("dispute", "dp_1"), ("charge", "ch_1")):
             (one,) = await store.read(lambda tx, kind=kind: tx.mirror.listed(kind, 9))  # type: ignore[misc]
             assert one.id == name

@@ -74,6 +74,8 @@ class RefundConformance:
         rest = await store.read(lambda tx: tx.refunds.unmade(9, first[0].place))
         assert [*first, *rest] == [OPEN, REFUSED]
         assert list(await store.read(lambda tx: tx.refunds.unmade(9, customer="ada"))) == [OPEN]
+        refused = await store.read(lambda tx: tx.refunds.unmade(9, status="refused"))
+        assert list(refused) == [REFUSED]
 
     async def test_an_erasure_wipes_the_note(self, store: Store) -> None:
         await store.write(_fill)
