@@ -39,11 +39,6 @@ def new_session(client: Any, **params: Any) -> Any:
     if "line_items" not in params:
         price = new_price(client) if subscribing else new_price(client, recurring=None)
         params["line_items"] = [{"price": price.id, "quantity": 1}]
-    return client.v1.checkout.sessions.create(
-        {
-            "mode": "subscription",
-            "success_url": SUCCESS,
-            "cancel_url": CANCEL,
-            **params,
-        }
-    )
+    terms = {"mode": "subscription", "success_url": SUCCESS, "cancel_url": CANCEL, **params}
+    given = {key: value for key, value in terms.items() if value is not None}
+    return client.v1.checkout.sessions.create(given)

@@ -300,11 +300,16 @@ async def test_the_shortcut_pays_without_a_page(client: Any, stripe_sim: Simulat
     assert caught.value.code == "payment_intent_authentication_failure"
 
 
+CENTS = {"currency": "eur", "unit_amount": 49, "product_data": {"name": "Sweet"}}
+
+
 @pytest.mark.parametrize(
     ("params", "param"),
     [
         ({"mode": None}, "mode"),
-        ({"mode": "setup"}, "mode"),
+        ({"mode": "setup"}, "line_items"),
+        ({"mode": "setup", "line_items": None}, "currency"),
+        ({"setup_intent_data": {"description": "x"}}, "setup_intent_data"),
         ({"line_items": []}, "line_items"),
         ({"line_items": [{"quantity": 1}]}, "line_items[0][price]"),
         ({"line_items": [{"price": "price_no", "quantity": 1}]}, "line_items[0][price]"),
@@ -315,7 +320,9 @@ async def test_the_shortcut_pays_without_a_page(client: Any, stripe_sim: Simulat
         ({"customer_creation": "always"}, "customer_creation"),
         ({"expires_at": 1}, "expires_at"),
         ({"currency": "usd"}, "currency"),
-        ({"ui_mode": "embedded_page"}, "ui_mode"),
+        ({"ui_mode": "embedded_page"}, "return_url"),
+        ({"ui_mode": "elements", "return_url": SUCCESS}, "success_url"),
+        ({"mode": "payment", "line_items": [{"quantity": 1, "price_data": CENTS}]}, "line_items"),
     ],
 )
 def test_bad_sessions_are_refused(client: Any, params: dict[str, Any], param: str) -> None:

@@ -112,7 +112,7 @@ def test_what_cannot_be_refunded(client: Any, stripe_sim: Simulator) -> None:
     with pytest.raises(stripe.InvalidRequestError) as caught:
         client.v1.refunds.create({"charge": "ch_none"})
     assert (caught.value.http_status, caught.value.param) == (404, "id")
-    prepared = client.v1.payment_intents.create({"amount": 5, "currency": "eur"})
+    prepared = client.v1.payment_intents.create({"amount": 500, "currency": "eur"})
     with pytest.raises(stripe.InvalidRequestError, match="does not have a successful charge"):
         client.v1.refunds.create({"payment_intent": prepared.id})
     with pytest.raises(stripe.CardError) as refused:

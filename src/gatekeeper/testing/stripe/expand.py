@@ -40,6 +40,7 @@ _KIND_OF_FIELD = {
     "promotion_code": "promotion_code",
     "review": "review",
     "schedule": "subscription_schedule",
+    "setup_intent": "setup_intent",
     "source_refund": "refund",
     "source_transfer_reversal": "transfer_reversal",
     "subscription": "subscription",

@@ -2,104 +2,35 @@
 
 from typing import Any
 
-from gatekeeper.testing.stripe.api.prices import PRICE_DATA, new_price
-from gatekeeper.testing.stripe.billing import baskets, checkout, discounts, takings
+from gatekeeper.testing.stripe.api.prices import new_price
+from gatekeeper.testing.stripe.billing import (
+    amounts,
+    baskets,
+    checkout,
+    checkout_setups,
+    takings,
+)
 from gatekeeper.testing.stripe.billing.lines import cost
 from gatekeeper.testing.stripe.core.clock import DAY_SECONDS, MINUTE_SECONDS
 from gatekeeper.testing.stripe.core.errors import invalid, missing_parameter
 from gatekeeper.testing.stripe.core.params import (
-    Choice,
-    Currency,
-    Fields,
-    Flag,
-    Integer,
-    Kind,
-    Many,
-    Metadata,
-    Moment,
-    Text,
     merge_metadata,
 )
 from gatekeeper.testing.stripe.core.store import Obj
 from gatekeeper.testing.stripe.state import State
 
-_ADJUSTABLE = Fields({"enabled": Flag(), "maximum": Integer(0), "minimum": Integer(0)})
-
-_LINE = Fields(
-    {
-        "adjustable_quantity": _ADJUSTABLE,
-        "price": Text(),
-        "price_data": PRICE_DATA,
-        "quantity": Integer(0),
-    }
-)
-
-_END_BEHAVIOR = Fields({"missing_payment_method": Choice(("cancel", "create_invoice", "pause"))})
-
-_SUBSCRIPTION_DATA = Fields(
-    {
-        **takings.SUBSCRIPTION,
-        "description": Text(500),
-        "metadata": Metadata(),
-        "trial_end": Moment(),
-        "trial_period_days": Integer(1, 730),
-        "trial_settings": Fields({"end_behavior": _END_BEHAVIOR}),
-    }
-)
-
-_INTENT_DATA = Fields(
-    {
-        **takings.PARAMS,
-        "description": Text(1_000),
-        "metadata": Metadata(),
-        "receipt_email": Text(),
-        "setup_future_usage": Choice(("off_session", "on_session")),
-    }
-)
-
-CREATE: dict[str, Kind] = {
-    "allow_promotion_codes": Flag(),
-    "automatic_tax": Fields({"enabled": Flag()}),
-    "billing_address_collection": Choice(("auto", "required")),
-    "cancel_url": Text(),
-    "client_reference_id": Text(200),
-    "currency": Currency(),
-    "customer": Text(),
-    "customer_creation": Choice(("always", "if_required")),
-    "customer_email": Text(800),
-    "customer_update": Fields({"address": Text(), "name": Text(), "shipping": Text()}),
-    "discounts": discounts.NEW,
-    "expires_at": Moment(),
-    "line_items": Many(_LINE),
-    "locale": Text(),
-    "metadata": Metadata(),
-    "mode": Choice(("payment", "setup", "subscription")),
-    "payment_intent_data": _INTENT_DATA,
-    "payment_method_collection": Choice(("always", "if_required")),
-    "payment_method_types": Many(Choice(("card", "sepa_debit"))),
-    "submit_type": Choice(("auto", "book", "donate", "pay", "subscribe")),
-    "subscription_data": _SUBSCRIPTION_DATA,
-    "success_url": Text(),
-    "ui_mode": Choice(("hosted_page",)),
-}
-
 
 def create(state: State, params: dict[str, Any]) -> Obj:
-    """`POST /v1/checkout/sessions`, in the modes subscription and payment."""
+    """`POST /v1/checkout/sessions`."""
     mode = params.get("mode") or _mode_missing()
     _check(state, params, mode)
     rows = [
         _row(state, line, mode, f"line_items[{index}]")
-        for index, line in enumerate(params["line_items"])
+        for index, line in enumerate(params.get("line_items") or [])
     ]
-    currencies = {row["currency"] for row in rows}
-    if len(currencies) > 1:
-        raise invalid("All line items must have the same currency.", "line_items")
-    currency = currencies.pop()
-    if params.get("currency") not in (None, currency):
-        raise invalid(f"The prices are in {currency}.", "currency")
-    total = sum(row["amount_total"] for row in rows)
-    takings.terms(state, _data(params, "payment_intent_data"), total)
+    currency = _currency(params, rows)
+    total = sum(row["amount_total"] for row in rows) if rows else None
+    takings.terms(state, _data(params, "payment_intent_data"), total or 0)
     takings.subscription_terms(state, _data(params, "subscription_data"))
     session = _session(state, params, mode, currency, total)
     state.store.add(
@@ -114,10 +45,26 @@ def create(state: State, params: dict[str, Any]) -> Obj:
         details=None,
         reductions=[],
     )
+    if mode == "setup":
+        checkout_setups.begin(state, session, _data(params, "setup_intent_data"))
     if params.get("discounts"):
         baskets.give(state, session, params["discounts"], checkout.due_now(state, session))
+    if mode == "payment" and session["amount_total"]:
+        what = "The Checkout Session's total amount due must"
+        amounts.check(session["amount_total"], session["currency"], "line_items", what)
     state.agenda.at(session["expires_at"], lambda: checkout.expire_if_open(state, session))
     return session
+
+
+def _currency(params: dict[str, Any], rows: list[Obj]) -> str | None:
+    currencies = {row["currency"] for row in rows}
+    if len(currencies) > 1:
+        raise invalid("All line items must have the same currency.", "line_items")
+    asked: str | None = params.get("currency")
+    currency = currencies.pop() if currencies else asked
+    if asked not in (None, currency):
+        raise invalid(f"The prices are in {currency}.", "currency")
+    return currency
 
 
 def _mode_missing() -> str:
@@ -125,12 +72,13 @@ def _mode_missing() -> str:
 
 
 def _check(state: State, params: dict[str, Any], mode: str) -> None:
-    if mode == "setup":
-        raise invalid("The simulator has no checkout sessions of mode setup.", "mode")
-    if not params.get("line_items"):
-        raise missing_parameter("line_items")
-    if params.get("success_url") is None:
-        raise missing_parameter("success_url")
+    _check_lines(params, mode)
+    hosted = params.get("ui_mode") in (None, "hosted_page")
+    wanted, other = ("success_url", "return_url") if hosted else ("return_url", "success_url")
+    if params.get(wanted) is None:
+        raise missing_parameter(wanted)
+    if params.get(other) is not None:
+        raise invalid(f"You may not pass `{other}` in this `ui_mode`.", other)
     if params.get("discounts") and params.get("allow_promotion_codes") is not None:
         raise invalid(
             "You may only specify one of these parameters: allow_promotion_codes, discounts.",
@@ -143,8 +91,12 @@ def _check(state: State, params: dict[str, Any], mode: str) -> None:
                 "You may only specify one of these parameters: customer, customer_email.",
                 "customer",
             )
-    for name, other in (("subscription_data", "payment"), ("payment_intent_data", "subscription")):
-        if params.get(name) and mode == other:
+    for name, only in (
+        ("subscription_data", "subscription"),
+        ("payment_intent_data", "payment"),
+        ("setup_intent_data", "setup"),
+    ):
+        if params.get(name) and mode != only:
             raise invalid(f"You can not pass `{name}` in `{mode}` mode.", name)
     if params.get("customer_creation") and mode == "subscription":
         raise invalid(
@@ -159,6 +111,18 @@ def _check(state: State, params: dict[str, Any], mode: str) -> None:
             " Checkout Session creation.",
             "expires_at",
         )
+
+
+def _check_lines(params: dict[str, Any], mode: str) -> None:
+    if mode != "setup":
+        if not params.get("line_items"):
+            raise missing_parameter("line_items")
+        return
+    for name in ("line_items", "discounts", "allow_promotion_codes"):
+        if params.get(name) is not None:
+            raise invalid(f"You can not pass `{name}` in `setup` mode.", name)
+    if params.get("currency") is None and not params.get("payment_method_types"):
+        raise missing_parameter("currency")
 
 
 def _data(params: dict[str, Any], name: str) -> dict[str, Any]:
@@ -209,11 +173,15 @@ def _row(state: State, line: dict[str, Any], mode: str, path: str) -> Obj:
     }
 
 
-def _session(state: State, params: dict[str, Any], mode: str, currency: str, total: int) -> Obj:
+def _session(
+    state: State, params: dict[str, Any], mode: str, currency: str | None, total: int | None
+) -> Obj:
     live = "live" if state.settings.livemode else "test"
     identifier = state.ids.new(f"cs_{live}")
     creation = params.get("customer_creation") or "if_required"
     types = params.get("payment_method_types") or ["card", "sepa_debit"]
+    page = params.get("ui_mode") or "hosted_page"
+    hosted = page == "hosted_page"
     return {
         "id": identifier,
         "object": "checkout.session",
@@ -226,7 +194,7 @@ def _session(state: State, params: dict[str, Any], mode: str, currency: str, tot
         "billing_address_collection": params.get("billing_address_collection"),
         "cancel_url": params.get("cancel_url"),
         "client_reference_id": params.get("client_reference_id"),
-        "client_secret": None,
+        "client_secret": None if hosted else f"{identifier}_secret_{state.ids.token(40)}",
         "collected_information": None,
         "consent": None,
         "consent_collection": None,
@@ -239,7 +207,7 @@ def _session(state: State, params: dict[str, Any], mode: str, currency: str, tot
         ),
         "customer": params.get("customer"),
         "customer_account": None,
-        "customer_creation": creation if mode == "payment" else None,
+        "customer_creation": creation if mode != "subscription" else None,
         "customer_details": None,
         "customer_email": params.get("customer_email"),
         "discounts": [],
@@ -264,6 +232,7 @@ def _session(state: State, params: dict[str, Any], mode: str, currency: str, tot
         "permissions": None,
         "phone_number_collection": {"enabled": False},
         "recovered_from": None,
+        **({} if hosted else {"return_url": params["return_url"]}),
         "saved_payment_method_options": None,
         "setup_intent": None,
         "shipping_address_collection": None,
@@ -274,7 +243,7 @@ def _session(state: State, params: dict[str, Any], mode: str, currency: str, tot
         "subscription": None,
         "success_url": params.get("success_url"),
         "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
-        "ui_mode": "hosted_page",
-        "url": f"{state.base_url}/c/pay/{identifier}",
+        "ui_mode": page,
+        "url": f"{state.base_url}/c/pay/{identifier}" if hosted else None,
         "wallet_options": None,
     }

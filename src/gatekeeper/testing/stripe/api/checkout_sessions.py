@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from gatekeeper.testing.stripe.api.checkout_create import CREATE, create
+from gatekeeper.testing.stripe.api.checkout_create import create
+from gatekeeper.testing.stripe.api.checkout_params import CREATE
 from gatekeeper.testing.stripe.billing import checkout
 from gatekeeper.testing.stripe.core.params import (
     Choice,

@@ -28,8 +28,14 @@ def authorise(state: State, intent: Obj, charge: Obj) -> None:
 def capture(state: State, intent: Obj, amount: int) -> Obj:
     """Take `amount` of what is held and release the rest; the charge."""
     charge = state.store.get("charge", intent["latest_charge"])
+    share: Obj | None = intent["transfer_data"]
     with state.changing(charge, "charge.captured"):
-        charge.update(captured=True, amount_captured=amount)
+        charge.update(
+            captured=True,
+            amount_captured=amount,
+            application_fee_amount=intent["application_fee_amount"],
+            transfer_data=share and {"amount": None, **share},
+        )
         takings.taken(state, charge)
     intent["amount_capturable"] = 0
     return charge

@@ -47,7 +47,7 @@ def new_charge(
         "payment_method_details": _details(method),
         "receipt_email": intent["receipt_email"],
         "receipt_number": None,
-        "receipt_url": None,
+        "receipt_url": f"{state.base_url}/receipts/{identifier}" if paid else None,
         "refunded": False,
         "review": None,
         "shipping": None,

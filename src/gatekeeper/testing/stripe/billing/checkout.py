@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gatekeeper.testing.stripe.billing import (
+    checkout_intents,
+    checkout_setups,
     discounts,
     invoices,
     payments,
@@ -50,6 +52,8 @@ def submit(state: State, session: Obj, payer: Payer) -> str:
     method = new_method(state, payer.instrument, expires=payer.expires, billing=billing)
     hidden["method"] = method["id"]
     customer = _customer_for(state, session)
+    if session["mode"] == "setup":
+        return _set_up(state, session, checkout_setups.submit(state, session, method, customer))
     amount = due_now(state, session)
     if amount == 0:
         instrument = payer.instrument
@@ -57,9 +61,16 @@ def submit(state: State, session: Obj, payer: Payer) -> str:
             raise declined(instrument.decline)
         complete(state, session, None)
         return "complete"
-    intent = _intent_for(state, session, customer, amount)
+    intent = checkout_intents.intent_for(state, session, customer, amount)
     payments.confirm(state, intent, method, return_url=None)
     return _answer(session, intent)
+
+
+def _set_up(state: State, session: Obj, status: str) -> str:
+    if status != "succeeded":
+        return status
+    complete(state, session, None)
+    return "complete"
 
 
 def _answer(session: Obj, intent: Obj) -> str:
@@ -80,6 +91,8 @@ def _answer(session: Obj, intent: Obj) -> str:
 def authenticate(state: State, session: Obj, success: bool) -> str:
     """The 3-D Secure step of a session's payment."""
     check_open(state, session)
+    if session["mode"] == "setup":
+        return _set_up(state, session, checkout_setups.authenticate(state, session, success))
     intent = state.store.find("payment_intent", state.store.hidden(session)["intent"])
     if intent is None or intent["status"] != "requires_action":
         raise invalid("There is nothing to authenticate.")
@@ -97,8 +110,8 @@ def due_now(state: State, session: Obj) -> int:
     """What has to be paid today: all of it, or in a trial nothing."""
     if session["mode"] == "subscription" and _trial_end(state, session) is not None:
         return 0
-    total: int = session["amount_total"]
-    return total
+    total: int | None = session["amount_total"]
+    return total or 0
 
 
 def _known_email(state: State, session: Obj) -> str | None:
@@ -112,48 +125,12 @@ def _customer_for(state: State, session: Obj) -> Obj | None:
     known = session["customer"] or hidden["new_customer"]
     if known is not None:
         return state.store.need("customer", known, "customer")
-    if session["mode"] == "payment" and session["customer_creation"] != "always":
+    if session["mode"] != "subscription" and session["customer_creation"] != "always":
         return None
     details = hidden["details"]
     customer = new_customer(state, email=details["email"], name=details["name"])
     hidden["new_customer"] = customer["id"]
     return customer
-
-
-def _intent_for(state: State, session: Obj, customer: Obj | None, amount: int) -> Obj:
-    hidden = state.store.hidden(session)
-    found = state.store.find("payment_intent", hidden["intent"])
-    if found is not None:
-        return found
-    data: dict[str, Any] = hidden["payment_intent_data"]
-    subscribing = session["mode"] == "subscription"
-    sharing = (
-        takings.invoice_terms(_shared(state, hidden["subscription_data"]), amount)
-        if subscribing
-        else takings.terms(state, data, amount)
-    )
-    intent = payments.new_intent(
-        state,
-        amount,
-        session["currency"],
-        owner=("checkout", session["id"]),
-        customer=customer["id"] if customer else None,
-        description="Subscription creation" if subscribing else data.get("description"),
-        metadata=data.get("metadata") or {},
-        receipt_email=data.get("receipt_email"),
-        setup_future_usage="off_session" if subscribing else data.get("setup_future_usage"),
-        **sharing,
-    )
-    hidden["intent"] = intent["id"]
-    if not subscribing:
-        session["payment_intent"] = intent["id"]
-    return intent
-
-
-def _shared(state: State, data: dict[str, Any]) -> Obj:
-    """What a subscription of this data will say of sharing its money."""
-    blank = dict.fromkeys(("application_fee_percent", "on_behalf_of", "transfer_data"))
-    return {**blank, **takings.subscription_terms(state, data)}
 
 
 def intent_moved(state: State, intent: Obj, word: str) -> None:
@@ -162,8 +139,11 @@ def intent_moved(state: State, intent: Obj, word: str) -> None:
     session = state.store.find("checkout.session", owner[1]) if owner else None
     if session is None:
         return
-    if session["status"] == "open" and word in ("succeeded", "processing"):
+    if session["status"] == "open" and word in ("succeeded", "authorised", "processing"):
         complete(state, session, intent)
+    elif session["status"] == "complete" and intent["capture_method"] == "manual":
+        if word == "succeeded":
+            session["payment_status"] = "paid"  # captured: no event of the session tells
     elif session["status"] == "complete" and word in ("succeeded", "failed"):
         settle(state, session, word == "succeeded")
 
@@ -208,7 +188,7 @@ def complete(state: State, session: Obj, intent: Obj | None) -> None:
             "tax_ids": [],
         },
     )
-    nothing = session["amount_total"] == 0
+    nothing = not session["amount_total"]
     session["payment_status"] = "no_payment_required" if nothing else "paid" if paid else "unpaid"
     if session["mode"] == "subscription" and customer is not None:
         _subscribe(state, session, customer, intent)
@@ -284,6 +264,8 @@ def expire(state: State, session: Obj) -> Obj:
             f" Session has a status of {session['status']}."
         )
     session.update(status="expired", url=None)
+    if session["mode"] == "setup":
+        checkout_setups.expire(state, session)
     intent = state.store.find("payment_intent", state.store.hidden(session)["intent"])
     if intent is not None and intent["status"] in payments.CONFIRMABLE:
         payments.own(state, intent, None)

@@ -60,6 +60,7 @@ def _attach_intent(state: State, invoice: Obj, customer: Obj, intent: Obj | None
             owner=owner,
             customer=customer["id"],
             description=invoice["description"],
+            setup_future_usage=_future_use(invoice),
             **takings.invoice_terms(subscription_of(state, invoice), invoice["amount_due"]),
         )
     else:
@@ -82,6 +83,11 @@ def _attach_intent(state: State, invoice: Obj, customer: Obj, intent: Obj | None
     state.store.hidden(invoice)["payments"].append(payment["id"])
     if intent["status"] == "succeeded":
         intent_moved(state, intent, "succeeded")
+
+
+def _future_use(invoice: Obj) -> str | None:
+    """What pays a subscription's first invoice is kept for the next ones."""
+    return "off_session" if invoice["billing_reason"] == "subscription_create" else None
 
 
 def payments_of(state: State, invoice: Obj) -> list[Obj]:

@@ -1,7 +1,8 @@
 """Payment intents and the charges behind them.
 
 An intent may belong to an invoice or a checkout session: its owner is told (`Hooks.intent_moved`)
-with one of the words "succeeded", "failed", "processing", "requires_action" and "canceled".
+with one of the words "succeeded", "authorised", "failed", "processing", "requires_action" and
+"canceled".
 Source of the states: Stripe's page "How PaymentIntents and SetupIntents work".
 """
 
@@ -187,6 +188,7 @@ def _charge_card(state: State, intent: Obj, method: Obj, card: Card) -> None:
     charge = new_charge(state, intent, method, "succeeded")
     if intent["capture_method"] == "manual":
         captures.authorise(state, intent, charge)
+        _tell(state, intent, "authorised")
         return
     takings.taken(state, charge)
     state.emit("charge.succeeded", charge)
@@ -202,7 +204,7 @@ def _succeed(state: State, intent: Obj, charge: Obj) -> None:
         processing=None,
     )
     keeps = intent["setup_future_usage"] is not None and intent["customer"] is not None
-    if keeps and owner_of(state, intent) is None:
+    if keeps and (owner_of(state, intent) or ("",))[0] != "checkout":  # a checkout does it itself
         attach(state, intent["payment_method"], state.store.get("customer", intent["customer"]))
     state.emit("payment_intent.succeeded", intent)
     _tell(state, intent, "succeeded")
@@ -257,7 +259,8 @@ def _settle_debit(
     state: State, intent: Obj, method: Obj, charge: Obj, account: BankAccount
 ) -> None:
     if account.succeeds:
-        charge.update(status="succeeded", paid=True, captured=True)
+        receipt = f"{state.base_url}/receipts/{charge['id']}"
+        charge.update(status="succeeded", paid=True, captured=True, receipt_url=receipt)
         charge["amount_captured"] = charge["amount"]
         takings.taken(state, charge)
         state.emit("charge.succeeded", charge)

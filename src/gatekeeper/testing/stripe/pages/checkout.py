@@ -72,7 +72,8 @@ def _expiry(text: str) -> tuple[int, int]:
 
 def success_url(session: Obj) -> str:
     """Where the customer goes: `{CHECKOUT_SESSION_ID}` in the address is the session's id."""
-    return str(session["success_url"]).replace("{CHECKOUT_SESSION_ID}", session["id"])
+    there = session["success_url"] or session.get("return_url")
+    return str(there).replace("{CHECKOUT_SESSION_ID}", session["id"])
 
 
 class CheckoutPages:
@@ -132,7 +133,7 @@ class CheckoutPages:
             session = self._session(request)
             if session is None or session["status"] != "open":
                 return _closed(session)
-            amount = money(session["amount_total"], session["currency"])
+            amount = _amount(session, session["amount_total"])
             return page("3-D Secure", question(amount, f"/c/pay/{session['id']}/authenticate"))
 
     async def authenticate(self, request: Request) -> Response:
@@ -167,9 +168,9 @@ class CheckoutPages:
             rows.append(f"<tr><td>{escape(row['description'])}{count}</td><td>{amount}{every}</td>")
         off = session["total_details"]["amount_discount"]
         if off:
-            amount = money(-off, session["currency"])
+            amount = _amount(session, -off)
             rows.append(f"<tr><td>Discount</td><td id='discount'>{amount}</td></tr>")
-        total = money(checkout.due_now(self._state, session), session["currency"])
+        total = _amount(session, checkout.due_now(self._state, session))
         back = session["cancel_url"]
         cancel = (
             f'<p><a id="cancel" href="{escape(back)}">Cancel and go back</a></p>' if back else ""
@@ -185,7 +186,7 @@ class CheckoutPages:
         customer = self._state.store.find("customer", known) if known else None
         email = form.get("email") or session["customer_email"] or (customer or {}).get("email")
         debit = form.get("method") == "sepa_debit"
-        verb = "Subscribe" if session["mode"] == "subscription" else "Pay"
+        verb = {"setup": "Save", "subscription": "Subscribe"}.get(session["mode"], "Pay")
         types = session["payment_method_types"]
         parts = [f'<h2>Payment details</h2>{alert(error)}<form method="post">']
         parts.append(field("email", "Email", email or "", type="email"))
@@ -204,6 +205,11 @@ class CheckoutPages:
             " later, DE62 3704 0044 0532 0130 01 fails.</p></details>"
         )
         return "".join(parts)
+
+
+def _amount(session: Obj, amount: int | None) -> str:
+    """In a session that only sets a payment method up there may be no currency."""
+    return money(amount or 0, session["currency"] or "eur")
 
 
 def _code_form(session: Obj) -> str:

@@ -36,6 +36,7 @@ class PortalPages:
             Route("/p/session/{session}", self.show, methods=["GET"]),
             Route("/p/session/{session}", self.act, methods=["POST"]),
             Route("/i/{invoice}", self.invoice, methods=["GET"]),
+            Route("/receipts/{charge}", self.receipt, methods=["GET"]),
             Route("/3ds/{intent}", self.ask, methods=["GET"]),
             Route("/3ds/{intent}", self.authenticate, methods=["POST"]),
         ]
@@ -139,6 +140,26 @@ class PortalPages:
             head = f"<h1>Invoice {escape(invoice['number'] or '')}</h1><p>{invoice['status']}</p>"
             return page(
                 "Invoice", f"{head}<p class='total'>{total}</p><table>{''.join(rows)}</table>"
+            )
+
+    async def receipt(self, request: Request) -> Response:
+        """A charge's receipt, to read."""
+        with self._state.lock:
+            seen = [
+                state.store.find("charge", request.path_params["charge"])
+                for state in self._state.seen()
+            ]
+            charge = next((one for one in seen if one is not None and one["paid"]), None)
+            if charge is None:
+                return page("Not found", _NOT_FOUND, status=404)
+            paid = money(charge["amount_captured"], charge["currency"])
+            back = charge["amount_refunded"]
+            rest = f"<p>Refunded: {money(back, charge['currency'])}</p>" if back else ""
+            what = escape(charge["description"] or "")
+            when = _day(charge["created"])
+            head = f"<h1>Receipt from {escape(self._state.settings.account_name)}</h1>"
+            return page(
+                "Receipt", f"{head}<p class='total'>{paid}</p><p>{when}</p><p>{what}</p>{rest}"
             )
 
     async def ask(self, request: Request) -> Response:
