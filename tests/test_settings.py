@@ -13,6 +13,7 @@ from sqlalchemy.engine import make_url
 
 from gatekeeper.errors import SettingsError
 from gatekeeper.settings import Settings
+from gatekeeper.wiring.values import subscribing_policy
 
 ENV_EXAMPLE = Path(__file__).parents[1] / ".env.example"
 
@@ -93,6 +94,9 @@ def test_defaults_need_no_environment() -> None:
         "past_due_grace_days": 7,
         "renewal_grace_hours": 24,
         "pause_collection_access": "deny",
+        "downgrades": "period_end",
+        "coupons": "",
+        "checkout_promotion_codes": False,
         "hold_ttl_seconds": 300,
         "usage_window": "hour",
         "usage_grace_seconds": 60,
@@ -339,6 +343,14 @@ def test_case_07_tolerance_of_zero_cannot_be_configured(monkeypatch: pytest.Monk
 def test_switch_must_be_true_or_false(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEKEEPER_INLINE_DISPATCH", "perhaps")
     assert fault_of() == "GATEKEEPER_INLINE_DISPATCH must be true or false"
+
+
+def test_coupons_are_ids_separated_by_commas() -> None:
+    assert subscribing_policy(Settings(coupons=" A1 ,b_2")).coupons == {"A1", "b_2"}
+    assert subscribing_policy(Settings()).coupons == frozenset()
+    assert fault_of(coupons="A,,B") == (
+        "GATEKEEPER_COUPONS must be the ids of coupons, separated by commas"
+    )
 
 
 def test_pause_collection_access_must_be_one_of_two() -> None:

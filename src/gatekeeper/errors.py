@@ -171,6 +171,12 @@ class ReturnUrlError(InvalidInputError):
     code = "return_url_refused"
 
 
+class DiscountError(InvalidInputError):
+    """This code can't be used."""
+
+    code = "discount_invalid"
+
+
 class BodyTimeoutError(InvalidInputError):
     """The body of the request did not come in time."""
 

@@ -32,6 +32,9 @@ SAFE_WITHOUT = {
     "stripe/duplicates.py": {"cancel_subscription"},
     "stripe/meters.py": {"post"},
     "stripe/outgoing.py": {"post"},
+    "stripe/subscribing/ending.py": {"cancel_subscription"},
+    "stripe/subscribing/previews.py": {"preview_invoice"},
+    "stripe/subscribing/starting.py": {"cancel_subscription"},
     "stripe/setup.py": {"post"},  # the requests of its table
 }
 """The calls of the gateway that change something, by module; outgoing.py sends what is stored. Each

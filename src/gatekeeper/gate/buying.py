@@ -5,11 +5,30 @@ from collections.abc import Sequence
 from gatekeeper.gate.wired import Wired
 from gatekeeper.storage.records import Purchase
 from gatekeeper.stripe.checkout import CheckoutLink
+from gatekeeper.stripe.subscribing import PaymentMethods, Subscribing
 from gatekeeper.types import check_limit
 
 
 class BuyingMethods(Wired):
     """What starts at the host and goes on at Stripe."""
+
+    @property
+    def subscribing(self) -> Subscribing:
+        """Subscriptions in the host's own page: begun, changed, ended.
+
+        Raises:
+            ConfigurationError: there is no key of Stripe's.
+        """
+        return self._parts.with_stripe.subscribing
+
+    @property
+    def payment_methods(self) -> PaymentMethods:
+        """The payment methods that customers have saved.
+
+        Raises:
+            ConfigurationError: there is no key of Stripe's.
+        """
+        return self._parts.with_stripe.payment_methods
 
     async def checkout(
         self,
@@ -19,6 +38,8 @@ class BuyingMethods(Wired):
         success_url: str,
         cancel_url: str,
         quantity: int = 1,
+        coupon: str | None = None,
+        promotion_code: str | None = None,
         idempotency_key: str | None = None,
     ) -> CheckoutLink:
         """Start a checkout at Stripe for a price of the catalogue, by its lookup key."""
@@ -28,6 +49,8 @@ class BuyingMethods(Wired):
             success_url=success_url,
             cancel_url=cancel_url,
             quantity=quantity,
+            coupon=coupon,
+            promotion_code=promotion_code,
             idempotency_key=idempotency_key,
         )
 

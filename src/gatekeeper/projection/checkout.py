@@ -28,6 +28,7 @@ class CheckoutFacts(msgspec.Struct, frozen=True, kw_only=True):
     payment_intent_id: str | None
     invoice_id: str | None
     amount_total_minor: int | None
+    discount_minor: int = 0
     currency: str | None
     created_at: datetime | None
     expires_at: datetime | None
@@ -59,7 +60,14 @@ def project_checkout_session(value: Mapping[str, object]) -> CheckoutFacts:
         payment_intent_id=root.maybe_reference("payment_intent"),
         invoice_id=root.maybe_reference("invoice"),
         amount_total_minor=root.maybe_whole("amount_total"),
+        discount_minor=_discount(root),
         currency=root.maybe_word("currency"),
         created_at=root.maybe_moment("created"),
         expires_at=root.maybe_moment("expires_at"),
     )
+
+
+def _discount(root: Node) -> int:
+    """What coupons and promotion codes have taken off, by `total_details`."""
+    details = root.expanded("total_details")
+    return 0 if details is None else details.maybe_whole("amount_discount", minimum=0) or 0

@@ -48,7 +48,7 @@ class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
         sequence: from 1 on, within the subscription.
         at: when it was written here.
         cause: "event" (one of the subscription's own), "invoice", "payment", "checkout",
-            "reconciliation" or "backfill".
+            "request" (a change that was asked for here), "reconciliation" or "backfill".
         event_id: the event that led to it, if one did.
         before: the state until then; None for the first.
         place: where it stands in the customer's history, to go on from there.

@@ -9,12 +9,14 @@ same `fulfil`; the row's lock and the grant's business key make it grant once.
 import logging
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
 from uuid_utils.compat import uuid7
 
 from gatekeeper.catalog import Pack, PriceEntry
+from gatekeeper.entitlements import TERMINAL
 from gatekeeper.errors import CustomerNotFoundError, IdempotencyConflictError
 from gatekeeper.ledger import GrantCredits, GrantKind
 from gatekeeper.projection import CheckoutFacts
@@ -27,6 +29,13 @@ from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import Purchase, PurchaseStatus, Stamp
 
 logger = logging.getLogger("gatekeeper.webhooks")
+
+ELEMENTS: Final = "elements"
+"""The mode of a purchase of a subscription that is paid in the host's own page, without a session
+of Stripe's."""
+
+_BOUGHT: Final = frozenset({"active", "trialing", "past_due"})
+"""The statuses of a subscription that was begun: what it is then is its own business."""
 
 
 class SoldLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +84,27 @@ def attach_session(
         purchase, checkout_session_id=session_id, status=PurchaseStatus.PENDING, settled_at=None
     )
     tx.purchases.save(purchase)
+    _tell_started(tx, purchase)
+    return purchase
+
+
+def attach_subscription(
+    tx: Transaction, purchase_id: str, subscription_id: str, replaces: str | None
+) -> Purchase | None:
+    """Note the subscription that a purchase in the host's own page is of, in place of one that was
+    never paid."""
+    purchase = tx.purchases.get(purchase_id, lock=True)
+    if purchase is None or purchase.subscription_id not in (None, replaces):
+        return purchase  # somebody else, with the same request, was faster
+    purchase = replace(
+        purchase, subscription_id=subscription_id, status=PurchaseStatus.PENDING, settled_at=None
+    )
+    tx.purchases.save(purchase)
+    _tell_started(tx, purchase)
+    return purchase
+
+
+def _tell_started(tx: Transaction, purchase: Purchase) -> None:
     body = {
         "purchase": purchase.id,
         "price": purchase.price_lookup_key,
@@ -83,15 +113,31 @@ def attach_session(
     }
     checkout = f"checkout-{purchase.id}"  # another session of the same purchase is the same one
     tell(tx, "checkout.started", purchase.customer, body, tx.now(), signal_id=checkout)
-    return purchase
 
 
 def abandon(tx: Transaction, purchase_id: str) -> None:
-    """Note that a purchase has got no session, unless the same request has one by now; made once
-    more, the request brings it back."""
+    """Note that nothing was begun for a purchase, unless the same request has begun by now; made
+    once more, the request brings it back."""
     purchase = tx.purchases.get(purchase_id, lock=True)
-    if purchase is not None and purchase.checkout_session_id is None:
+    if purchase is not None and purchase.checkout_session_id is purchase.subscription_id is None:
         tx.purchases.save(replace(purchase, status=PurchaseStatus.EXPIRED, settled_at=tx.now()))
+
+
+def follow_subscription(
+    tx: Transaction, rules: Rules, customer: str, subscription_id: str, status: str
+) -> None:
+    """Settle the purchase in the host's own page that a subscription came of, once it is paid, or
+    has ended unpaid. What it gives, the subscription gives by itself."""
+    for purchase in tx.purchases.pending(customer):
+        if purchase.mode != ELEMENTS or purchase.subscription_id != subscription_id:
+            continue
+        if status in TERMINAL:
+            over = replace(purchase, status=PurchaseStatus.EXPIRED, settled_at=tx.now())
+            tx.purchases.save(over)
+        elif status in _BOUGHT:
+            paid = replace(purchase, status=PurchaseStatus.PAID, settled_at=tx.now())
+            tx.purchases.save(paid)
+            duplicates.flag(tx, rules, paid)
 
 
 def fulfil(
@@ -192,8 +238,10 @@ def _amount_faults(
     the customer was paying: that is no fault of theirs.
     """
     unit = line.unit_amount_minor
-    if unit is None or facts.amount_total_minor != unit * purchase.quantity:
-        yield f"the amount is {facts.amount_total_minor}, not {purchase.quantity} times {unit}"
+    paid = facts.amount_total_minor
+    # What was taken off is what Stripe has taken off by the discounts that the session allowed.
+    if unit is None or paid is None or paid + facts.discount_minor != unit * purchase.quantity:
+        yield f"the amount is {paid}, not {purchase.quantity} times {unit}"
     elif unit != entry.price.amount_minor:
         logger.warning(
             "purchase %s was paid at %d, the price of %s when it began; it is %d now",

@@ -34,6 +34,9 @@ class FreezePolicy:
     lift_when_won: bool = True
 
 
+Downgrades = Literal["period_end", "now"]
+"""When a change to less takes effect: with the next period, or at once, with a credit."""
+
 PartialRefunds = Literal["take_back", "keep"]
 """Whether a refund of a part of a subscription's invoice takes back its part of the credits."""
 

@@ -92,6 +92,14 @@ def subscriptions_of(tx: Transaction, rules: Rules, customer: str) -> Sequence[S
     return [_view(tx, rules, row) for row in rows if row.customer == customer]
 
 
+def subscription_of(
+    tx: Transaction, rules: Rules, customer: str, subscription_id: str
+) -> SubscriptionView | None:
+    """One subscription of a customer; None if they have none of this id."""
+    row = tx.subscriptions.get(subscription_id)
+    return None if row is None or row.customer != customer else _view(tx, rules, row)
+
+
 def prices_to_come(schedule: MirrorObject) -> Sequence[str]:
     """The ids of the prices that a schedule names."""
     phases = msgspec.json.decode(schedule.facts, type=_Schedule).phases

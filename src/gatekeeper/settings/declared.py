@@ -23,7 +23,7 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, Sett
 from gatekeeper.errors import SettingsError
 from gatekeeper.services.metering import WindowLength
 from gatekeeper.services.notices.smtp import SmtpTls
-from gatekeeper.services.rules import PartialRefunds
+from gatekeeper.services.rules import Downgrades, PartialRefunds
 from gatekeeper.settings import values
 from gatekeeper.settings.faults import (
     ENV_PREFIX,
@@ -190,6 +190,17 @@ class Settings(BaseSettings):
 
     pause_collection_access: PauseCollectionAccess = "deny"
     """Access while collection is paused."""
+
+    downgrades: Downgrades = "period_end"
+    """When a customer who changes to less has it: with the next period, or at once, with a credit
+    for the rest of the present one."""
+
+    coupons: Annotated[str, AfterValidator(values.coupons)] = ""
+    """The ids of Stripe's coupons that a page may name when it begins a purchase, separated by
+    commas."""
+
+    checkout_promotion_codes: bool = False
+    """Let people type a promotion code on Stripe's checkout page."""
 
     freeze_on_fraud_warning: bool = True
     """Freeze a customer's credits at an early fraud warning of one of their payments."""

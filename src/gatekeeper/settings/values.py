@@ -137,6 +137,14 @@ def velocity_rules(value: str) -> str:
     return value
 
 
+def coupons(value: str) -> str:
+    """Ids of coupons, separated by commas."""
+    for one in value.split(","):
+        if value and (not one.strip() or not one.strip().isprintable() or " " in one.strip()):
+            raise ValueError("must be the ids of coupons, separated by commas")
+    return value
+
+
 def split_secrets(value: object) -> object:
     """Secrets that are separated by commas in one text, one by one. Anything else is left alone."""
     if isinstance(value, SecretStr):

@@ -8,10 +8,10 @@ from typing import Final, Literal
 
 import msgspec
 
-Cause = Literal["event", "checkout", "invoice", "payment", "reconciliation", "backfill"]
+Cause = Literal["event", "checkout", "invoice", "payment", "request", "reconciliation", "backfill"]
 """What led to a subscription being looked at: its own event, a checkout that was finished, one of
-its invoices, the money of one that went back or returned, a sweep of all there is, or the first
-import."""
+its invoices, the money of one that went back or returned, a change that was asked for here, a sweep
+of all there is, or the first import."""
 
 MirrorPlace = tuple[datetime, str]
 """Where an object stands among those of its kind: when Stripe made it, and its id."""

@@ -12,11 +12,13 @@ from uuid_utils.compat import uuid7
 from gatekeeper.catalog import PriceEntry
 from gatekeeper.errors import (
     ConflictError,
+    DiscountError,
     GatekeeperError,
     NotFoundError,
     StripeRequestError,
 )
 from gatekeeper.services import purchases
+from gatekeeper.services.history import Because
 from gatekeeper.services.outbox.caches import Invalidate
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.outgoing import OutgoingRequest
@@ -33,12 +35,15 @@ from gatekeeper.stripe.identities import StripeIdentities
 from gatekeeper.stripe.open_checkouts import find_open, may_try, trial_days_of
 from gatekeeper.stripe.outgoing import OutgoingRequests
 from gatekeeper.stripe.sold_prices import SoldPrices
+from gatekeeper.stripe.subscribing.discounts import Discount, Discounts, is_alike, refused
+from gatekeeper.stripe.subscribing.means import SubscribingPolicy
 from gatekeeper.stripe.webhooks.handlers import Projections
 from gatekeeper.types import check_id
 
 T = TypeVar("T")
 
 _OPERATION: Final = "checkout sessions create"
+_ASKED: Final = Because("checkout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,7 @@ class Checkout:
         rules: Rules,
         invalidate: Invalidate,
         outgoing: OutgoingRequests | None = None,
+        policy: SubscribingPolicy = SubscribingPolicy(),  # noqa: B008 - immutable
     ) -> None:
         self._gateway = gateway
         self._store = store
@@ -68,7 +74,10 @@ class Checkout:
         self._outgoing.on_resumed(_OPERATION, _attach, look=self._look)
         self._identities = StripeIdentities(gateway, self._outgoing, store)
         self._prices = SoldPrices(gateway, store, rules)
-        self._sessions = Projections(gateway, store, rules, invalidate).checkouts
+        projections = Projections(gateway, store, rules, invalidate)
+        self._sessions, self._subscriptions = projections.checkouts, projections.subscriptions
+        self._discounts = Discounts(gateway, policy.coupons)
+        self._takes_codes = policy.checkout_promotion_codes
 
     async def start(
         self,
@@ -78,17 +87,21 @@ class Checkout:
         success_url: str,
         cancel_url: str,
         quantity: int = 1,
+        coupon: str | None = None,
+        promotion_code: str | None = None,
         idempotency_key: str | None = None,
     ) -> CheckoutLink:
         """Start a checkout for a price of the catalogue, by its lookup key.
 
         The same `idempotency_key` of the same customer gives the same session while it is open,
         and another one once it has expired. So does, without a key, the same subscription with the
-        same URLs. `{PURCHASE_ID}` in `success_url` is replaced.
+        same URLs. `{PURCHASE_ID}` in `success_url` is replaced here, and `{CHECKOUT_SESSION_ID}`
+        by Stripe. `coupon` is one that the settings name, `promotion_code` what a person typed.
 
         Raises:
             UnknownNameError: the catalogue has no such price.
             InvalidInputError: a URL is none, or the quantity is out of range.
+            DiscountError: this code can't be used, or not for this.
             ConfigurationError: Stripe has no such price, or another one than the catalogue
                 declares; `gatekeeper stripe setup` mends it.
             IdempotencyConflictError: the key was used for something else.
@@ -101,8 +114,10 @@ class Checkout:
             check_url(url)
         price_id = await self._prices.price_id(entry)
         metered = await self._prices.metered_ids(entry)
+        discount = await self._discounts.asked(coupon, promotion_code)
         if entry.price.every is not None:
-            same = await self._same(customer, entry, quantity, success_url, cancel_url)
+            urls = (success_url, cancel_url)
+            same = await self._same(customer, entry, quantity, urls, discount)
             if same is not None and idempotency_key is None:
                 return same
         wanted, trial_days = await self._opened(customer, entry, quantity, idempotency_key)
@@ -110,11 +125,22 @@ class Checkout:
         if running is not None:
             return running
 
-        asked = SessionRequest(wanted, price_id, metered, trial_days, success_url, cancel_url)
+        asked = SessionRequest(
+            wanted,
+            price_id,
+            metered,
+            trial_days,
+            success_url,
+            cancel_url,
+            discount,
+            self._takes_codes,
+        )
         try:
             session = await self._with_customer(customer, partial(self._create, asked))
-        except GatekeeperError:  # nobody has its link: it is in the way of no other's trial
+        except GatekeeperError as error:  # nobody has its link: it is in the way of no trial
             await self._store.write(lambda tx: purchases.abandon(tx, wanted.id))
+            if isinstance(error, StripeRequestError) and discount and refused(error):
+                raise DiscountError from error
             raise
         return CheckoutLink(wanted.id, session["id"], session["url"])
 
@@ -132,6 +158,9 @@ class Checkout:
         purchase = await self._owned(purchase_id, customer)
         if purchase.status is PurchaseStatus.PENDING and purchase.checkout_session_id is not None:
             await self._sessions.refresh(purchase.checkout_session_id)
+            purchase = await self._owned(purchase_id, customer)
+        elif purchase.status is PurchaseStatus.PENDING and purchase.subscription_id is not None:
+            await self._subscriptions.refresh(purchase.subscription_id, because=_ASKED)
             purchase = await self._owned(purchase_id, customer)
         return purchase
 
@@ -206,15 +235,21 @@ class Checkout:
         )
 
     async def _same(
-        self, customer: str, entry: PriceEntry, quantity: int, success_url: str, cancel_url: str
+        self,
+        customer: str,
+        entry: PriceEntry,
+        quantity: int,
+        urls: tuple[str, str],
+        discount: Discount,
     ) -> CheckoutLink | None:
         """The link to the customer's open checkout of this subscription, if there is one."""
         check_id(customer, "customer")
         open_ones = await find_open(self._gateway, self._store, self._sessions, customer)
         for purchase, session in open_ones:
-            asked = (entry.price.lookup_key, quantity)
-            urls = (with_purchase(success_url, purchase.id), cancel_url)
-            if (purchase.price_lookup_key, purchase.quantity) == asked and urls == (
+            asked = (entry.price.lookup_key, quantity, with_purchase(urls[0], purchase.id), urls[1])
+            if is_alike(session, discount) and asked == (
+                purchase.price_lookup_key,
+                purchase.quantity,
                 session.get("success_url"),
                 session.get("cancel_url"),
             ):

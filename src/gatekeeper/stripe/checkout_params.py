@@ -1,6 +1,6 @@
 """What a checkout session is asked for, and what it may be asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -29,6 +29,8 @@ class SessionRequest:
         metered: Stripe's ids of the prices of the plan's overage.
         trial_days: None is no trial.
         success_url: with `PURCHASE_ID` in it.
+        discount: a coupon or promotion code, as Stripe names it; None is none.
+        takes_codes: whether people can type a promotion code on Stripe's page.
     """
 
     purchase: Purchase
@@ -37,10 +39,15 @@ class SessionRequest:
     trial_days: int | None
     success_url: str
     cancel_url: str
+    discount: Mapping[str, str] | None = None
+    takes_codes: bool = False
 
     def idempotency_key(self, stripe_customer: str) -> str:
-        """Another Stripe customer, trial or try is another request; all else is the same."""
+        """Another Stripe customer, trial, discount or try is another request; all else is the
+        same."""
         tried = self.purchase.checkout_session_id or "first"
+        if self.discount is not None:
+            tried += "-" + "-".join(self.discount.values())
         key = f"gatekeeper-{self.purchase.id}-{self.trial_days or 0}-{stripe_customer}-{tried}"
         return key[:255]
 
@@ -62,6 +69,10 @@ class SessionRequest:
         else:
             trial = {} if self.trial_days is None else {"trial_period_days": self.trial_days}
             params["subscription_data"] = {"metadata": noted, **trial}
+        if self.discount is not None:
+            params["discounts"] = [dict(self.discount)]  # and then Stripe takes no codes beside it
+        elif self.takes_codes:
+            params["allow_promotion_codes"] = True
         params["success_url"] = with_purchase(self.success_url, self.purchase.id)
         params["cancel_url"] = self.cancel_url
         return params

@@ -221,6 +221,10 @@ class StripeGateway:
         path = f"/v1/accounts/{_quoted(account_id)}/login_links"
         return await self.post(path, {}, what="login_links create")
 
+    async def preview_invoice(self, params: Mapping[str, Any]) -> Obj:
+        """What an invoice would be; it is none, and changes nothing."""
+        return await self.post("/v1/invoices/create_preview", params, what="previewing an invoice")
+
     async def cancel_subscription(self, subscription_id: str) -> None:
         """End a subscription now, without another invoice; one that has ended stays as it is."""
         path = f"/v1/subscriptions/{_quoted(subscription_id)}"

@@ -31,7 +31,11 @@ def may_try(tx: Transaction, rules: Rules, purchase: Purchase) -> bool:
         return False
     return not any(
         trial_days_of(rules.catalog.find_price(other.price_lookup_key)) is not None
-        and (other.checkout_session_id is not None or tx.now() - other.created_at < _STARTING)
+        and (
+            other.checkout_session_id is not None
+            or other.subscription_id is not None
+            or tx.now() - other.created_at < _STARTING
+        )
         for other in _subscriptions(tx, purchase.customer)
         if other.id != purchase.id
     )
@@ -63,4 +67,4 @@ async def find_open(
 
 
 def _subscriptions(tx: Transaction, customer: str) -> list[Purchase]:
-    return [one for one in tx.purchases.pending(customer) if one.mode == "subscription"]
+    return [one for one in tx.purchases.pending(customer) if one.mode != "payment"]

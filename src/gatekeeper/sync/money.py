@@ -21,6 +21,8 @@ class MoneyCalls(Waiting):
         success_url: str,
         cancel_url: str,
         quantity: int = 1,
+        coupon: str | None = None,
+        promotion_code: str | None = None,
         idempotency_key: str | None = None,
     ) -> CheckoutLink:
         """As `gate.checkout`."""
@@ -31,6 +33,8 @@ class MoneyCalls(Waiting):
             success_url=success_url,
             cancel_url=cancel_url,
             quantity=quantity,
+            coupon=coupon,
+            promotion_code=promotion_code,
             idempotency_key=idempotency_key,
         )
 

@@ -39,6 +39,8 @@ from gatekeeper.stripe.outgoing import OutgoingRequests
 from gatekeeper.stripe.reconciliation import Reconciler, last_run, reconciled_at
 from gatekeeper.stripe.refunds import RefundDesk
 from gatekeeper.stripe.sellers import SellerDesk
+from gatekeeper.stripe.sold_prices import SoldPrices
+from gatekeeper.stripe.subscribing import Means, PaymentMethods, Subscribing
 from gatekeeper.stripe.transfers import TransferSender
 from gatekeeper.stripe.webhooks import (
     DispatchPolicy,
@@ -55,6 +57,7 @@ from gatekeeper.wiring.values import (
     reconcile_policy,
     rules_of,
     store_of,
+    subscribing_policy,
     thresholds,
 )
 
@@ -192,11 +195,24 @@ def _with_stripe(
     silent = Projections(gateway, store, replace(rules, tells=False), forget)
     identities = StripeIdentities(gateway, outgoing, store)
     policy = reconcile_policy(settings)
+    allowed = subscribing_policy(settings)
+    means = Means(
+        gateway=gateway,
+        store=store,
+        rules=rules,
+        outgoing=outgoing,
+        identities=identities,
+        prices=SoldPrices(gateway, store, rules),
+        projections=projections,
+        policy=allowed,
+    )
     return StripeParts(
         gateway=gateway,
         outgoing=outgoing,
         projections=projections,
-        checkout=Checkout(gateway, store, rules, forget, outgoing),
+        checkout=Checkout(gateway, store, rules, forget, outgoing, allowed),
+        subscribing=Subscribing(means),
+        payment_methods=PaymentMethods(means),
         backfill=Backfill(gateway, store, silent, projections),
         mover=PriceMover(gateway, store, rules.catalog, outgoing),
         payer=TransferSender(gateway, store, outgoing),

@@ -32,6 +32,7 @@ from gatekeeper.stripe.outgoing import OutgoingRequests
 from gatekeeper.stripe.reconciliation import Reconciler
 from gatekeeper.stripe.refunds import RefundDesk
 from gatekeeper.stripe.sellers import SellerDesk
+from gatekeeper.stripe.subscribing import PaymentMethods, Subscribing
 from gatekeeper.stripe.transfers import TransferSender
 from gatekeeper.stripe.webhooks import (
     Projections,
@@ -48,6 +49,8 @@ class StripeParts:
     outgoing: OutgoingRequests
     projections: Projections
     checkout: Checkout
+    subscribing: Subscribing
+    payment_methods: PaymentMethods
     backfill: Backfill
     mover: PriceMover
     payer: TransferSender

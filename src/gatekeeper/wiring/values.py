@@ -15,6 +15,7 @@ from gatekeeper.storage.port import Store
 from gatekeeper.storage.sql.store import store_for
 from gatekeeper.stripe.client import Limits, StripeGateway
 from gatekeeper.stripe.reconciliation import ReconcilePolicy
+from gatekeeper.stripe.subscribing import SubscribingPolicy
 from gatekeeper.telemetry import Telemetry
 from gatekeeper.types import Clock
 
@@ -37,6 +38,16 @@ def rules_of(catalog: Catalog, settings: Settings, telemetry: Telemetry) -> Rule
         ),
         velocity=parse_rules(settings.velocity_rules),
         partial_refunds=settings.partial_refunds,
+    )
+
+
+def subscribing_policy(settings: Settings) -> SubscribingPolicy:
+    """What customers may do about their subscriptions."""
+    named = (one.strip() for one in settings.coupons.split(","))
+    return SubscribingPolicy(
+        downgrades=settings.downgrades,
+        coupons=frozenset(one for one in named if one),
+        checkout_promotion_codes=settings.checkout_promotion_codes,
     )
 
 

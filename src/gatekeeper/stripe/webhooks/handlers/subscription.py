@@ -15,7 +15,7 @@ from gatekeeper.projection import (
 )
 from gatekeeper.projection.mirrored import Mirrored, project_mirrored
 from gatekeeper.projection.reading import Node
-from gatekeeper.services import duplicates, plan_returns, subscriptions
+from gatekeeper.services import duplicates, plan_returns, purchases, subscriptions
 from gatekeeper.services.history import Because, note_change
 from gatekeeper.services.mirror import bury_object, save_object, save_objects
 from gatekeeper.services.subscriptions import ShownPrice
@@ -133,6 +133,7 @@ class SubscriptionProjector(Projector):
             bought = subscriptions.save_invoice(tx, context.rules, paid, owner.id, seen.shown, now)
             changed = changed or bought
             returned = plan_returns.note_invoice(tx, context.rules, paid.id)
+        purchases.follow_subscription(tx, context.rules, owner.id, facts.id, facts.status)
         if changed or returned is not None:
             note_change(tx, facts.id, because, now)
         if returned is not None:

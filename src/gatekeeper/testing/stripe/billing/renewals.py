@@ -11,6 +11,7 @@ from collections.abc import Callable
 from gatekeeper.testing.stripe.billing import bills, invoices, items, pending, subscriptions
 from gatekeeper.testing.stripe.billing.calendar import following
 from gatekeeper.testing.stripe.billing.lines import Period, is_metered, licensed_line, metered_line
+from gatekeeper.testing.stripe.billing.methods import attach
 from gatekeeper.testing.stripe.billing.subscriptions import BILLED, ENDED, UPDATED, period_of
 from gatekeeper.testing.stripe.core.clock import DAY_SECONDS
 from gatekeeper.testing.stripe.core.store import Obj
@@ -212,6 +213,8 @@ def _paid(state: State, subscription: Obj, invoice: Obj) -> None:
             subscription["status"] = "active"
         saves = subscription["payment_settings"]["save_default_payment_method"]
         if saves == "on_subscription" and intent is not None and intent["payment_method"]:
+            customer = state.store.get("customer", subscription["customer"])
+            attach(state, intent["payment_method"], customer)  # what is charged again is kept
             subscription["default_payment_method"] = intent["payment_method"]
 
 
