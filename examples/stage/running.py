@@ -15,7 +15,7 @@ import uvicorn
 from examples.stage.app import App, Stage
 from gatekeeper import Gatekeeper, Settings
 from gatekeeper.stripe.setup import apply_setup, plan_setup
-from gatekeeper.testing.stripe import ServerThread, Simulator
+from gatekeeper.testing.stripe import ServerThread, Simulator, listener_on
 
 WEBHOOK_PATH = "/billing/webhooks"
 WEBHOOK_SECRET = "whsec_" + "demo" * 8
@@ -41,7 +41,7 @@ async def running(example: App, *, port: int = 0, deliver: bool = True) -> Async
         port: 0 takes a free one.
         deliver: send the simulator's webhooks as they come; else somebody else has to.
     """
-    listener = socket.create_server(("127.0.0.1", port))
+    listener = listener_on(port=port)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

@@ -1,7 +1,6 @@
 """A host app under a real uvicorn, on the test's own event loop."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ import httpx
 import uvicorn
 
 from gatekeeper.asgi import App, Receive, Scope, Send
+from gatekeeper.testing.stripe import listener_on
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Served:
 @asynccontextmanager
 async def serving(app: App) -> AsyncIterator[Served]:
     """Serve `app` on a free loopback port until the block ends."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = listener_on()
     served = Served(f"http://127.0.0.1:{listener.getsockname()[1]}")
 
     async def counted(scope: Scope, receive: Receive, send: Send) -> None:

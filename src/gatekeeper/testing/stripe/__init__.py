@@ -53,7 +53,7 @@ from gatekeeper.testing.stripe.delivery import Attempt, Delivery
 from gatekeeper.testing.stripe.endpoint import Call, Exchange
 from gatekeeper.testing.stripe.faults import Fault, WebhookFault
 from gatekeeper.testing.stripe.openapi import OpenApi, SpecViolation
-from gatekeeper.testing.stripe.server import ServerThread, run
+from gatekeeper.testing.stripe.server import ServerThread, listener_on, run
 from gatekeeper.testing.stripe.settings import API_VERSION, Settings
 from gatekeeper.testing.stripe.simulator import Simulator
 
@@ -71,5 +71,6 @@ __all__ = [
     "Simulator",
     "SpecViolation",
     "WebhookFault",
+    "listener_on",
     "run",
 ]

@@ -26,9 +26,12 @@ def _uvicorn() -> Any:
     return uvicorn
 
 
-def _listener(host: str, port: int) -> socket.socket:
-    """A bound socket. Its protocol is named, because asyncio turns Nagle's algorithm off for named
-    TCP alone, and with it every answer waits 40 ms for the client's delayed acknowledgement."""
+def listener_on(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
+    """A bound socket for a server of asyncio's; port 0 takes a free one.
+
+    Its protocol is named, because asyncio turns Nagle's algorithm off for named TCP alone, and with
+    it every answer waits 40 ms for the client's delayed acknowledgement.
+    """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((host, port))
@@ -44,7 +47,7 @@ class ServerThread(AbstractContextManager["ServerThread"]):
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         uvicorn = _uvicorn()
-        self._socket = _listener(host, port)
+        self._socket = listener_on(host, port)
         self.url = f"http://{host}:{self._socket.getsockname()[1]}"
         self._app: Callable[[Scope, Receive, Send], Awaitable[None]] | None = None
         config = uvicorn.Config(
