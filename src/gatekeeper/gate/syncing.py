@@ -3,6 +3,7 @@
 from gatekeeper.gate.wired import Wired
 from gatekeeper.stripe.backfill import Backfill
 from gatekeeper.stripe.client import StripeGateway
+from gatekeeper.stripe.invoices import InvoiceDesk
 from gatekeeper.stripe.moves import PriceMover
 from gatekeeper.stripe.reconciliation import Reconciler
 from gatekeeper.stripe.webhooks import WebhookAnswer
@@ -43,6 +44,15 @@ class SyncMethods(Wired):
             ConfigurationError: there is no key.
         """
         return self._parts.with_stripe.backfill
+
+    @property
+    def invoices(self) -> InvoiceDesk:
+        """What asks Stripe about invoices on their customers' behalf.
+
+        Raises:
+            ConfigurationError: there is no key.
+        """
+        return self._parts.with_stripe.invoices
 
     @property
     def price_mover(self) -> PriceMover:

@@ -60,6 +60,9 @@ class Wired:
         self.credits = self._parts.credits
         self.auditor = self._parts.auditor
         self.copies = self._parts.copies
+        self.standing = self._parts.standing
+        self.statements = self._parts.statements
+        self.profiles = self._parts.profiles
         self.receiver = self._parts.receiver
         self.events = self._parts.receiver.events
         self.outbox = self._parts.deliverer

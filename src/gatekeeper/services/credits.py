@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Unpack
 
-from gatekeeper.errors import DeniedError
+from gatekeeper.catalog import Measures
+from gatekeeper.errors import DeniedError, HoldEndedError
 from gatekeeper.ledger import (
     AccountCommand,
     Balance,
@@ -18,7 +19,8 @@ from gatekeeper.ledger import (
 )
 from gatekeeper.services import accounts, sweeps
 from gatekeeper.services.accounts import ReserveRequest
-from gatekeeper.services.credit_options import CapOptions
+from gatekeeper.services.credit_check import Checked, check
+from gatekeeper.services.credit_options import CapOptions, reserve_request
 from gatekeeper.services.credit_writes import CreditWrites
 from gatekeeper.services.denials import tell_denial
 from gatekeeper.services.joined_credits import JoinedCredits
@@ -260,6 +262,42 @@ class Credits:
         return await self._store.read(
             lambda tx: [accounts.balance(tx, self._rules, customer, unit) for unit in units]
         )
+
+    async def check(self, customer: str, name: str, quantity: Measures = 1) -> Checked:
+        """See `credit_check.check`: whether it would be allowed, without holding it."""
+        return await self._store.read(lambda tx: check(tx, self._rules, customer, name, quantity))
+
+    async def consume(
+        self,
+        customer: str,
+        name: str,
+        quantity: Measures = 1,
+        *,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+    ) -> Hold:
+        """Spend `quantity` of a unit or of a cost at once. The same key spends once, however often
+        and however many at a time it is sent.
+
+        Raises:
+            DeniedError: it is not there; nothing changes.
+            HoldEndedError: the key's hold ended unspent: it was released, or nobody captured it in
+                time.
+            UnknownNameError, InvalidAmountError, IdempotencyConflictError, CustomerNotFoundError.
+        """
+        request = reserve_request(
+            customer, name, quantity, idempotency_key=idempotency_key, actor=actor
+        )
+        hold = await self.reserve(request)
+        if hold.status is not HoldStatus.OPEN:
+            return hold
+        try:
+            return await self.capture(hold.id, customer=customer)
+        except HoldEndedError:
+            ended = await self.hold(hold.id, customer=customer)
+            if ended.status is not HoldStatus.CAPTURED:
+                raise
+            return ended  # by a twin of this request
 
     async def expire_holds(self) -> int:
         """See `sweeps.expire_holds`."""

@@ -21,6 +21,8 @@ from gatekeeper.services.outbox import Deliverer, DeliveryPolicy, SignalRegistry
 from gatekeeper.services.outbox.caches import CacheTeller, Invalidate
 from gatekeeper.services.resolver import Resolver
 from gatekeeper.services.rules import Rules
+from gatekeeper.services.standing import StandingDesk
+from gatekeeper.services.statements import Statements
 from gatekeeper.services.surveyor import Surveyor
 from gatekeeper.services.transfers import TransferDesk
 from gatekeeper.services.upkeep import Upkeep
@@ -32,10 +34,12 @@ from gatekeeper.stripe.client import StripeGateway
 from gatekeeper.stripe.duplicates import NAME as DUPLICATES
 from gatekeeper.stripe.duplicates import DuplicateRefunds
 from gatekeeper.stripe.identities import StripeIdentities
+from gatekeeper.stripe.invoices import InvoiceDesk
 from gatekeeper.stripe.meter_reports import MeterReports
 from gatekeeper.stripe.meters import MeterSender
 from gatekeeper.stripe.moves import PriceMover
 from gatekeeper.stripe.outgoing import OutgoingRequests
+from gatekeeper.stripe.profiles import Profiles, ProfilesAtStripe
 from gatekeeper.stripe.reconciliation import Reconciler, last_run, reconciled_at
 from gatekeeper.stripe.refunds import RefundDesk
 from gatekeeper.stripe.sellers import SellerDesk
@@ -106,6 +110,9 @@ def assemble(
         auditor=Auditor(store, rules, forget),
         copies=Copies(store, rules),
         freezes=FreezeDesk(store, forget),
+        standing=StandingDesk(store, rules),
+        statements=Statements(store),
+        profiles=_profiles(store, stripe),
         upkeep=_upkeep(store, credits_, settings),
         usage=UsageRecorder(store, rules, now),
         sealer=_sealer(store, settings),
@@ -123,6 +130,12 @@ def assemble(
         health=_health(store, settings, cache, gateway),
         opened=(store, batcher, cache, *(() if gateway is None else (gateway,))),
     )
+
+
+def _profiles(store: Store, stripe: StripeParts | None) -> Profiles:
+    if stripe is None:
+        return Profiles(store, None)
+    return Profiles(store, ProfilesAtStripe(stripe.gateway, stripe.outgoing, stripe.identities))
 
 
 def _receiver(
@@ -209,6 +222,8 @@ def _with_stripe(
     return StripeParts(
         gateway=gateway,
         outgoing=outgoing,
+        identities=identities,
+        invoices=InvoiceDesk(gateway, store, outgoing, projections),
         projections=projections,
         checkout=Checkout(gateway, store, rules, forget, outgoing, allowed),
         subscribing=Subscribing(means),

@@ -19,6 +19,8 @@ from gatekeeper.services.metering import Sealer, UsageRecorder
 from gatekeeper.services.outbox import Deliverer
 from gatekeeper.services.outbox.caches import CacheTeller
 from gatekeeper.services.resolver import Resolver
+from gatekeeper.services.standing import StandingDesk
+from gatekeeper.services.statements import Statements
 from gatekeeper.services.surveyor import Surveyor
 from gatekeeper.services.transfers import TransferDesk
 from gatekeeper.services.upkeep import Upkeep
@@ -26,9 +28,12 @@ from gatekeeper.storage.port import Store
 from gatekeeper.stripe.backfill import Backfill
 from gatekeeper.stripe.checkout import Checkout
 from gatekeeper.stripe.client import StripeGateway
+from gatekeeper.stripe.identities import StripeIdentities
+from gatekeeper.stripe.invoices import InvoiceDesk
 from gatekeeper.stripe.meters import MeterSender
 from gatekeeper.stripe.moves import PriceMover
 from gatekeeper.stripe.outgoing import OutgoingRequests
+from gatekeeper.stripe.profiles import Profiles
 from gatekeeper.stripe.reconciliation import Reconciler
 from gatekeeper.stripe.refunds import RefundDesk
 from gatekeeper.stripe.sellers import SellerDesk
@@ -58,6 +63,8 @@ class StripeParts:
     sender: MeterSender
     reconciler: Reconciler
     refunds: RefundDesk
+    invoices: InvoiceDesk
+    identities: StripeIdentities
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +79,9 @@ class Parts:
     auditor: Auditor
     copies: Copies
     freezes: FreezeDesk
+    standing: StandingDesk
+    statements: Statements
+    profiles: Profiles
     upkeep: Upkeep
     usage: UsageRecorder
     sealer: Sealer

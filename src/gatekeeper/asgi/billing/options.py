@@ -28,6 +28,8 @@ class BillingOptions:
             person's cookies, and where people may be sent back to. None by default: CORS is closed.
         rate_limits: how often one customer may ask.
         back_office: who may use the routes below `/admin`; without it there are none.
+        consumable: the costs and units that a browser may use up by `POST credits/consume`, where
+            nothing else is done for it. None by default: the app's own routes use credits.
     """
 
     success_url: str = "/"
@@ -36,6 +38,7 @@ class BillingOptions:
     origins: tuple[str, ...] = ()
     rate_limits: RateLimits = field(default_factory=RateLimits)
     back_office: Authorise | None = None
+    consumable: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for origin in (*self.origins, *filter(None, [self.base_url])):

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gatekeeper.asgi.billing import buying, me
+from gatekeeper.asgi.billing import buying, catalog, credits, invoices, me, profile, usage
 from gatekeeper.asgi.billing.answering import Answering, Endpoint
 from gatekeeper.asgi.billing.openapi import described
 from gatekeeper.asgi.billing.operations import Operation
@@ -24,6 +24,11 @@ Subject = Callable[[Gatekeeper, BillingOptions], Sequence[Operation]]
 
 SUBJECTS: tuple[Subject, ...] = (
     me.operations,
+    catalog.operations,
+    usage.operations,
+    credits.operations,
+    invoices.operations,
+    profile.operations,
     buying.operations,
 )
 """What there is, subject by subject. A literal path comes before one with parameters."""

@@ -7,6 +7,8 @@ kept in the account, so that the next commands need not look.
 
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from gatekeeper.entitlements import CustomerState, allotment
 from gatekeeper.errors import CustomerNotFoundError
 from gatekeeper.ledger import (
@@ -73,6 +75,23 @@ def as_it_stands(tx: Transaction, rules: Rules, account: Account, now: datetime)
     now = max(now, state.created_at)  # of somebody unknown: this very moment
     due = _due(state, rules, account, now)
     return refresh(account, due, now, policy=rules.policy_of(account.unit))
+
+
+def brought_up(
+    state: CustomerState,
+    rules: Rules,
+    account: Account,
+    now: datetime,
+    *,
+    frozen: str | None = None,
+) -> Account:
+    """The account of a customer of this state as `make_ready` would leave it, overdue holds aside;
+    nothing is written."""
+    if is_fresh(account, rules, state.version, now):
+        return account
+    due = _due(state, rules, account, now)
+    after = refresh(account, due, now, policy=rules.policy_of(account.unit)).account
+    return replace(after, fresh=_fresh(state, rules, due, after, now, frozen))
 
 
 def _due(state: CustomerState, rules: Rules, account: Account, now: datetime) -> Allotment:
