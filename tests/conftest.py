@@ -32,9 +32,12 @@ from tests.services import postgres, redis
 from tests.services.postgres import PostgresServer, PrivatePostgres
 from tests.services.process import ServiceError, find_free_port
 from tests.services.redis import PrivateRedis
+from tests.tracing import trace_greenlets
 
 # The shipped suites are imported by many tests: before the first of them, for readable failures.
 pytest.register_assert_rewrite("gatekeeper.testing.conformance")
+
+trace_greenlets()
 
 CHROMIUM_VARIABLE = "GATEKEEPER_TEST_CHROMIUM"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
