@@ -49,6 +49,7 @@ def test_defaults_need_no_environment() -> None:
         "freeze_on_fraud_warning": True,
         "freeze_on_dispute": False,
         "partial_refunds": "take_back",
+        "disputes_borne_by": "platform",
         "telemetry_every_seconds": 30,
         "refund_duplicates": False,
         "freeze_on_review": False,

@@ -54,6 +54,7 @@ class WorkMethods(Wired):
                 await _tried(stripe.sender.send_due)
         if stripe is not None:
             await _tried(stripe.payer.send_due)
+            await _tried(stripe.taker.take_due)
             await logged(stripe.reconciler.run_if_due)
         await parts.upkeep.prune()
         return done

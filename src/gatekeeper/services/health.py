@@ -18,8 +18,10 @@ import msgspec
 
 from gatekeeper.cache import Cache, Freshness
 from gatekeeper.circuit import Circuit
+from gatekeeper.storage.paybacks import PaybackStatus
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.survey import Backlog, Survey
+from gatekeeper.storage.transfers import TransferStatus
 
 logger = logging.getLogger("gatekeeper")
 
@@ -27,6 +29,9 @@ FRESH_SECONDS: Final = 1.0
 """A look is good for so long: however many ask, the database is asked once in this time."""
 
 _QUEUES: Final = ("inbox", "outbox", "usage", "requests")
+_MANY: Final = 100
+"""How many transfers that were refused are counted."""
+
 _FITS: Final = "fits this release"
 
 
@@ -54,7 +59,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         checks: `database`, `schema`, `inbox`, `outbox`, `usage`, `requests`, `reconciliation`,
-            `stripe` and `cache`; those that could not be made are left out.
+            `stripe` and `cache`; those that could not be made are left out. `transfers` is there
+            while Stripe refuses some.
     """
 
     checks: tuple[HealthCheck, ...]
@@ -108,6 +114,7 @@ class _Looked(msgspec.Struct, frozen=True):
     schema_fault: str | None
     survey: Survey | None = None
     last_run: Any = None
+    refused: int = 0
 
 
 class HealthDesk:
@@ -198,11 +205,14 @@ class HealthDesk:
             self._of_queue("outbox", survey.outbox, survey.at, limits.outbox_lag_seconds),
             self._of_usage(survey),
             self._of_queue("requests", survey.requests, survey.at, limits.outbox_lag_seconds),
+            *_of_transfers(looked.refused),
             *self._of_reconciliation(looked.last_run, survey.at),
         ]
 
     def _read(self, tx: Transaction) -> _Looked:
-        return _Looked(None, tx.survey.take(tx.now()), self._last_run(tx))
+        refused = len(tx.transfers.listed(TransferStatus.FAILED, _MANY))
+        refused += sum(1 for one in tx.paybacks.unmade(_MANY) if one.status is PaybackStatus.FAILED)
+        return _Looked(None, tx.survey.take(tx.now()), self._last_run(tx), refused)
 
     def _of_queue(
         self, name: str, backlog: Backlog, now: datetime, max_age_seconds: float
@@ -237,6 +247,13 @@ class HealthDesk:
         )
         bad = last.unrepaired > 0 or (max_age is not None and age > max_age)
         return [_degraded(name, reason) if bad else _ok(name, reason)]
+
+
+def _of_transfers(refused: int) -> list[HealthCheck]:
+    if not refused:
+        return []
+    at_least = "at least " if refused >= _MANY else ""
+    return [_degraded("transfers", f"{at_least}{refused} to or from sellers were refused")]
 
 
 def _of_stripe(circuit: Circuit) -> HealthCheck:

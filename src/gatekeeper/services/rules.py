@@ -41,6 +41,10 @@ PartialRefunds = Literal["take_back", "keep"]
 """Whether a refund of a part of a subscription's invoice takes back its part of the credits."""
 
 
+DisputeBearer = Literal["platform", "seller"]
+"""Whose loss it is when a buyer disputes what a seller has sold."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """The declared rules of one gate; immutable.
@@ -48,6 +52,7 @@ class Rules:
     Attributes:
         velocity: what of a customer's payments is too much in too short a time.
         partial_refunds: of subscriptions' invoices; a refund in full always takes back.
+        disputes_borne_by: "seller" gives back their share while the money is withdrawn.
         tells: whether subscriptions and payments that change are news; not while an account is
             taken over, whose customers have had them for long.
         telemetry: who is told what has been decided. No rule, but at hand wherever the rules are.
@@ -62,6 +67,7 @@ class Rules:
     hold_ttl: timedelta = timedelta(minutes=5)
     freezes: FreezePolicy = field(default_factory=FreezePolicy)
     partial_refunds: PartialRefunds = "take_back"
+    disputes_borne_by: DisputeBearer = "platform"
     tells: bool = True
     velocity: tuple[VelocityRule, ...] = ()
     telemetry: Telemetry = field(default=OFF, repr=False, compare=False)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, TypedDict, Unpack
 
 import msgspec
@@ -28,6 +28,7 @@ logger = logging.getLogger("gatekeeper.stripe")
 FAILED: Final = "transfer.failed"
 """The topic of the signal."""
 
+_NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 _FIRST_SECONDS: Final = 60.0
 _LONGEST_SECONDS: Final = 6 * 3_600.0
 
@@ -96,7 +97,7 @@ def note_sent(tx: Transaction, transfer_id: str, sent: Mapping[str, Any]) -> Non
 def note_refused(tx: Transaction, transfer_id: str, error: str) -> None:
     """Note that Stripe has refused a transfer: it is told once, and tried again later."""
     known = tx.transfers.get(transfer_id, lock=True)
-    if known is None or known.status is TransferStatus.SENT:
+    if known is None or known.status in (TransferStatus.SENT, TransferStatus.DISCARDED):
         return
     attempts = known.attempts + 1
     now = tx.now()
@@ -139,7 +140,7 @@ def unsent(tx: Transaction, limit: int) -> Sequence[Transfer]:
 
 
 def retry(tx: Transaction, transfer_id: str) -> Transfer:
-    """Let a transfer that has failed be tried at once.
+    """Let a transfer that has failed, or was discarded, be tried at once.
 
     Raises:
         NotFoundError: there is none of this id, or it was sent.
@@ -147,9 +148,25 @@ def retry(tx: Transaction, transfer_id: str) -> Transfer:
     known = tx.transfers.get(transfer_id, lock=True)
     if known is None or known.status is TransferStatus.SENT:
         raise NotFoundError(f"There is no transfer {transfer_id!r} that was not sent.")
-    due = replace(known, due_at=tx.now())
+    status = TransferStatus.FAILED if known.attempts else TransferStatus.OWED
+    due = replace(known, status=status, due_at=tx.now())
     tx.transfers.save(due)
     return due
+
+
+def discard(tx: Transaction, transfer_id: str) -> Transfer:
+    """Say that a transfer is not to be sent. One that is on its way counts as sent if it arrives.
+
+    Raises:
+        NotFoundError: there is none of this id, or it was sent.
+    """
+    known = tx.transfers.get(transfer_id, lock=True)
+    if known is None or known.status is TransferStatus.SENT:
+        raise NotFoundError(f"There is no transfer {transfer_id!r} that was not sent.")
+    # Due never: releases that know of no discarded transfers don't send it either.
+    discarded = replace(known, status=TransferStatus.DISCARDED, due_at=_NEVER)
+    tx.transfers.save(discarded)
+    return discarded
 
 
 def _asked(transfer: Transfer) -> tuple[str, str, str, int, str]:
@@ -195,3 +212,16 @@ class TransferDesk:
     async def retry(self, transfer_id: str) -> Transfer:
         """See the function `retry`."""
         return await self._store.write(lambda tx: retry(tx, transfer_id))
+
+    async def discard(self, transfer_id: str) -> Transfer:
+        """See the function `discard`."""
+        return await self._store.write(lambda tx: discard(tx, transfer_id))
+
+    async def listed(self, status: TransferStatus, limit: int = 100) -> Sequence[Transfer]:
+        """The transfers of a status, the oldest first.
+
+        Raises:
+            InvalidInputError: `limit` is not from 1 to 1000.
+        """
+        check_limit(limit)
+        return await self._store.read(lambda tx: tx.transfers.listed(status, limit))

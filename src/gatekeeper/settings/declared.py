@@ -23,7 +23,7 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, Sett
 from gatekeeper.errors import SettingsError
 from gatekeeper.services.metering import WindowLength
 from gatekeeper.services.notices.smtp import SmtpTls
-from gatekeeper.services.rules import Downgrades, PartialRefunds
+from gatekeeper.services.rules import DisputeBearer, Downgrades, PartialRefunds
 from gatekeeper.settings import values
 from gatekeeper.settings.faults import (
     ENV_PREFIX,
@@ -222,6 +222,10 @@ class Settings(BaseSettings):
     partial_refunds: PartialRefunds = "take_back"
     """Whether the refund of a part of a subscription's invoice takes back its part of the credits;
     one in full always does, and so does any refund of a pack."""
+
+    disputes_borne_by: DisputeBearer = "platform"
+    """Whose loss it is when a buyer disputes what a seller has sold: `seller` gives their share
+    back while the money is withdrawn, and gets it again when the dispute is won."""
 
     hold_ttl_seconds: int = Field(300, ge=1, le=86_400)
     """A hold that is neither settled nor renewed expires after this."""

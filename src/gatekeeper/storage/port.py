@@ -25,6 +25,7 @@ from gatekeeper.storage.mirror import Mirror
 from gatekeeper.storage.orders import Orders
 from gatekeeper.storage.outbox import Outbox
 from gatekeeper.storage.outgoing import Requests
+from gatekeeper.storage.paybacks import Paybacks
 from gatekeeper.storage.payments import Payments
 from gatekeeper.storage.progress import Progress
 from gatekeeper.storage.quick import QuickLedger
@@ -206,6 +207,7 @@ class Transaction(ABC):
     ledger: Ledger
     purchases: Purchases
     payments: Payments
+    paybacks: Paybacks
     freezes: Freezes
     inbox: Inbox
     desk: EventDesk

@@ -14,6 +14,8 @@ class TransferStatus(StrEnum):
     OWED = "owed"
     FAILED = "failed"
     SENT = "sent"
+    DISCARDED = "discarded"
+    """Somebody has said that it is not to be sent."""
 
 
 class Transfer(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +28,7 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
         destination: the seller's connected account.
         attempts: how often Stripe has refused it.
         transfer_id: Stripe's, once it was sent.
+        of_balance: it is sent out of what the platform has, and not out of the charge.
         reversed_minor: what of it was taken back from the seller since.
         due_at: from when on it may be tried, while it was not sent.
     """
@@ -44,6 +47,7 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
     reversed_minor: int = 0
     sent_at: datetime | None = None
     last_error: str | None = None
+    of_balance: bool = False
 
 
 class Transfers(ABC):

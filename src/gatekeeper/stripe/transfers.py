@@ -95,12 +95,13 @@ def _key(transfer: Transfer) -> str:
 
 
 def _params(transfer: Transfer) -> dict[str, Any]:
+    source = {} if transfer.of_balance else {"source_transaction": transfer.charge_id}
     return {
         "amount": transfer.amount_minor,
         "currency": transfer.currency,
         "destination": transfer.destination,
         "metadata": {"gatekeeper_transfer": transfer.id},
-        "source_transaction": transfer.charge_id,
+        **source,
         "transfer_group": f"gatekeeper-{transfer.id}",
     }
 

@@ -297,6 +297,20 @@ EVENTS: Final = (
         "kept_days",
     ),
     _event("backfill.not_projected", "%s of %s could not be projected", "object_id", "customer"),
+    _event("payback.interrupted", "taking paybacks was interrupted; it goes on"),
+    _event("payback.unanswered", "payback %s had no answer: %s", "payback", "reason"),
+    _event(
+        "payback.refused",
+        "payback %s by %s was refused: %s",
+        "payback",
+        "destination",
+        "reason",
+    ),
+    _event(
+        "sale.no_seller",
+        "the seller of order %s is gone: their share is not sent",
+        "order",
+    ),
     _event("transfer.interrupted", "sending transfers was interrupted; it goes on"),
     _event("transfer.unanswered", "transfer %s had no answer: %s", "transfer", "reason"),
     _event(

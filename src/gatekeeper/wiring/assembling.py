@@ -39,6 +39,7 @@ from gatekeeper.stripe.meter_reports import MeterReports
 from gatekeeper.stripe.meters import MeterSender
 from gatekeeper.stripe.moves import PriceMover
 from gatekeeper.stripe.outgoing import OutgoingRequests
+from gatekeeper.stripe.paybacks import PaybackTaker
 from gatekeeper.stripe.profiles import Profiles, ProfilesAtStripe
 from gatekeeper.stripe.reconciliation import Reconciler, last_run, reconciled_at
 from gatekeeper.stripe.refunds import RefundDesk
@@ -231,6 +232,7 @@ def _with_stripe(
         backfill=Backfill(gateway, store, silent, projections),
         mover=PriceMover(gateway, store, rules.catalog, outgoing),
         payer=TransferSender(gateway, store, outgoing),
+        taker=PaybackTaker(gateway, store, outgoing),
         sellers=SellerDesk(gateway, store, outgoing, projections.copies["account"]),
         sender=MeterSender(gateway, store, rules.catalog, identities),
         refunds=RefundDesk(gateway, store, outgoing),

@@ -32,7 +32,8 @@ def _work_of(parts: Parts, settings: Settings) -> Loops:
     if parts.catalog.meters:
         loops["sealer"] = parts.sealer.run
     if (stripe := parts.stripe) is not None:
-        loops |= {"outgoing": stripe.outgoing.run, "transfers": stripe.payer.run}
+        loops |= {"outgoing": stripe.outgoing.run}
+        loops |= {"transfers": stripe.payer.run, "paybacks": stripe.taker.run}
         if parts.catalog.meters:
             loops["meters"] = stripe.sender.run
         if settings.reconcile_every_hours:

@@ -33,6 +33,7 @@ from gatekeeper.stripe.invoices import InvoiceDesk
 from gatekeeper.stripe.meters import MeterSender
 from gatekeeper.stripe.moves import PriceMover
 from gatekeeper.stripe.outgoing import OutgoingRequests
+from gatekeeper.stripe.paybacks import PaybackTaker
 from gatekeeper.stripe.profiles import Profiles
 from gatekeeper.stripe.reconciliation import Reconciler
 from gatekeeper.stripe.refunds import RefundDesk
@@ -59,6 +60,7 @@ class StripeParts:
     backfill: Backfill
     mover: PriceMover
     payer: TransferSender
+    taker: PaybackTaker
     sellers: SellerDesk
     sender: MeterSender
     reconciler: Reconciler

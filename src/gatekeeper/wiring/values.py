@@ -38,6 +38,7 @@ def rules_of(catalog: Catalog, settings: Settings, telemetry: Telemetry) -> Rule
         ),
         velocity=parse_rules(settings.velocity_rules),
         partial_refunds=settings.partial_refunds,
+        disputes_borne_by=settings.disputes_borne_by,
     )
 
 

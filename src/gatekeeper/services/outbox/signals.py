@@ -25,6 +25,7 @@ TOPICS: Final = frozenset(
         "credits.unfrozen",
         "customer.created",
         "grant.expiring",
+        "payback.failed",
         "payment.duplicate",
         "payment.failed",
         "payment.succeeded",

@@ -20,6 +20,7 @@ from gatekeeper.storage.memory.mirror import MemoryMirror
 from gatekeeper.storage.memory.orders import MemoryOrders
 from gatekeeper.storage.memory.outbox import MemoryOutbox
 from gatekeeper.storage.memory.outgoing import MemoryRequests
+from gatekeeper.storage.memory.paybacks import MemoryPaybacks
 from gatekeeper.storage.memory.payments import MemoryPayments
 from gatekeeper.storage.memory.progress import MemoryProgress
 from gatekeeper.storage.memory.purchases import MemoryPurchases
@@ -61,6 +62,7 @@ class MemoryTransaction(Transaction):
         self.requests = requests = MemoryRequests(journal)
         self.request_keys = keys = MemoryRequestKeys(journal)
         self.sellers = sellers = MemorySellers(journal)
+        self.paybacks = paybacks = MemoryPaybacks(journal)
         self.metering = metering = MemoryMetering(journal)
         self.actions = actions = MemoryActions(journal)
         self.refunds = refunds = MemoryRefunds(journal)
@@ -75,6 +77,7 @@ class MemoryTransaction(Transaction):
                 payments.erase,
                 mirror.erase,
                 transfers.erase,
+                paybacks.erase,
                 orders.erase,
                 actions.erase,
                 refunds.erase,

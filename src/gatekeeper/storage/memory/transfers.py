@@ -32,7 +32,8 @@ class MemoryTransfers(Transfers):
         self._transfers.put(transfer.id, transfer)
 
     def claim(self, now: datetime, until: datetime, limit: int) -> Sequence[Transfer]:
-        waiting = (one for one in self._transfers.values() if one.status is not TransferStatus.SENT)
+        open_ones = (TransferStatus.OWED, TransferStatus.FAILED)
+        waiting = (one for one in self._transfers.values() if one.status in open_ones)
         due = sorted(
             (one for one in waiting if one.due_at <= now), key=lambda one: (one.due_at, one.id)
         )

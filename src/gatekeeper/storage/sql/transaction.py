@@ -23,6 +23,7 @@ from gatekeeper.storage.sql.mirror import SqlMirror
 from gatekeeper.storage.sql.orders import SqlOrders
 from gatekeeper.storage.sql.outbox import SqlOutbox
 from gatekeeper.storage.sql.outgoing import SqlRequests
+from gatekeeper.storage.sql.paybacks import SqlPaybacks
 from gatekeeper.storage.sql.payments import SqlPayments
 from gatekeeper.storage.sql.progress import SqlProgress
 from gatekeeper.storage.sql.purchases import SqlPurchases
@@ -76,6 +77,7 @@ class SqlTransaction(Transaction):
         self.mirror = SqlMirror(connection, dialect, noted)
         self.transfers = SqlTransfers(connection, dialect, noted)
         self.sellers = SqlSellers(connection, dialect, noted)
+        self.paybacks = SqlPaybacks(connection, dialect, noted)
         self.survey = SqlSurveys(connection, dialect, noted)
 
     def now(self) -> datetime:

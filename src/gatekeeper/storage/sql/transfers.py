@@ -26,7 +26,11 @@ _SAVE: Final = (
 )
 _DUE: Final = (
     select(transfers.c.id)
-    .where(text("status <> 'sent'"), transfers.c.due_at <= bindparam("now"))
+    .where(
+        text("status <> 'sent'"),
+        text("status <> 'discarded'"),
+        transfers.c.due_at <= bindparam("now"),
+    )
     .order_by(transfers.c.due_at, transfers.c.id)
     .limit(bindparam("at_most"))
     .with_for_update(skip_locked=True)

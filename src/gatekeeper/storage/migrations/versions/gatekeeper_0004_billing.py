@@ -30,6 +30,8 @@ def upgrade() -> None:
     _index_objects()
     _index_customers()
     _create_sellers()
+    _create_paybacks()
+    _send_from_the_balance()
     op.execute(sa.text("UPDATE gatekeeper_schema SET version = 4, readable_from = 2"))
 
 
@@ -203,6 +205,55 @@ def _create_sellers() -> None:
         comment="The customers who sell, each on a connected account.",
     )
     op.create_index(op.f(f"ix_{sellers}_account_id"), sellers, ["account_id"], unique=True)
+
+
+def _create_paybacks() -> None:
+    paybacks = "gatekeeper_paybacks"
+    op.create_table(
+        paybacks,
+        _text("id", comment="What it is for: 'refund/re_1'."),
+        _text("order_id"),
+        _text("customer", comment="Who has paid."),
+        _text("destination", comment="The seller's connected account."),
+        _text("owed_id", null=True, comment="Our own transfer that it is of."),
+        _text("transfer_id", null=True, comment="Stripe's."),
+        sa.Column("amount_minor", sa.BigInteger(), nullable=False),
+        _text("currency"),
+        _text("status"),
+        _instant("created_at"),
+        _instant("due_at", comment="When it may be tried, until made."),
+        sa.Column(
+            "attempts", sa.Integer(), nullable=False, comment="How often Stripe has refused it."
+        ),
+        _text("reversal_id", null=True, comment="Stripe's."),
+        _text("last_error", null=True),
+        sa.PrimaryKeyConstraint("id", name=op.f(f"pk_{paybacks}")),
+        comment="What sellers give back of what they got, because the buyer's money goes back.",
+    )
+    for column in ("customer", "order_id"):
+        op.create_index(op.f(f"ix_{paybacks}_{column}"), paybacks, [column], unique=False)
+    waiting = sa.text("status IN ('owed', 'failed')")
+    op.create_index(
+        f"ix_{paybacks}_due",
+        paybacks,
+        ["due_at"],
+        unique=False,
+        postgresql_where=waiting,
+        sqlite_where=waiting,
+    )
+
+
+def _send_from_the_balance() -> None:
+    op.add_column(
+        "gatekeeper_transfers",
+        sa.Column(
+            "of_balance",
+            sa.Boolean(),
+            nullable=False,
+            server_default=sa.text("false"),
+            comment="Sent out of what the platform has, and not out of the charge.",
+        ),
+    )
 
 
 def _text(name: str, *, null: bool = False, comment: str | None = None) -> sa.Column[Any]:

@@ -34,6 +34,7 @@ from gatekeeper.storage.sql.tables.metering import usage, usage_windows
 from gatekeeper.storage.sql.tables.mirror import objects, subscription_changes
 from gatekeeper.storage.sql.tables.orders import order_payments, orders
 from gatekeeper.storage.sql.tables.outgoing import progress, requests
+from gatekeeper.storage.sql.tables.paybacks import paybacks
 from gatekeeper.storage.sql.tables.payments import payments
 from gatekeeper.storage.sql.tables.refunds import refunds
 from gatekeeper.storage.sql.tables.request_keys import request_keys
@@ -64,6 +65,7 @@ __all__ = [
     "outbox",
     "overrides",
     "paid_lines",
+    "paybacks",
     "payments",
     "prices",
     "progress",

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Index, Integer, Text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, Text
 
-from gatekeeper.storage.sql.tables.base import partial_index, required, table
+from gatekeeper.storage.sql.tables.base import partial_index, required, since_2, table
 from gatekeeper.storage.sql.types import FreeText, UtcDateTime
 
 transfers: Final = table(
@@ -23,6 +23,12 @@ transfers: Final = table(
     Column("reversed_minor", BigInteger, nullable=False),
     Column("sent_at", UtcDateTime),
     Column("last_error", FreeText),
+    since_2(
+        "of_balance",
+        Boolean,
+        "false",
+        "Sent out of what the platform has, and not out of the charge.",
+    ),
     Index(None, "customer"),
     Index(None, "transfer_id"),
     partial_index("ix_gatekeeper_transfers_due", "due_at", where="status <> 'sent'"),

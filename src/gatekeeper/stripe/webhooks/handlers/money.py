@@ -6,7 +6,7 @@ from typing import ClassVar, Final
 from gatekeeper.projection.clawback import ChargeMoney, project_charge_money
 from gatekeeper.projection.mirrored import Mirrored, project_copies, project_mirrored
 from gatekeeper.projection.reading import Node
-from gatekeeper.services import clawbacks, freezes, plan_returns, velocity
+from gatekeeper.services import clawbacks, freezes, plan_returns, sales, velocity
 from gatekeeper.services.history import Because, note_change
 from gatekeeper.services.mirror import bury_object, save_object, save_objects
 from gatekeeper.services.subscriptions import owner_of
@@ -118,6 +118,7 @@ class MoneyProjector(Projector):
             touched = self._check_velocity(tx, money) or touched
             if concerned:
                 clawbacks.note_charge(tx, context.rules, stamp, money, invoice_id)
+            sales.note_charge(tx, context.rules, money)
             if invoice_id is not None:
                 returned = plan_returns.note_invoice(tx, context.rules, invoice_id)
                 if returned is not None:

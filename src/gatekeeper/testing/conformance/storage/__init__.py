@@ -29,6 +29,7 @@ from gatekeeper.testing.conformance.storage.mirror import MirrorConformance
 from gatekeeper.testing.conformance.storage.orders import OrderConformance
 from gatekeeper.testing.conformance.storage.outbox import OutboxConformance
 from gatekeeper.testing.conformance.storage.outgoing import RequestConformance
+from gatekeeper.testing.conformance.storage.paybacks import PaybackConformance
 from gatekeeper.testing.conformance.storage.payments import PaymentConformance
 from gatekeeper.testing.conformance.storage.postings import PostingConformance
 from gatekeeper.testing.conformance.storage.progress import ProgressConformance
@@ -58,6 +59,7 @@ __all__ = [
     "MirrorConformance",
     "OrderConformance",
     "OutboxConformance",
+    "PaybackConformance",
     "PaymentConformance",
     "PostingConformance",
     "ProgressConformance",
@@ -91,6 +93,7 @@ class StoreConformance(
     MeteringConformance,
     OrderConformance,
     OutboxConformance,
+    PaybackConformance,
     PaymentConformance,
     PostingConformance,
     ProgressConformance,

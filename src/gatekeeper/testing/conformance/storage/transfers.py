@@ -56,6 +56,7 @@ class TransferConformance:
             OWED,
             replace(OWED, id="order_3", due_at=NOW + SECOND),
             replace(SENT, id="order_4", due_at=NOW - HOUR),
+            replace(OWED, id="order_5", status=TransferStatus.DISCARDED, of_balance=True),
         ]
 
         def save(tx: Transaction) -> None:
@@ -71,5 +72,10 @@ class TransferConformance:
         await store.write(save)
         found = await asyncio.gather(*(store.write(claim) for _ in range(3)))
         assert sorted(name for names in found for name in names) == ["order_1", "order_2"]
-        assert await store.read(listed) == [["order_1", "order_3"], ["order_2"], ["order_4"]]
+        assert await store.read(listed) == [
+            ["order_1", "order_3"],
+            ["order_2"],
+            ["order_4"],
+            ["order_5"],
+        ]
         assert list(await store.read(lambda tx: tx.transfers.listed(TransferStatus.OWED, 0))) == []
