@@ -34,12 +34,12 @@ sessions with hosted pages, coupons, promotion codes and discounts, subscription
 renewals, retries, proration, pending updates and schedules, invoices and their previews, payment
 and setup intents, charges, refunds, disputes, fraud warnings, reviews, the balance and payouts,
 meters with events and error reports, events of both APIs, webhook endpoints with signed and retried
-deliveries, portal sessions, idempotency keys, `expand[]`, connected accounts with their onboarding
-and objects of their own, transfers and fees. What customers, banks and sellers do, a test does by
-`Simulator`'s methods of `actions`. It speaks the API version of `settings.API_VERSION` and refuses
-every parameter that it does not know. What it gets wrong about Stripe's shapes, `openapi` finds
-out: in the tests every request and every object is validated against Stripe's published OpenAPI
-document.
+deliveries, a stand-in for Stripe.js (`/v3/`), portal sessions, idempotency keys, `expand[]`,
+connected accounts with their onboarding and objects of their own, transfers and fees. What
+customers, banks and sellers do, a test does by `Simulator`'s methods of `actions`. It speaks the
+API version of `settings.API_VERSION` and refuses every parameter that it does not know. What it
+gets wrong about Stripe's shapes, `openapi` finds out: in the tests every request and every object
+is validated against Stripe's published OpenAPI document.
 
 What that document cannot show, and this simplifies: all items of a subscription share one interval;
 a checkout in subscription mode takes recurring prices alone, and always asks for a payment method;

@@ -41,6 +41,7 @@ from gatekeeper.testing.stripe.billing import subscriptions as subscribing
 from gatekeeper.testing.stripe.core.errors import ApiError
 from gatekeeper.testing.stripe.endpoint import Endpoint
 from gatekeeper.testing.stripe.pages.checkout import CheckoutPages
+from gatekeeper.testing.stripe.pages.elements import OPEN, ElementsScript
 from gatekeeper.testing.stripe.pages.html import page
 from gatekeeper.testing.stripe.pages.onboarding import OnboardingPages
 from gatekeeper.testing.stripe.pages.portal import PortalPages
@@ -123,10 +124,17 @@ def build_app(state: State, endpoint: Endpoint, control: list[Route]) -> Starlet
         status = error.status if isinstance(error, ApiError) else 500
         return page("Error", f"<h1>Error</h1><p>{error}</p>", status=status)
 
+    async def handle(request: Request) -> Response:
+        response = await endpoint.handle(request)
+        if "origin" in request.headers:
+            response.headers.update(OPEN)
+        return response
+
     routes = [
-        Route("/v1/{rest:path}", endpoint.handle, methods=["GET", "POST", "DELETE"]),
+        Route("/v1/{rest:path}", handle, methods=["GET", "POST", "DELETE"]),
         Route("/v2/{rest:path}", endpoint.handle, methods=["GET"]),
         *CheckoutPages(state).routes,
+        *ElementsScript(state).routes,
         *PortalPages(state).routes,
         *OnboardingPages(state).routes,
         *control,

@@ -11,6 +11,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gatekeeper.testing.stripe import publishable
 from gatekeeper.testing.stripe.core.errors import ApiError, invalid, no_access
 from gatekeeper.testing.stripe.core.forms import Raw, parse
 from gatekeeper.testing.stripe.core.params import Many, Text
@@ -96,12 +97,14 @@ class Endpoint:
     async def _answer(
         self, request: Request, request_id: str, *, spoilt: bool
     ) -> tuple[Answer, bool]:
-        self._authorize(request)
+        public = self._authorize(request)
         encoded = request.url.query
         if request.method == "POST":
             encoded = await _body(request)
         operation, ids = self._find(request.method, request.url.path)
         form = parse(encoded)
+        if public:
+            publishable.check(operation.method, operation.path, form)
         key = request.headers.get("idempotency-key") if request.method == "POST" else None
         named = request.headers.get("stripe-account") or request.headers.get("stripe-context")
         seen = self._seen_by(named)
@@ -115,8 +118,10 @@ class Endpoint:
             call = Call(request.method, request.url.path, form, key)
             for intercept in self.before:
                 await intercept(call)
-            answer = self._run(seen, operation, ids, form, request_id, key)
+            answer = self._run(seen, operation, ids, form, request_id, key, public=public)
         except BaseException as error:
+            if public and isinstance(error, ApiError):
+                publishable.hide(error)
             if key is not None:
                 if isinstance(error, ApiError) and error.saved:
                     stored = Answer(error.status, _encode(error.body()), request_id)
@@ -131,7 +136,8 @@ class Endpoint:
             self._keys.finish(slot or key, answer)
         return answer, False
 
-    def _authorize(self, request: Request) -> None:
+    def _authorize(self, request: Request) -> bool:
+        """Refuse a wrong key; whether it is the publishable one."""
         scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
         key = credentials
         if scheme.lower() == "basic":
@@ -141,7 +147,8 @@ class Endpoint:
                 key = ""
         if not key:
             raise ApiError(401, "You did not provide an API key.")
-        if key != self._state.settings.api_key:
+        public = key == self._state.settings.publishable_key
+        if key != self._state.settings.api_key and not public:
             hidden = f"{key[:8]}{'*' * max(0, len(key) - 12)}{key[-4:]}" if len(key) > 12 else "***"
             raise ApiError(401, f"Invalid API Key provided: {hidden}")
         version = request.headers.get("stripe-version", API_VERSION)
@@ -149,6 +156,7 @@ class Endpoint:
             raise invalid(
                 f"Invalid Stripe API version: {version}. This simulator speaks {API_VERSION}."
             )
+        return public
 
     def _seen_by(self, account: str | None) -> State:
         if account in (None, self._state.settings.account_id):
@@ -172,6 +180,8 @@ class Endpoint:
         form: dict[str, Raw],
         request_id: str,
         key: str | None,
+        *,
+        public: bool,
     ) -> Answer:
         given = dict(form)
         expand: list[str] = Many(Text(), 20).read(given.pop("expand", ""), "expand")
@@ -181,7 +191,7 @@ class Endpoint:
             with state.asked_by({"id": request_id, "idempotency_key": key}):
                 stored = operation(state, params, ids)
             shown = self._api.expander.apply(state, stored, expand)
-            body = _encode(shown)
+            body = _encode(publishable.shown(shown) if public else shown)
         exchange = Exchange(operation.method, operation.path, form, 200, shown)
         try:
             for look in self.on_exchange:

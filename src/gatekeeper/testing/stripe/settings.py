@@ -9,6 +9,7 @@ from typing import Literal
 API_VERSION = "2026-10-28.endive"
 
 DEFAULT_API_KEY = "sk_test_simulator"
+PUBLISHABLE_KEYS = {False: "pk_test_simulator", True: "pk_live_simulator"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +90,11 @@ class Settings:
     """Waits between the attempts at one delivery (Stripe: up to three days, ever longer)."""
     event_limit: int = 50_000
     """How many events are kept; the oldest leave first (Stripe keeps 30 days of them)."""
+
+    @property
+    def publishable_key(self) -> str:
+        """The key that browsers get; it is the same one for every simulator of a mode."""
+        return PUBLISHABLE_KEYS[self.livemode]
 
     @property
     def livemode(self) -> bool:

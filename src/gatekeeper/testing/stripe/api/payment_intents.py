@@ -186,9 +186,9 @@ def _confirm(state: State, intent: Obj, method: Obj | None, params: dict[str, An
             "payment_intent_unexpected_state",
         )
     off_session = bool(params.get("off_session"))
-    payments.confirm(
-        state, intent, method, off_session=off_session, return_url=params.get("return_url")
-    )
+    # Stripe.js shows the bank's page itself, in place of a redirect.
+    back = None if params.get("use_stripe_sdk") else params.get("return_url")
+    payments.confirm(state, intent, method, off_session=off_session, return_url=back)
     if intent["status"] == "requires_payment_method":
         raise card_error(intent)
     if intent["status"] == "requires_action" and params.get("error_on_requires_action"):

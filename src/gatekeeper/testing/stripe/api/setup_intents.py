@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from gatekeeper.testing.stripe.api.payment_intents import check_secret
 from gatekeeper.testing.stripe.billing import setups
 from gatekeeper.testing.stripe.billing.methods import concrete
 from gatekeeper.testing.stripe.core.errors import ApiError
@@ -17,7 +18,7 @@ from gatekeeper.testing.stripe.core.params import (
 )
 from gatekeeper.testing.stripe.core.store import Obj
 from gatekeeper.testing.stripe.listing import list_params
-from gatekeeper.testing.stripe.routing import Api, listed, one_of
+from gatekeeper.testing.stripe.routing import Api, listed
 from gatekeeper.testing.stripe.state import State
 
 PATH = "/v1/setup_intents"
@@ -86,6 +87,7 @@ def update(state: State, params: dict[str, Any], identifier: str) -> Obj:
 def confirm(state: State, params: dict[str, Any], identifier: str) -> Obj:
     """`POST /v1/setup_intents/{intent}/confirm`."""
     intent = state.store.need(setups.KIND, identifier)
+    check_secret(intent, params)
     named = params.get("payment_method") or intent["payment_method"]
     _confirm(state, intent, _method(state, named, intent["customer"]), params)
     return intent
@@ -102,7 +104,8 @@ def _confirm(state: State, intent: Obj, method: Obj | None, params: dict[str, An
             extra={"setup_intent": intent},
         )
     setups.must_be_open(intent, "confirm")
-    setups.confirm(state, intent, method, params.get("return_url"))
+    back = None if params.get("use_stripe_sdk") else params.get("return_url")
+    setups.confirm(state, intent, method, back)
 
 
 def cancel(state: State, params: dict[str, Any], identifier: str) -> Obj:
@@ -118,10 +121,19 @@ def register(api: Api) -> None:
     names, own = ("customer", "payment_method"), f"{PATH}/{{intent}}"
     filters: dict[str, Kind] = dict.fromkeys(names, Text())
     reasons = Choice(("abandoned", "duplicate", "requested_by_customer"))
-    confirming: dict[str, Kind] = {"payment_method": Text(), "return_url": Text()}
+    confirming: dict[str, Kind] = {
+        **dict.fromkeys(("client_secret", "payment_method", "return_url"), Text()),
+        "use_stripe_sdk": Flag(),
+    }
+
+    def one(state: State, params: dict[str, Any], identifier: str) -> Obj:
+        found = state.store.need(setups.KIND, identifier)
+        check_secret(found, params)
+        return found
+
     api.add("POST", PATH, create, Fields(_CREATE))
     api.add("GET", PATH, listed(setups.KIND, PATH, *names), list_params(**filters))
-    api.add("GET", own, one_of(setups.KIND))
+    api.add("GET", own, one, Fields({"client_secret": Text()}))
     api.add("POST", own, update, Fields(_CHANGE))
     api.add("POST", f"{own}/confirm", confirm, Fields(confirming))
     api.add("POST", f"{own}/cancel", cancel, Fields({"cancellation_reason": reasons}))
