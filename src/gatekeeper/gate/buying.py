@@ -55,7 +55,8 @@ class BuyingMethods(Wired):
         )
 
     async def checkout_status(self, purchase_id: str, customer: str) -> Purchase:
-        """How far a checkout of this customer's has come, asking Stripe while it is pending."""
+        """How far a checkout of this customer's has come, asking Stripe while it is pending; it is
+        named by its id, or by that of its session (`{CHECKOUT_SESSION_ID}` in a success URL)."""
         return await self._parts.with_stripe.checkout.status(purchase_id, customer)
 
     async def duplicate_purchases(

@@ -6,6 +6,7 @@ from gatekeeper.gate.wired import Wired
 from gatekeeper.services.copies import StripeCopy
 from gatekeeper.services.history import HistoryEntry
 from gatekeeper.services.upcoming import SubscriptionView
+from gatekeeper.storage.mirror import HistoryPlace
 
 
 class CopyMethods(Wired):
@@ -68,11 +69,11 @@ class CopyMethods(Wired):
         customer: str,
         *,
         limit: int = 100,
-        after: HistoryEntry | None = None,
+        after: HistoryEntry | HistoryPlace | None = None,
         session: object = None,
     ) -> Sequence[HistoryEntry]:
         """What a customer's subscriptions have been through, the newest first: each change, and
-        what caused it. `after` is the last of the page before.
+        what caused it. `after` is the last of the page before, or its `place`.
 
         Raises:
             InvalidInputError: the page is too large.

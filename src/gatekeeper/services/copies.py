@@ -112,11 +112,11 @@ class Copies:
         return partial(upcoming.subscriptions_of, rules=self._rules, customer=customer)
 
     def history(
-        self, customer: str, limit: int, after: HistoryEntry | None
+        self, customer: str, limit: int, after: HistoryEntry | HistoryPlace | None
     ) -> Callable[[Transaction], Sequence[HistoryEntry]]:
         """Reads what a customer's subscriptions have been through, the newest first."""
         _check(None, limit)
-        place: HistoryPlace | None = None if after is None else after.place
+        place = after.place if isinstance(after, HistoryEntry) else after
         return lambda tx: history.history(tx, customer, limit, place)
 
 

@@ -23,11 +23,17 @@ _MOST: Final = 1_000
 
 
 class SoldItem(msgspec.Struct, frozen=True, kw_only=True):
-    """An item: how many of a price. `plan` is what it entitles to, where that is known."""
+    """An item: how many of a price.
+
+    Attributes:
+        plan: what it entitles to, where that is known.
+        price: the lookup key by which the catalogue has the price, where it is known.
+    """
 
     price_id: str
     plan: str | None
     quantity: int
+    price: str | None = None
 
 
 class Upcoming(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,7 +129,7 @@ def _view(tx: Transaction, rules: Rules, row: Subscription) -> SubscriptionView:
     return SubscriptionView(
         id=row.id,
         status=row.status,
-        items=tuple(_sold(item) for item in present),
+        items=tuple(_sold(tx, item) for item in present),
         started_at=row.started_at,
         period_end=max((item.period_end for item in present), default=None),
         trial_end=row.trial_end,
@@ -135,9 +141,15 @@ def _view(tx: Transaction, rules: Rules, row: Subscription) -> SubscriptionView:
     )
 
 
-def _sold(item: Item) -> SoldItem:
+def _sold(tx: Transaction, item: Item) -> SoldItem:
     plan = None if item.terms is None else item.terms.plan
-    return SoldItem(price_id=item.price_id, plan=plan, quantity=item.quantity)
+    record = tx.subscriptions.price(item.price_id)
+    return SoldItem(
+        price_id=item.price_id,
+        plan=plan,
+        quantity=item.quantity,
+        price=None if record is None else record.lookup_key,
+    )
 
 
 def _upcoming(
@@ -150,14 +162,7 @@ def _upcoming(
         schedule = msgspec.json.decode(one.facts, type=_Schedule)
         for phase in schedule.phases:
             if phase.start_date > now:
-                items = tuple(
-                    SoldItem(
-                        price_id=item.price,
-                        plan=_plan_of(tx, rules, item.price),
-                        quantity=item.quantity,
-                    )
-                    for item in phase.items
-                )
+                items = tuple(_to_come(tx, rules, item) for item in phase.items)
                 yield Upcoming(at=phase.start_date, items=items)
         if schedule.end_behavior == "cancel" and schedule.phases:
             end = schedule.phases[-1].end_date
@@ -165,14 +170,20 @@ def _upcoming(
                 yield Upcoming(at=end, items=())
 
 
-def _plan_of(tx: Transaction, rules: Rules, price_id: str) -> str | None:
-    """The plan that a price stands for: as it was recorded, else as the catalogue would have it."""
-    recorded = tx.subscriptions.price(price_id)
+def _to_come(tx: Transaction, rules: Rules, item: _Priced) -> SoldItem:
+    """An item that is scheduled, with the plan that its price stands for: as it was recorded, else
+    as the catalogue would have it."""
+    recorded = tx.subscriptions.price(item.price)
+    plan: str | None
+    key: str | None
     if recorded is not None:
-        return recorded.plan
-    entry = rules.catalog.find_price(price_id)
-    copy = tx.mirror.get("price", price_id) if entry is None else None
-    if copy is not None:
-        key = msgspec.json.decode(copy.facts).get("lookup_key")
-        entry = None if key is None else rules.catalog.find_price(key)
-    return None if entry is None or entry.plan is None else entry.plan.key
+        plan, key = recorded.plan, recorded.lookup_key
+    else:
+        entry = rules.catalog.find_price(item.price)
+        copy = tx.mirror.get("price", item.price) if entry is None else None
+        if copy is not None:
+            named = msgspec.json.decode(copy.facts).get("lookup_key")
+            entry = None if named is None else rules.catalog.find_price(named)
+        plan = None if entry is None or entry.plan is None else entry.plan.key
+        key = None if entry is None else entry.price.lookup_key
+    return SoldItem(price_id=item.price, plan=plan, quantity=item.quantity, price=key)

@@ -145,7 +145,8 @@ class Checkout:
         return CheckoutLink(wanted.id, session["id"], session["url"])
 
     async def status(self, purchase_id: str, customer: str) -> Purchase:
-        """How far a purchase of this customer's has come.
+        """How far a purchase of this customer's has come; it is named by its id, or by that of
+        its checkout session.
 
         While it is pending, Stripe is asked and what is paid is given, exactly as by the webhook:
         the customer who comes back before it need not wait.
@@ -297,7 +298,9 @@ class Checkout:
         return None
 
     async def _owned(self, purchase_id: str, customer: str) -> Purchase:
-        purchase = await self._store.read(lambda tx: tx.purchases.get(purchase_id))
+        purchase = await self._store.read(
+            lambda tx: tx.purchases.get(purchase_id) or tx.purchases.by_session(purchase_id)
+        )
         if purchase is None or purchase.customer != customer:
             raise NotFoundError("There is no such purchase.")
         return purchase

@@ -6,6 +6,7 @@ from typing import TypeVar
 from gatekeeper.services.copies import StripeCopy
 from gatekeeper.services.history import HistoryEntry
 from gatekeeper.services.upcoming import SubscriptionView
+from gatekeeper.storage.mirror import HistoryPlace
 from gatekeeper.storage.port import Transaction
 from gatekeeper.sync.waiting import Waiting
 
@@ -53,7 +54,7 @@ class CopyCalls(Waiting):
         customer: str,
         *,
         limit: int = 100,
-        after: HistoryEntry | None = None,
+        after: HistoryEntry | HistoryPlace | None = None,
         session: object = None,
     ) -> Sequence[HistoryEntry]:
         """As `gate.subscription_history`."""

@@ -188,7 +188,8 @@ async def test_checkout_and_portal_send_people_back_to_this_origin(
         json={"price": "pro_monthly", "quantity": 2},
         headers={"idempotency-key": "button-1"},
     )
-    assert started.json() == {"checkout": "pur_1", "url": "https://checkout.test/cs_1"}
+    url = "https://checkout.test/cs_1"
+    assert started.json() == {"checkout": "pur_1", "session": "cs_1", "url": url}
     assert (await client.post("/billing/portal", json={})).json() == {
         "url": "https://portal.test/1"
     }

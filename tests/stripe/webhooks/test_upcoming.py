@@ -74,8 +74,10 @@ async def test_a_change_at_the_end_of_the_period_is_shown_and_gives_nothing_yet(
 ) -> None:
     await subscribed(world)
     found = await plan(world, schedule(NOW, NEXT))
-    assert found.items == (SoldItem(price_id="price_pro", plan="pro", quantity=1),)
-    later = SoldItem(price_id="price_team", plan="team", quantity=2)
+    assert found.items == (
+        SoldItem(price_id="price_pro", plan="pro", quantity=1, price="pro_monthly"),
+    )
+    later = SoldItem(price_id="price_team", plan="team", quantity=2, price="team_monthly")
     assert found.upcoming == (Upcoming(at=RENEWAL, items=(later,)),)
     assert not (await world.entitlements()).has_plan("team")
 

@@ -8,7 +8,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gatekeeper.asgi.billing import buying, catalog, credits, invoices, me, profile, usage
+from gatekeeper.asgi.billing import (
+    buying,
+    catalog,
+    credits,
+    invoices,
+    me,
+    payment_methods,
+    profile,
+    subscribing,
+    usage,
+)
 from gatekeeper.asgi.billing.answering import Answering, Endpoint
 from gatekeeper.asgi.billing.openapi import described
 from gatekeeper.asgi.billing.operations import Operation
@@ -30,6 +40,8 @@ SUBJECTS: tuple[Subject, ...] = (
     invoices.operations,
     profile.operations,
     buying.operations,
+    subscribing.operations,
+    payment_methods.operations,
 )
 """What there is, subject by subject. A literal path comes before one with parameters."""
 

@@ -1,0 +1,1 @@
+"""Subscribing through the billing API."""
