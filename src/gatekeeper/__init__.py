@@ -32,6 +32,7 @@ from gatekeeper.ledger import Balance, Grant, Hold
 from gatekeeper.services.analytics import Analytics, AnalyticsEvent, PostHogAnalytics
 from gatekeeper.services.health import Health, HealthStatus
 from gatekeeper.services.notices import Letter, Letters, Notice, Notifier, SmtpNotifier
+from gatekeeper.services.orders import OrderRequest, Quote
 from gatekeeper.services.outbox import Signal
 from gatekeeper.services.reservation import Reservation
 from gatekeeper.settings import Settings
@@ -64,10 +65,12 @@ __all__ = [
     "MissingExtraError",
     "Notice",
     "Notifier",
+    "OrderRequest",
     "Pack",
     "Plan",
     "PostHogAnalytics",
     "Price",
+    "Quote",
     "RequestState",
     "Reservation",
     "Settings",

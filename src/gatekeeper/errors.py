@@ -340,6 +340,18 @@ class SellerNotReadyError(ConflictError):
     code = "seller_not_ready"
 
 
+class OrderClosedError(ConflictError):
+    """This order can't be changed or paid any more."""
+
+    code = "order_closed"
+
+
+class PaymentStateError(ConflictError):
+    """The payment is not in a state in which this can be done."""
+
+    code = "payment_state"
+
+
 class LedgerInvariantError(GatekeeperError):
     """An account contradicts itself; the command was refused."""
 

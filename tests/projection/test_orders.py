@@ -41,7 +41,9 @@ def expected(terms: OrderTerms, one: PaymentFacts) -> OrderStatus:
         return OrderStatus.REFUNDED if gone else OrderStatus.PAID
     if one.status in ("processing", "requires_capture"):
         return OrderStatus.PROCESSING
-    if one.failure or one.status in OVER:
+    if one.status == "canceled":
+        return OrderStatus.FAILED if one.failure == "expired" else OrderStatus.PENDING
+    if one.failure or one.status == "succeeded":
         return OrderStatus.FAILED
     return OrderStatus.PENDING
 
@@ -52,7 +54,7 @@ def test_every_combination_of_what_is_known_of_one_payment() -> None:
         STATUSES,
         AMOUNTS,
         AMOUNTS,
-        (None, "card_declined"),
+        (None, "card_declined", "expired"),
         (None, "another customer"),
         (999, 1_000),
         ("eur", "usd"),
@@ -95,7 +97,6 @@ def test_every_combination_of_what_is_known_of_one_payment() -> None:
         (replace(PAID, fault="another customer"), "another customer"),
         (replace(MADE, failure="card_declined"), "card_declined"),
         (replace(MADE, status="canceled", failure="automatic"), "automatic"),
-        (replace(MADE, status="canceled"), "canceled"),
     ],
 )
 def test_an_order_that_failed_says_why(payment: PaymentFacts, failure: str) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from gatekeeper.catalog.currencies import find_currency, format_minor
 from gatekeeper.errors import AmountNotChargeableError, InvalidInputError
-from gatekeeper.types import check_amount
+from gatekeeper.types import MAX_AMOUNT, check_amount
 
 MINIMUM_MINOR: Final[dict[str, int]] = {
     **dict.fromkeys("usd ars aud brl cad chf cop eur idr ils inr nzd php rub sgd zar".split(), 50),
@@ -55,7 +55,7 @@ def check_chargeable(amount_minor: object, currency: object) -> int:
     found = find_currency(currency)
     if found is None:
         raise InvalidInputError("The currency must be one that Stripe takes, such as 'eur'.")
-    amount = check_amount(amount_minor, "The amount of a payment")
+    amount = check_amount(amount_minor, "The amount of a payment", minimum=-MAX_AMOUNT)
     least = MINIMUM_MINOR.get(found.code, found.step)
     most = MAXIMUM_OF.get(found.code, MAXIMUM_MINOR)
     bounds = {"currency": found.code, "minimum_minor": least, "maximum_minor": most}

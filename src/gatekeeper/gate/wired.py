@@ -66,6 +66,7 @@ class Wired:
         self.receiver = self._parts.receiver
         self.events = self._parts.receiver.events
         self.outbox = self._parts.deliverer
+        self.orders = self._parts.orders
         self.usage = self._parts.usage
         self.transfers = self._parts.transfers
         self.denials = self._parts.denials

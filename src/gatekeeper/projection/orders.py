@@ -57,6 +57,10 @@ PAYABLE: Final = frozenset({"requires_payment_method", "requires_confirmation", 
 OVER: Final = frozenset({"succeeded", "canceled"})
 """The statuses that a payment never leaves."""
 
+LAPSED: Final = frozenset({"automatic", "expired"})
+"""Why Stripe itself cancels a payment: what was held was not captured in time
+(https://docs.stripe.com/api/payment_intents/object#payment_intent_object-cancellation_reason)."""
+
 MISMATCH: Final = "payment_mismatch"
 """Why an order has failed whose payment does not pay it."""
 
@@ -150,8 +154,8 @@ def _unpaid(terms: OrderTerms, current: PaymentFacts | None) -> OrderState:
     failure = current.failure
     if current.status == "succeeded":
         failure = current.fault or MISMATCH
-    elif current.status == "canceled":
-        failure = failure or "canceled"
+    elif current.status == "canceled" and failure not in LAPSED:
+        failure = None  # somebody has canceled it: the order can be paid by another
     if failure is not None:
         return OrderState(status=OrderStatus.FAILED, failure=failure)
     return OrderState(status=OrderStatus.PENDING)

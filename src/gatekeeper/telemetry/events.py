@@ -321,6 +321,20 @@ EVENTS: Final = (
         "reason",
     ),
     _event(
+        "order.impossible_move",
+        "order %s would go from %s to %s",
+        "order",
+        "before",
+        "after",
+    ),
+    _event(
+        "order.mispaid",
+        "payment %s has come in and does not pay order %s",
+        "payment",
+        "order",
+    ),
+    _event("order.payment_elsewhere", "payment %s is not order %s's", "payment", "order"),
+    _event(
         "reconciliation.account_unreadable",
         "the events of account %s are not to be had: %s",
         "account",

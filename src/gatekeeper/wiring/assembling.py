@@ -38,6 +38,7 @@ from gatekeeper.stripe.invoices import InvoiceDesk
 from gatekeeper.stripe.meter_reports import MeterReports
 from gatekeeper.stripe.meters import MeterSender
 from gatekeeper.stripe.moves import PriceMover
+from gatekeeper.stripe.orders import OrderDesk, OrderIntents, OrderSessions
 from gatekeeper.stripe.outgoing import OutgoingRequests
 from gatekeeper.stripe.paybacks import PaybackTaker
 from gatekeeper.stripe.profiles import Profiles, ProfilesAtStripe
@@ -117,6 +118,7 @@ def assemble(
         upkeep=_upkeep(store, credits_, settings),
         usage=UsageRecorder(store, rules, now),
         sealer=_sealer(store, settings),
+        orders=OrderDesk(store, *((None, None) if stripe is None else stripe.orders)),
         transfers=TransferDesk(store),
         receiver=receiver,
         deliverer=deliverer,
@@ -220,8 +222,10 @@ def _with_stripe(
         projections=projections,
         policy=allowed,
     )
+    intents = OrderIntents(gateway, store, outgoing, projections)
     return StripeParts(
         gateway=gateway,
+        orders=(intents, OrderSessions(gateway, store, outgoing, projections, intents)),
         outgoing=outgoing,
         identities=identities,
         invoices=InvoiceDesk(gateway, store, outgoing, projections),

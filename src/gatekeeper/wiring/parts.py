@@ -32,6 +32,7 @@ from gatekeeper.stripe.identities import StripeIdentities
 from gatekeeper.stripe.invoices import InvoiceDesk
 from gatekeeper.stripe.meters import MeterSender
 from gatekeeper.stripe.moves import PriceMover
+from gatekeeper.stripe.orders import OrderDesk, OrderIntents, OrderSessions
 from gatekeeper.stripe.outgoing import OutgoingRequests
 from gatekeeper.stripe.paybacks import PaybackTaker
 from gatekeeper.stripe.profiles import Profiles
@@ -52,6 +53,7 @@ class StripeParts:
     """Those of the parts that talk to Stripe, which there are where there is a key."""
 
     gateway: StripeGateway
+    orders: tuple[OrderIntents, OrderSessions]
     outgoing: OutgoingRequests
     projections: Projections
     checkout: Checkout
@@ -87,6 +89,7 @@ class Parts:
     upkeep: Upkeep
     usage: UsageRecorder
     sealer: Sealer
+    orders: OrderDesk
     transfers: TransferDesk
     receiver: WebhookReceiver
     deliverer: Deliverer

@@ -138,8 +138,11 @@ class CopySweep:
         missing, other = await self._store.read(partial(judge, place=place, page=page, seen=seen))
         if held is not None:
             listed, fetched = {*missing}, [*other]
-            if kind in EFFECTIVE and not place.on:
-                listed, fetched = set(), [*other, *missing]
+            ours: Sequence[str] = ()
+            if not place.on:
+                ours = await self._store.read(partial(_effective, kind, missing))
+            if ours:
+                listed, fetched = listed.difference(ours), [*other, *ours]
             elif kind not in TOLD_OF:
                 listed, fetched = {*missing, *other}, []
             await self._copy(place, [one for one in page if one["id"] in listed], seen)
@@ -210,6 +213,13 @@ class CopySweep:
                 logger.exception("%s %s could not be repaired", place.kind, name)
                 failed.append(name)
         return failed
+
+
+def _effective(kind: str, names: Sequence[str], tx: Transaction) -> Sequence[str]:
+    """From which objects more follows than a copy, so that they are fetched."""
+    if kind == "payment_intent":
+        return [name for name in names if tx.orders.payment(name) is not None]
+    return names if kind in EFFECTIVE else ()
 
 
 def _keep_missing(tx: Transaction, *, place: Place, seen: Sequence[Mirrored]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from gatekeeper.services import freezes, transfers
+from gatekeeper.services import freezes, orders, transfers
 from gatekeeper.services.outbox.caches import Invalidate
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.mirror import MirrorObject
@@ -63,6 +63,7 @@ class Projections:
 
         effects: Mapping[str, Effect] = {
             "review": follow_review,
+            "payment_intent": orders.note_intent,
             "transfer": transfers.note_copy,
         }
         copies = {kind: MirrorProjector(context, kind, effects.get(kind)) for kind in KINDS}

@@ -6,6 +6,7 @@ from typing import ClassVar
 from gatekeeper.projection import project_checkout_session
 from gatekeeper.projection.mirrored import project_mirrored
 from gatekeeper.projection.reading import Node
+from gatekeeper.services import orders
 from gatekeeper.services.history import Because
 from gatekeeper.services.mirror import save_object
 from gatekeeper.services.purchases import Session, SoldLine, fulfil
@@ -70,6 +71,7 @@ class CheckoutProjector(Projector):
                     save_object(tx, copy, tx.now())
                 if is_latest or (failed and not final):
                     fulfil(tx, context.rules, stamp, session, failed=failed)
+                    orders.note_session(tx, facts, tx.now())
             return None
 
         await context.commit(work)

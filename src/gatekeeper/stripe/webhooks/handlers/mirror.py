@@ -11,6 +11,7 @@ from gatekeeper.services.mirror import bury_object, save_objects
 from gatekeeper.storage.mirror import MirrorObject
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import InboxEvent
+from gatekeeper.stripe.client import Obj
 from gatekeeper.stripe.webhooks.event import named_in
 from gatekeeper.stripe.webhooks.handlers.context import Context, Touched, nothing
 from gatekeeper.stripe.webhooks.projecting import Complete, Projector
@@ -109,8 +110,8 @@ class MirrorProjector(Projector):
 
     async def refresh(
         self, object_id: str, complete: Complete = nothing, *, account: str | None = None
-    ) -> None:
-        """Bring the copy of one object up to date."""
+    ) -> Obj | None:
+        """Bring the copy of one object up to date; returns it as Stripe has it now."""
         # The platform reads its connected accounts itself.
         on = None if self._kind == "account" else account
         try:
@@ -120,7 +121,7 @@ class MirrorProjector(Projector):
                 raise
             logger.warning("account %s has left: %s is not copied any more", account, object_id)
             await self._part_with(object_id, complete)
-            return
+            return None
         found = fetched.found
         gone = found is None or found.get("deleted") is True
         seen = () if found is None or gone else project_copies(found, self._kind)
@@ -139,6 +140,7 @@ class MirrorProjector(Projector):
             return self._effect(tx, row, now)
 
         await self._context.commit(work)
+        return found
 
     async def _part_with(self, object_id: str, complete: Complete) -> None:
         """Note of an account that it has left; what it has is as it was."""

@@ -5,14 +5,16 @@ from typing import ClassVar, Final
 
 from gatekeeper.projection.clawback import ChargeMoney, project_charge_money
 from gatekeeper.projection.mirrored import Mirrored, project_copies, project_mirrored
+from gatekeeper.projection.orders import OVER
 from gatekeeper.projection.reading import Node
-from gatekeeper.services import clawbacks, freezes, plan_returns, sales, velocity
+from gatekeeper.services import clawbacks, freezes, orders, plan_returns, sales, velocity
 from gatekeeper.services.history import Because, note_change
 from gatekeeper.services.mirror import bury_object, save_object, save_objects
 from gatekeeper.services.subscriptions import owner_of
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import InboxEvent
 from gatekeeper.stripe.webhooks.handlers.context import Context, Touched
+from gatekeeper.stripe.webhooks.handlers.mirror import MirrorProjector
 from gatekeeper.stripe.webhooks.projecting import Complete, Projector
 
 WARNING: Final = "radar.early_fraud_warning"
@@ -45,6 +47,7 @@ class MoneyProjector(Projector):
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._intents = MirrorProjector(context, "payment_intent", orders.note_intent)
 
     async def project(self, events: Sequence[InboxEvent], complete: Complete) -> None:
         kind, object_id = str(events[0].object_type), str(events[0].object_id)
@@ -97,6 +100,8 @@ class MoneyProjector(Projector):
             ]
 
         invoice_id = None if money is None else await self._invoice_of(money)
+        if money is not None and money.returned_minor:
+            await self._look_at_order(money.payment_id)
         stamp = await context.stamp.confirm()
 
         def work(tx: Transaction) -> Touched | None:
@@ -118,6 +123,7 @@ class MoneyProjector(Projector):
             touched = self._check_velocity(tx, money) or touched
             if concerned:
                 clawbacks.note_charge(tx, context.rules, stamp, money, invoice_id)
+            orders.note_charge(tx, money, tx.now())
             sales.note_charge(tx, context.rules, money)
             if invoice_id is not None:
                 returned = plan_returns.note_invoice(tx, context.rules, invoice_id)
@@ -162,6 +168,16 @@ class MoneyProjector(Projector):
         if bill is not None:
             plan_returns.lock(tx, bill.customer)
         return True
+
+    async def _look_at_order(self, payment_id: str) -> None:
+        """See that an order is known to be paid before what of it goes back is shared out."""
+
+        def is_open(tx: Transaction) -> bool:
+            payment = tx.orders.payment(payment_id)
+            return payment is not None and payment.status not in OVER
+
+        if await self._context.store.read(is_open):
+            await self._intents.refresh(payment_id)
 
     async def _invoice_of(self, money: ChargeMoney) -> str | None:
         """The invoice that a charge has paid, if anything was ever taken off the charge.

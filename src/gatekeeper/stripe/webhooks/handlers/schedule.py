@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from gatekeeper.services.upcoming import prices_to_come
 from gatekeeper.storage.port import Transaction
+from gatekeeper.stripe.client import Obj
 from gatekeeper.stripe.webhooks.handlers.context import Context, nothing
 from gatekeeper.stripe.webhooks.handlers.mirror import MirrorProjector
 from gatekeeper.stripe.webhooks.projecting import Complete
@@ -19,11 +20,12 @@ class ScheduleProjector(MirrorProjector):
 
     async def refresh(
         self, object_id: str, complete: Complete = nothing, *, account: str | None = None
-    ) -> None:
+    ) -> Obj | None:
         """Bring the copy of one schedule up to date."""
-        await super().refresh(object_id, complete, account=account)
+        found = await super().refresh(object_id, complete, account=account)
         for price_id in await self._strange(object_id, account or ""):
             await self._prices.refresh(price_id, account=account)
+        return found
 
     async def _strange(self, object_id: str, account: str) -> Sequence[str]:
         """The prices of the schedule that were never seen."""

@@ -1,0 +1,397 @@
+"""The desk of orders: what hosts, and the routes, ask for."""
+
+import hashlib
+import inspect
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from uuid_utils.compat import uuid7
+
+from gatekeeper.errors import (
+    ConfigurationError,
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    RegistrationError,
+)
+from gatekeeper.projection.orders import OrderStatus
+from gatekeeper.services import orders
+from gatekeeper.services.once import write_once
+from gatekeeper.services.orders import OrderRequest, Pricing, Quote
+from gatekeeper.services.orders.book import priced
+from gatekeeper.storage.orders import Order, OrderPayment
+from gatekeeper.storage.port import Store, Transaction
+from gatekeeper.stripe.orders.intents import REASONS, OrderIntents
+from gatekeeper.stripe.orders.sessions import OrderSessions
+from gatekeeper.stripe.orders.values import OrderCheckout, OrderIntent, PayOptions, Receipt
+from gatekeeper.types import Identity, check_id, check_limit, utc_now
+
+P = TypeVar("P", bound=Pricing)
+
+_AS_USUAL = PayOptions()
+
+
+class OrderDesk:
+    """The orders of one gate: `gate.orders`.
+
+    Every method that takes a `customer` raises NotFoundError for an order or payment of somebody
+    else's. What asks Stripe raises ConfigurationError without a key, StripeUnavailableError and
+    StripeRequestError.
+    """
+
+    def __init__(
+        self, store: Store, intents: OrderIntents | None, sessions: OrderSessions | None
+    ) -> None:
+        self._store = store
+        self._intents = intents
+        self._sessions = sessions
+        self._pricing: Pricing | None = None
+
+    def priced(self, price: P) -> P:
+        """Register the host's function that prices orders: `@gate.orders.priced`.
+
+        Raises:
+            RegistrationError: there is one already, or it is no coroutine function.
+        """
+        if self._pricing is not None:
+            raise RegistrationError("Orders are priced by one function; there is one already.")
+        is_async: bool = inspect.iscoroutinefunction(price)
+        if not is_async:
+            raise RegistrationError("What prices orders must be a coroutine function.")
+        self._pricing = price
+        return price
+
+    # -- orders -----------------------------------------------------------------------------------
+
+    async def create(
+        self,
+        who: Identity | str,
+        items: Any,
+        *,
+        reference: str | None = None,
+        idempotency_key: str | None = None,
+        session: object = None,
+    ) -> Order:
+        """Make an order of what a client wants, as the host's function prices it.
+
+        Args:
+            items: what is wanted: JSON.
+            reference: the host's own id of the order; the function may name another.
+            idempotency_key: the same key of the same customer makes the same order.
+            session: the host's open transaction, which it is then a part of.
+
+        Raises:
+            InvalidInputError, InvalidAmountError, AmountNotChargeableError: what is wanted, or its
+                price, can't be ordered; or what the host's function raises.
+            IdempotencyConflictError: the key is another order's.
+            ConflictError: the reference is another order's.
+            ConfigurationError: no function prices orders.
+        """
+        identity = who if isinstance(who, Identity) else Identity(who)
+        wanted = orders.checked_items(items)
+        if reference is not None:
+            check_id(reference, "reference")
+        known = await self._made_by(identity.customer, idempotency_key)
+        if known is not None and (known.revision > 1 or known.items == wanted):
+            return known
+        asked = OrderRequest(identity=identity, items=items, reference=reference)
+        quote = await self._price(asked)
+        order = _order(identity, quote, wanted, reference, idempotency_key)
+        return await write_once(self._store, order.customer, orders.placing(order), session)
+
+    async def place(
+        self,
+        who: Identity | str,
+        quote: Quote,
+        *,
+        items: Any = None,
+        idempotency_key: str | None = None,
+        session: object = None,
+    ) -> Order:
+        """Make an order that the host has priced itself; the same again, by its key or its
+        reference, is the same order. Raises as `create`."""
+        order = self._placed(who, quote, items, idempotency_key)
+        return await write_once(self._store, order.customer, orders.placing(order), session)
+
+    def place_in(
+        self,
+        session: object,
+        who: Identity | str,
+        quote: Quote,
+        *,
+        items: Any = None,
+        idempotency_key: str | None = None,
+    ) -> Order:
+        """As `place`, in a synchronous host's own transaction and on its own thread."""
+        order = self._placed(who, quote, items, idempotency_key)
+        return self._store.join_sync(session).run(orders.placing(order))
+
+    async def get(self, order_id: str, customer: str) -> Order:
+        """A customer's order, as it is known: nobody is asked."""
+        return await self._store.read(lambda tx: orders.owned(tx, order_id, customer))
+
+    async def of_customer(
+        self, customer: str, *, limit: int = 100, after: Order | None = None
+    ) -> Sequence[Order]:
+        """A customer's orders, the newest first, from behind `after`.
+
+        Raises:
+            InvalidInputError: `limit` is not from 1 to 1000.
+        """
+        place = None if after is None else after.place
+        return await self._store.read(orders.listed(customer, check_limit(limit), place))
+
+    async def of_seller(
+        self, seller: str, *, limit: int = 100, after: Order | None = None
+    ) -> Sequence[Order]:
+        """The orders of what a seller has sold, in the same way."""
+        place = None if after is None else after.place
+        work = orders.listed(seller, check_limit(limit), place, sales=True)
+        return await self._store.read(work)
+
+    async def payments(self, order_id: str, customer: str) -> Sequence[OrderPayment]:
+        """The payments that were begun for an order, the oldest first."""
+
+        def work(tx: Transaction) -> Sequence[OrderPayment]:
+            return tx.orders.payments(orders.owned(tx, order_id, customer).id)
+
+        return await self._store.read(work)
+
+    async def change(self, order_id: str, who: Identity | str, items: Any) -> Order:
+        """Price an order anew, for other items, before it is paid. The payment that was begun is
+        brought along when the customer goes on with it.
+
+        Raises:
+            OrderClosedError: it is being paid, or was.
+            NotFoundError, and as `create`.
+        """
+        identity = who if isinstance(who, Identity) else Identity(who)
+        wanted = orders.checked_items(items)
+        known = await self.get(order_id, identity.customer)
+        asked = OrderRequest(
+            identity=identity, items=items, reference=known.reference, order=order_id
+        )
+        quote = await self._price(asked)
+        if quote.reference not in (None, known.reference):
+            raise ConflictError("An order keeps its reference.", order=order_id)
+        work = orders.changing(order_id, identity.customer, quote, wanted)
+        return await self._store.write(work)
+
+    async def cancel(self, order_id: str, customer: str, *, reason: str | None = None) -> Order:
+        """Give an order up before it is paid; what is held of it is let go. One that is canceled
+        stays so.
+
+        Args:
+            reason: Stripe's word: "abandoned", "duplicate", "fraudulent" or
+                "requested_by_customer".
+
+        Raises:
+            OrderClosedError, PaymentStateError: it was paid, or is about to be.
+            InvalidInputError: there is no such reason.
+        """
+        if reason is not None and reason not in REASONS:
+            raise InvalidInputError(f"The reason must be one of {', '.join(sorted(REASONS))}.")
+        order = await self.get(order_id, customer)
+        if order.canceled_at is None and self._intents is not None and self._sessions is not None:
+            if not orders.is_open(order) and not order.authorized_minor:
+                raise orders.closed(order)
+            await self._sessions.close(order)
+            await self._intents.let_go(order, reason or "requested_by_customer")
+        return await self._store.write(orders.canceling(order_id, customer, reason))
+
+    # -- paying -----------------------------------------------------------------------------------
+
+    async def pay(
+        self, order_id: str, customer: str, options: PayOptions = _AS_USUAL
+    ) -> OrderIntent:
+        """The payment by which the customer pays an order, with its client secret for Stripe's
+        Elements: the one that was begun, with the same secret; brought along, or replaced, if the
+        order has changed since; or a new one.
+
+        Raises:
+            OrderClosedError: it was paid, or canceled.
+        """
+        intents, sessions = self._with_stripe()
+        await sessions.close(await self.get(order_id, customer))
+        return await intents.begin(order_id, customer, options)
+
+    async def payment(self, payment_id: str, customer: str) -> OrderIntent:
+        """A payment as Stripe has it now; what follows from that is written, as by the webhook."""
+        return await self._with_stripe()[0].look_at(payment_id, customer)
+
+    async def confirm(
+        self,
+        payment_id: str,
+        customer: str,
+        *,
+        payment_method: str | None = None,
+        off_session: bool = False,
+        return_url: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> OrderIntent:
+        """Try to collect a payment from here: with a saved card, say.
+
+        Args:
+            payment_method: of the customer's; None is the one that the payment has.
+            off_session: nobody is there to authenticate
+                (https://docs.stripe.com/payments/save-and-reuse#charge-saved-payment-method).
+            return_url: where a page that asks the customer to authenticate sends them back to.
+
+        Raises:
+            OrderClosedError, PaymentStateError: it was paid or canceled, or is no more this one's.
+            StripeRequestError: the card was declined, say: see `decline_code` in its params.
+        """
+        return await self._with_stripe()[0].confirm(
+            payment_id,
+            customer,
+            payment_method=payment_method,
+            off_session=off_session,
+            return_url=return_url,
+            idempotency_key=idempotency_key,
+        )
+
+    async def cancel_payment(
+        self, payment_id: str, customer: str, *, reason: str | None = None
+    ) -> Order:
+        """Cancel the payment of an order, which can be paid by another then."""
+        if reason is not None and reason not in REASONS:
+            raise InvalidInputError(f"The reason must be one of {', '.join(sorted(REASONS))}.")
+        intents, _ = self._with_stripe()
+        order = await self._paid_by(payment_id)
+        if order.customer != customer or order.payment_id != payment_id:
+            raise NotFoundError("There is no such payment.")
+        await intents.let_go(order, reason or "requested_by_customer")
+        return await self.get(order.id, customer)
+
+    async def capture(
+        self, order_id: str, amount_minor: int | None = None, *, seller: str | None = None
+    ) -> Order:
+        """Take what is held of an order: all of it, or a part; the rest is let go. Once. For the
+        host and for sellers: a buyer is never asked.
+
+        Args:
+            amount_minor: None takes all of it.
+            seller: who asks, if it is a seller: the order must be of their sale.
+
+        Raises:
+            NotFoundError: there is no such order, or it is not this seller's.
+            PaymentStateError: nothing is held: it was captured, or has lapsed.
+            InvalidAmountError: it is more than is held.
+        """
+        intents, _ = self._with_stripe()
+        order = await self._store.read(lambda tx: tx.orders.get(order_id))
+        if order is None or (seller is not None and order.seller != seller):
+            raise NotFoundError("There is no such order.")
+        return await intents.capture(order, amount_minor)
+
+    async def receipt(self, order_id: str, customer: str) -> Receipt:
+        """The receipt of an order that was paid, asked of Stripe.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        intents, _ = self._with_stripe()
+        return await intents.receipt(await self.get(order_id, customer))
+
+    async def checkout(
+        self,
+        order_id: str,
+        customer: str,
+        *,
+        success_url: str,
+        cancel_url: str,
+        options: PayOptions = _AS_USUAL,
+    ) -> OrderCheckout:
+        """Send the customer to Stripe's own page to pay an order: the page that is open, or a new
+        one if the order or the URLs have changed. `{ORDER_ID}` in `success_url` is replaced.
+
+        Raises:
+            OrderClosedError, PaymentStateError: it was paid, or is being paid.
+            InvalidInputError: a URL is none.
+        """
+        _, sessions = self._with_stripe()
+        return await sessions.begin(order_id, customer, options, success_url, cancel_url)
+
+    async def status(self, order_id: str, customer: str) -> Order:
+        """A customer's order; while it is not paid Stripe is asked, and what follows is written,
+        exactly as by the webhook: who comes back before it need not wait."""
+        order = await self.get(order_id, customer)
+        if order.status in (OrderStatus.PENDING, OrderStatus.PROCESSING, OrderStatus.FAILED):
+            await self.refresh(order)
+            order = await self.get(order_id, customer)
+        return order
+
+    async def refresh(self, order: Order) -> None:
+        """Find out what Stripe has of an order's payment."""
+        intents, sessions = self._with_stripe()
+        if order.payment_id is not None:
+            await intents.refresh(order.payment_id)
+        else:
+            await sessions.refresh(order)
+
+    # -- the steps --------------------------------------------------------------------------------
+
+    async def _price(self, asked: OrderRequest) -> Quote:
+        if self._pricing is None:
+            raise ConfigurationError("Orders need a price: decorate a function with orders.priced.")
+        return orders.check_quote(await self._pricing(asked))
+
+    async def _made_by(self, customer: str, idempotency_key: str | None) -> Order | None:
+        """The order that was made under a key before: it is not priced again."""
+        if idempotency_key is None:
+            return None
+        order_id = _id_of(customer, idempotency_key)
+        return await self._store.read(lambda tx: tx.orders.get(order_id))
+
+    def _placed(
+        self, who: Identity | str, quote: Quote, items: Any, idempotency_key: str | None
+    ) -> Order:
+        identity = who if isinstance(who, Identity) else Identity(who)
+        wanted = orders.checked_items(items)
+        return _order(identity, orders.check_quote(quote), wanted, None, idempotency_key)
+
+    async def _paid_by(self, payment_id: str) -> Order:
+        def work(tx: Transaction) -> Order:
+            payment = tx.orders.payment(payment_id)
+            order = None if payment is None else tx.orders.get(payment.order_id)
+            if order is None:
+                raise NotFoundError("There is no such payment.")
+            return order
+
+        return await self._store.read(work)
+
+    def _with_stripe(self) -> tuple[OrderIntents, OrderSessions]:
+        if self._intents is None or self._sessions is None:
+            raise ConfigurationError("This needs Stripe: set STRIPE_SECRET_KEY.")
+        return self._intents, self._sessions
+
+
+def _order(
+    identity: Identity,
+    quote: Quote,
+    items: str,
+    reference: str | None,
+    idempotency_key: str | None,
+) -> Order:
+    """A new order; its time is that of the transaction that writes it."""
+    order_id = f"ord_{uuid7().hex}"
+    if idempotency_key is not None:
+        order_id = _id_of(identity.customer, idempotency_key)
+    made = Order(
+        id=order_id,
+        customer=identity.customer,
+        actor=identity.actor,
+        status=OrderStatus.PENDING,
+        amount_minor=quote.amount_minor,
+        currency=quote.currency,
+        reference=quote.reference or reference,
+        created_at=utc_now(),
+        updated_at=utc_now(),
+    )
+    return priced(made, quote, items)
+
+
+def _id_of(customer: str, idempotency_key: str) -> str:
+    check_id(idempotency_key, "idempotency key")
+    scoped = repr((customer, idempotency_key)).encode()
+    return f"ord_{hashlib.sha256(scoped).hexdigest()[:32]}"

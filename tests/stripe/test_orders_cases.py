@@ -1,0 +1,222 @@
+"""The hard cases of orders, on every database: what is lost, late, twice, forged or refunded."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from gatekeeper.catalog import CURRENCIES
+from gatekeeper.errors import (
+    AmountNotChargeableError,
+    PaymentStateError,
+    StripeUnavailableError,
+)
+from gatekeeper.projection.orders import MISMATCH, OrderStatus
+from gatekeeper.services.orders import Quote
+from gatekeeper.services.orders.payments import STRANGER
+from gatekeeper.testing.stripe import Simulator
+from tests.gates import gate_url  # noqa: F401 -- fixture
+from tests.sdk.hosts import COUNT, INSERT, async_host, sync_host
+from tests.stripe.till import ADA, Till, open_till
+
+pytestmark = pytest.mark.anyio
+
+PAID, FAILED, REFUNDED = OrderStatus.PAID, OrderStatus.FAILED, OrderStatus.REFUNDED
+
+
+@pytest.fixture
+async def till(stripe_sim: Simulator, gate_url: str) -> AsyncIterator[Till]:  # noqa: F811
+    """On SQLite and PostgreSQL in turn."""
+    async with open_till(stripe_sim, url=gate_url) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("currency", ["jpy", "kwd", "isk"])
+async def test_case_29_orders_have_stripes_minor_units(till: Till, currency: str) -> None:
+    step = CURRENCIES[currency].step
+    till.terms = {"currency": currency, "amount_minor": 5_000 * step}
+    order, intent = await till.paid()
+    assert (order.status, order.captured_minor, order.currency) == (PAID, 5_000 * step, currency)
+    assert intent.currency == currency
+    if step > 1:
+        till.terms["amount_minor"] = 5_000 * step + 1
+        with pytest.raises(AmountNotChargeableError):
+            await till.order()
+
+
+async def refund(till: Till, payment: str, amount: int) -> Any:
+    client = till.sim.client()
+    return client.v1.refunds.create({"payment_intent": payment, "amount": amount})
+
+
+@pytest.mark.parametrize("order_of", ["as_sent", "shuffled"])
+async def test_case_34_refunds_of_an_order_in_any_order_add_up(till: Till, order_of: str) -> None:
+    order = await till.order()
+    intent = await till.pay(order)
+    till.browse(intent)
+    if order_of == "as_sent":
+        await till.settle()
+    await refund(till, intent.id, 375)
+    await refund(till, intent.id, 250)
+    if order_of == "shuffled":
+        till.sim.shuffle()
+    await till.settle()
+    part = await till.get(order)
+    assert (part.status, part.refunded_minor) == (PAID, 625)
+    await refund(till, intent.id, 625)
+    await till.settle()
+    assert (await till.get(order)).status is REFUNDED
+    assert till.topics()[0] == "order.paid"
+    assert till.signals[-1].body["refunded_minor"] == 1_250
+
+
+async def test_case_35_a_refund_that_failed_makes_an_order_paid_again(till: Till) -> None:
+    order, intent = await till.paid()
+    made = await refund(till, intent.id, 1_250)
+    await till.settle()
+    assert (await till.get(order)).status is REFUNDED
+    till.sim.fail_refund(made.id)
+    await till.settle()
+    again = await till.get(order)
+    assert (again.status, again.refunded_minor) == (PAID, 0)
+    assert till.topics() == ["order.paid", "order.refunded", "order.refunded"]
+
+
+async def test_case_37_a_dispute_of_an_order_takes_it_and_gives_it_back(till: Till) -> None:
+    order, intent = await till.paid()
+    dispute = till.sim.dispute(intent.id)
+    await till.settle()
+    assert (await till.get(order)).status is REFUNDED
+    till.sim.close_dispute(dispute["id"], "won")
+    await till.settle()
+    assert (await till.get(order)).status is PAID
+
+
+@pytest.mark.parametrize("kind", ["lost", "lost_with_500"])
+async def test_case_41_a_payment_whose_answer_was_lost_is_made_once(till: Till, kind: Any) -> None:
+    order = await till.order()
+    other = await till.order({"pot": 1})
+    await till.pay(other)  # Ada has her Stripe customer by now
+    till.sim.misbehave(kind, path="/v1/payment_intents", method="POST", times=1)
+    with pytest.raises(StripeUnavailableError):
+        await till.pay(order)
+    intent = await till.pay(order)
+    assert (await till.pay(order)).id == intent.id
+    stripe_id = till.sim.client().v1.payment_intents.retrieve(intent.id).customer
+    made = till.sim.client().v1.payment_intents.list({"customer": str(stripe_id)}).data
+    assert len(made) == 2
+    till.browse(intent)
+    await till.settle()
+    assert (await till.get(order)).status is PAID
+
+
+async def test_case_42_what_is_held_is_captured_once(till: Till) -> None:
+    till.terms = {"capture": "manual"}
+    orders = till.gate.orders
+    order, intent = await till.paid()
+    till.sim.misbehave("lost", path=f"/v1/payment_intents/{intent.id}/capture", times=1)
+    with pytest.raises(StripeUnavailableError):
+        await orders.capture(order.id, 1_000)
+    with pytest.raises(PaymentStateError):
+        await orders.capture(order.id, 1_000)
+    await till.settle()
+    done = await till.get(order)
+    assert (done.status, done.captured_minor) == (PAID, 1_000)
+    (captured,) = till.sim.events("charge.captured")
+    assert captured["data"]["object"]["payment_intent"] == intent.id
+
+
+async def test_case_42_what_has_lapsed_is_not_captured(till: Till) -> None:
+    till.terms = {"capture": "manual"}
+    order, _ = await till.paid()
+    till.sim.advance(days=8)
+    with pytest.raises(PaymentStateError) as refused:
+        await till.gate.orders.capture(order.id)
+    assert refused.value.params == {"status": "canceled", "reason": "automatic"}
+    await till.settle()
+    failed = await till.get(order)
+    assert (failed.status, failed.failure, failed.captured_minor) == (FAILED, "automatic", 0)
+    assert till.topics() == ["order.authorized", "order.failed"]
+
+
+@pytest.mark.parametrize(
+    ("forged", "failure"),
+    [({"amount": 50}, MISMATCH), ({"currency": "usd"}, MISMATCH), ({"customer": "eve"}, STRANGER)],
+)
+async def test_case_50_what_was_forged_does_not_pay_an_order(
+    till: Till, forged: dict[str, Any], failure: str
+) -> None:
+    order = await till.order()
+    intent = await till.pay(order)
+    if "customer" in forged:
+        eve = await till.gate.orders.create("eve", {"pot": 1})
+        theirs = await till.gate.orders.pay(eve.id, "eve")
+        found = till.sim.client().v1.payment_intents.retrieve(theirs.id)
+        forged = {"customer": str(found.customer)}
+    changes: Any = {**forged, "metadata": {"gatekeeper_order": order.id, "amount": "1250"}}
+    till.sim.client().v1.payment_intents.update(intent.id, changes)
+    till.browse(intent)
+    await till.settle()
+    unpaid = await till.get(order)
+    assert (unpaid.status, unpaid.failure, unpaid.captured_minor) == (FAILED, failure, 0)
+    assert sorted(till.topics()) == ["order.failed", "order.mispaid"]
+    right = await till.pay(order)
+    assert right.id != intent.id
+    till.browse(right)
+    await till.settle()
+    assert (await till.get(order)).status is PAID
+
+
+async def test_events_of_an_order_in_any_order_come_to_the_same(till: Till) -> None:
+    order = await till.order()
+    intent = await till.pay(order)
+    with pytest.raises(Exception, match="declined"):
+        till.browse(intent, "pm_card_chargeDeclined")
+    till.browse(intent)
+    await refund(till, intent.id, 250)
+    till.sim.shuffle()
+    await till.settle()
+    for event in till.sim.events():
+        till.sim.redeliver(event["id"])
+    await till.settle()
+    done = await till.get(order)
+    assert (done.status, done.captured_minor, done.refunded_minor) == (PAID, 1_250, 250)
+    assert sorted(set(till.topics())) == sorted(till.topics())
+
+
+async def test_an_order_is_made_in_the_hosts_own_transaction(
+    till: Till,
+    gate_url: str,  # noqa: F811
+) -> None:
+    orders = till.gate.orders
+    quote = Quote(amount_minor=500, currency="eur", reference="basket")
+    async with async_host(gate_url) as engine:
+        for end in (AsyncSession.rollback, AsyncSession.commit):
+            async with AsyncSession(engine) as session:
+                await session.execute(INSERT, {"id": "basket"})
+                made = await orders.place(ADA, quote, session=session)
+                await end(session)
+            is_kept = end is AsyncSession.commit
+            async with engine.connect() as connection:
+                assert (await connection.execute(COUNT)).scalar_one() == int(is_kept)
+            assert len(await orders.of_customer("ada")) == int(is_kept)
+        async with AsyncSession(engine) as session, session.begin():
+            assert (await orders.place(ADA, quote, session=session)).id == made.id
+            asked = await orders.create(ADA, {"cup": 1}, session=session)
+        assert (await orders.get(asked.id, "ada")).amount_minor == 625
+
+
+def test_an_order_is_made_in_a_synchronous_hosts_own_transaction(
+    migrated_sqlite_url: str, stripe_sim: Simulator
+) -> None:
+    import anyio
+
+    async def story() -> None:
+        async with open_till(stripe_sim, url=migrated_sqlite_url) as till:
+            with sync_host(migrated_sqlite_url) as engine, engine.begin() as connection:
+                quote = Quote(amount_minor=500, currency="eur")
+                made = till.gate.orders.place_in(connection, "ada", quote)
+            assert (await till.gate.orders.get(made.id, "ada")).amount_minor == 500
+
+    anyio.run(story)
