@@ -19,7 +19,6 @@ from gatekeeper.testing.stripe import ServerThread, Simulator, listener_on
 
 WEBHOOK_PATH = "/billing/webhooks"
 WEBHOOK_SECRET = "whsec_" + "demo" * 8
-PUBLISHABLE_KEY = "pk_test_simulator"
 DELIVERY_SECONDS = 0.2
 SHUTDOWN_SECONDS = 3
 
@@ -84,7 +83,7 @@ def simulated_gate(example: App, common: dict[str, Any], simulator: Simulator) -
     settings = Settings.load(
         **common,
         stripe_secret_key=simulator.settings.api_key,
-        stripe_publishable_key=PUBLISHABLE_KEY,
+        stripe_publishable_key=simulator.settings.publishable_key,
         stripe_webhook_secret=WEBHOOK_SECRET,
         stripe_api_base=simulator.url,
     )

@@ -61,6 +61,7 @@ class Wired:
         self.auditor = self._parts.auditor
         self.copies = self._parts.copies
         self.standing = self._parts.standing
+        self.live = self._parts.live
         self.statements = self._parts.statements
         self.profiles = self._parts.profiles
         self.receiver = self._parts.receiver

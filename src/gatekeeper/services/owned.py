@@ -58,6 +58,18 @@ class OwnedTasks:
         self._loops.add(task)
         task.add_done_callback(self._loops.discard)
 
+    def begin(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
+        """Run something in the background once, until it ends by itself or the gate closes."""
+        try:
+            self.check()
+        except GatekeeperError:
+            work.close()
+            raise
+        task = asyncio.create_task(work, name=name)
+        self._loops.add(task)
+        task.add_done_callback(self._loops.discard)
+        return task
+
     def spawn(self, work: Coroutine[Any, Any, T], name: str | None = None) -> "asyncio.Task[T]":
         """Start `work` now, in a task that only closing the gate may cancel.
 

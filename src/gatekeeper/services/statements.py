@@ -126,11 +126,14 @@ class Statements:
         """A customer's payments with their refunds, the newest first; as `invoices`."""
         check_id(customer, "customer")
         check_limit(limit)
-        return await self._store.read(
-            lambda tx: [
-                _payment(tx, one) for one in _owned(tx, customer, "charge", limit, after, _is_ours)
-            ]
-        )
+        return await self._store.read(lambda tx: payments_of(tx, customer, limit, after))
+
+
+def payments_of(
+    tx: Transaction, customer: str, limit: int, after: MirrorPlace | None = None
+) -> list[PaymentRow]:
+    """See `Statements.payments`."""
+    return [_payment(tx, one) for one in _owned(tx, customer, "charge", limit, after, _is_ours)]
 
 
 def _owned(

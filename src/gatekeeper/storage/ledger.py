@@ -31,6 +31,11 @@ class Ledger(ABC):
     def accounts(self, customer: str) -> Sequence[Account]:
         """All accounts of a customer, by unit."""
 
+    @abstractmethod
+    def revisions(self, customers: Collection[str]) -> dict[str, tuple[tuple[str, int], ...]]:
+        """The units of customers' accounts with the revision of each, by unit; customers without
+        any account are left out."""
+
     def save(self, before: Account, change: Change) -> None:
         """Write all of a change: the account, its entries, grants and the hold.
 

@@ -68,6 +68,15 @@ class MirrorObject(msgspec.Struct, frozen=True, kw_only=True):
         return self.created_at or NO_DATE, self.id
 
 
+class Tally(msgspec.Struct, frozen=True):
+    """How many objects somebody has of a kind, how many of them have one of some statuses, and when
+    the last of them was written: another tally says that something has changed."""
+
+    count: int
+    settled: int
+    seen_at: datetime
+
+
 class SubscriptionChange(msgspec.Struct, frozen=True, kw_only=True):
     """A state that a subscription came into, and why we learnt of it.
 
@@ -136,6 +145,13 @@ class Mirror(ABC):
         Args:
             before: only what comes after this one in that order.
         """
+
+    @abstractmethod
+    def tallies(
+        self, customers: Collection[str], kind: str, settled: Collection[str]
+    ) -> dict[str, Tally]:
+        """What customers have of a kind, with how many in a status of `settled`; those who have
+        nothing are left out."""
 
     @abstractmethod
     def adopt(self, stripe_customer: str, customer: str) -> int:

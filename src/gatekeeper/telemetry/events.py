@@ -180,6 +180,7 @@ EVENTS: Final = (
         "amount",
     ),
     _event("hold.left_to_expire", "the holds of %s are left to expire", "route"),
+    _event("live.failed", "customers could not be looked at; it is tried again"),
     _event("request.not_charged", "%s was refused: it could not be charged", "route"),
     _event("ledger.batch_failed", "a batch failed"),
     _event("ledger.not_undone", "what nobody waited for could not be undone: %s", "reason"),

@@ -16,6 +16,7 @@ from gatekeeper.services.freezes import FreezeDesk
 from gatekeeper.services.health import HealthDesk
 from gatekeeper.services.ledger.batcher import Batcher
 from gatekeeper.services.ledger.ways import Ways
+from gatekeeper.services.live import LiveDesk
 from gatekeeper.services.metering import Sealer, UsageRecorder
 from gatekeeper.services.outbox import Deliverer, DeliveryPolicy, SignalRegistry
 from gatekeeper.services.outbox.caches import CacheTeller, Invalidate
@@ -113,6 +114,7 @@ def assemble(
         copies=Copies(store, rules),
         freezes=FreezeDesk(store, forget),
         standing=StandingDesk(store, rules),
+        live=LiveDesk(store, rules),
         statements=Statements(store),
         profiles=_profiles(store, stripe),
         upkeep=_upkeep(store, credits_, settings),

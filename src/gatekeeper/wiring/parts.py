@@ -15,6 +15,7 @@ from gatekeeper.services.credits import Credits
 from gatekeeper.services.customers import CustomerDirectory
 from gatekeeper.services.freezes import FreezeDesk
 from gatekeeper.services.health import HealthDesk
+from gatekeeper.services.live import LiveDesk
 from gatekeeper.services.metering import Sealer, UsageRecorder
 from gatekeeper.services.outbox import Deliverer
 from gatekeeper.services.outbox.caches import CacheTeller
@@ -84,6 +85,7 @@ class Parts:
     copies: Copies
     freezes: FreezeDesk
     standing: StandingDesk
+    live: LiveDesk
     statements: Statements
     profiles: Profiles
     upkeep: Upkeep

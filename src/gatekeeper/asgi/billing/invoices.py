@@ -185,7 +185,7 @@ class _Invoices:
         rows = await self._gate.statements.payments(
             call.customer, limit=call.query.limit + 1, after=_after(call.query)
         )
-        return paged(rows, call.query, _payment, lambda row: row.place)
+        return paged(rows, call.query, payment_view, lambda row: row.place)
 
 
 def _after(query: PageQuery) -> MirrorPlace | None:
@@ -198,7 +198,8 @@ def _invoice(row: InvoiceRow) -> InvoiceView:
     return InvoiceView(**{name: getattr(row, name) for name in fields})
 
 
-def _payment(row: PaymentRow) -> PaymentView:
+def payment_view(row: PaymentRow) -> PaymentView:
+    """A payment, as it is answered."""
     fields = {name: getattr(row, name) for name in PaymentView.__struct_fields__}
     refunds = [RefundView(**msgspec.structs.asdict(refund)) for refund in row.refunds]
     return PaymentView(**{**fields, "refunds": refunds})

@@ -6,6 +6,7 @@ from urllib.parse import urljoin, urlsplit
 
 from starlette.requests import Request
 
+from gatekeeper.asgi.billing.event_stream import EventLimits
 from gatekeeper.asgi.billing.rate_limits import RateLimits
 from gatekeeper.errors import ConfigurationError, ReturnUrlError
 
@@ -30,6 +31,7 @@ class BillingOptions:
         back_office: who may use the routes below `/admin`; without it there are none.
         consumable: the costs and units that a browser may use up by `POST credits/consume`, where
             nothing else is done for it. None by default: the app's own routes use credits.
+        events: how many connections may wait for events, and for how long.
     """
 
     success_url: str = "/"
@@ -39,6 +41,7 @@ class BillingOptions:
     rate_limits: RateLimits = field(default_factory=RateLimits)
     back_office: Authorise | None = None
     consumable: tuple[str, ...] = ()
+    events: EventLimits = field(default_factory=EventLimits)
 
     def __post_init__(self) -> None:
         for origin in (*self.origins, *filter(None, [self.base_url])):

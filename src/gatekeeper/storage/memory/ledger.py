@@ -91,6 +91,13 @@ class MemoryLedger(Ledger):
         own = (account for account in self._accounts.values() if account.customer == customer)
         return tuple(sorted(own, key=lambda account: account.unit))
 
+    def revisions(self, customers: Collection[str]) -> dict[str, tuple[tuple[str, int], ...]]:
+        found = {
+            customer: tuple((one.unit, one.revision) for one in self.accounts(customer))
+            for customer in customers
+        }
+        return {customer: units for customer, units in found.items() if units}
+
     def lock(self, keys: Collection[AccountKey], *, wait: bool) -> dict[AccountKey, Account]:
         return {key: self.account(*key, lock=True) for key in sorted(keys)}
 

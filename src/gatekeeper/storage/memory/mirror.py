@@ -12,6 +12,7 @@ from gatekeeper.storage.mirror import (
     MirrorObject,
     MirrorPlace,
     SubscriptionChange,
+    Tally,
 )
 
 
@@ -45,6 +46,21 @@ class MemoryMirror(Mirror):
             and (before is None or one.place < before)
         ]
         return sorted(found, key=lambda one: one.place, reverse=True)[:limit]
+
+    def tallies(
+        self, customers: Collection[str], kind: str, settled: Collection[str]
+    ) -> dict[str, Tally]:
+        found: dict[str, Tally] = {}
+        for one in self._objects.values():
+            owner = one.customer
+            if owner is not None and owner in customers and one.kind == kind:
+                held = found.get(owner, Tally(0, 0, one.seen_at))
+                found[owner] = Tally(
+                    held.count + 1,
+                    held.settled + (one.status in settled),
+                    max(held.seen_at, one.seen_at),
+                )
+        return found
 
     def listed(
         self,

@@ -40,6 +40,11 @@ _LOCKED: Final = {
     )
     for wait in (True, False)
 }
+_REVISIONS: Final = (
+    select(accounts.c.customer, accounts.c.unit, accounts.c.revision)
+    .where(accounts.c.customer.in_(bindparam("customers", expanding=True)))
+    .order_by(accounts.c.customer, accounts.c.unit)
+)
 _THERE: Final = Among(
     select(accounts.c.customer, accounts.c.unit), accounts.c.customer, accounts.c.unit
 )
@@ -146,6 +151,14 @@ class SqlLedger(HoldRows, Ledger):
     def accounts(self, customer: str) -> Sequence[Account]:
         rows = self._connection.execute(_ALL_ACCOUNTS, {"of_customer": customer})
         return sorted(map(account_of, rows), key=lambda account: account.unit)
+
+    def revisions(self, customers: Collection[str]) -> dict[str, tuple[tuple[str, int], ...]]:
+        found: dict[str, tuple[tuple[str, int], ...]] = {}
+        if customers:
+            which = {"customers": padded(sorted(customers))}
+            for customer, unit, revision in self._connection.execute(_REVISIONS, which):
+                found[customer] = (*found.get(customer, ()), (unit, revision))
+        return found
 
     def post(self, postings: Sequence[Posting]) -> None:
         for posting in postings:

@@ -4,7 +4,17 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from msgspec.structs import replace
-from sqlalchemy import bindparam, func, insert, literal, literal_column, select, tuple_, update
+from sqlalchemy import (
+    bindparam,
+    case,
+    func,
+    insert,
+    literal,
+    literal_column,
+    select,
+    tuple_,
+    update,
+)
 
 from gatekeeper.projection.shapes import SHAPES
 from gatekeeper.storage.mirror import (
@@ -14,8 +24,10 @@ from gatekeeper.storage.mirror import (
     MirrorObject,
     MirrorPlace,
     SubscriptionChange,
+    Tally,
 )
 from gatekeeper.storage.sql.aggregate import Aggregate, columns_of, select_of, struct_of
+from gatekeeper.storage.sql.among import padded
 from gatekeeper.storage.sql.tables import objects, subscription_changes, subscriptions
 from gatekeeper.storage.sql.types import UtcDateTime
 
@@ -53,6 +65,16 @@ _LISTED: Final = {
     .order_by(_c.created_at.desc(), _c.id.desc())
     for kind in SHAPES
 }
+_TALLIES: Final = (
+    select(
+        _c.customer,
+        func.count(),
+        func.sum(case((_c.status.in_(bindparam("statuses", expanding=True)), 1), else_=0)),
+        func.max(_c.seen_at),
+    )
+    .where(_c.customer.in_(bindparam("customers", expanding=True)), _c.kind == bindparam("of_kind"))
+    .group_by(_c.customer)
+)
 _NOBODYS: Final = (_c.customer.is_(None), _c.account == "")
 _ADOPT: Final = (
     update(objects)
@@ -151,6 +173,19 @@ class SqlMirror(Aggregate, Mirror):
             passed = tuple_(literal(before[0], UtcDateTime()), literal(before[1]))
             statement = statement.where(tuple_(_c.created_at, _c.id) < passed)
         return self._objects(statement, {})
+
+    def tallies(
+        self, customers: Collection[str], kind: str, settled: Collection[str]
+    ) -> dict[str, Tally]:
+        if not customers:
+            return {}
+        which = {
+            "customers": padded(sorted(customers)),
+            "of_kind": kind,
+            "statuses": padded(sorted(settled)),
+        }
+        rows = self._connection.execute(_TALLIES, which)
+        return {customer: Tally(count, int(some), seen) for customer, count, some, seen in rows}
 
     def adopt(self, stripe_customer: str, customer: str) -> int:
         which = {"of_stripe": stripe_customer, "new_customer": customer}

@@ -84,6 +84,22 @@ class LedgerConformance:
         ]
         assert list(await store.read(lambda tx: tx.ledger.accounts("nobody"))) == []
 
+    async def test_revisions_of_many_customers_come_at_once(self, store: Store) -> None:
+        def revisions(tx: Transaction) -> dict[str, tuple[tuple[str, int], ...]]:
+            return tx.ledger.revisions(["ada", "bob", "zoe"])
+
+        assert await store.read(revisions) == {}
+        for customer, unit in (("ada", "masters"), ("ada", "credits"), ("bob", "credits")):
+            await store.write(partial(samples.fund, amount=5, customer_id=customer, unit=unit))
+        found = await store.read(revisions)
+        assert set(found) == {"ada", "bob"}
+        assert [unit for unit, _ in found["ada"]] == ["credits", "masters"]
+        await store.write(partial(samples.fund, amount=5, customer_id="bob", grant_id="grant_2"))
+        after = await store.read(revisions)
+        assert after["ada"] == found["ada"]
+        assert after["bob"] > found["bob"]
+        assert await store.read(lambda tx: tx.ledger.revisions([])) == {}
+
     async def test_a_stale_account_is_refused(self, store: Store) -> None:
         await store.write(lambda tx: samples.fund(tx, 100))
         stale = await store.read(lambda tx: tx.ledger.account("ada", "credits", lock=False))

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from gatekeeper.storage.mirror import MirrorObject, SubscriptionChange
+from gatekeeper.storage.mirror import MirrorObject, SubscriptionChange, Tally
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.testing.conformance.storage import samples
 from gatekeeper.testing.conformance.storage.samples import DAY, NOW
@@ -108,6 +108,32 @@ class MirrorConformance:
             return [[one.id for one in page] for page in (first, rest)]
 
         assert await store.write(work) == [["re_1", "re_3"], ["re_2", "re_4"]]
+
+    async def test_what_customers_have_is_counted_in_one_question(self, store: Store) -> None:
+        later = NOW + DAY
+        rows = [
+            obj("ch_1", kind="charge"),
+            obj("ch_2", kind="charge", status="failed", seen_at=later),
+            obj("ch_3", kind="charge", status="pending", created_at=None),
+            obj("ch_4", kind="charge", customer="bob", status=None),
+            obj("ch_5", kind="charge", customer="eve"),
+            obj("re_1"),
+        ]
+        await store.write(lambda tx: [tx.mirror.put(row) for row in rows])
+
+        def work(tx: Transaction) -> list[dict[str, Tally]]:
+            ends = ("failed", "succeeded")
+            return [
+                tx.mirror.tallies(customers, "charge", ends)
+                for customers in (("ada", "bob", "zoe"), ("eve",), ())
+            ]
+
+        found = await store.read(work)
+        assert found == [
+            {"ada": Tally(3, 2, later), "bob": Tally(1, 0, NOW)},
+            {"eve": Tally(1, 1, NOW)},
+            {},
+        ]
 
     async def test_nobodys_objects_are_adopted_with_all_that_belongs_to_them(
         self, store: Store
