@@ -21,6 +21,7 @@ COMPLETE = (
     "src/gatekeeper/periods",
     "src/gatekeeper/projection",
     "src/gatekeeper/stripe/webhooks",
+    "src/gatekeeper/topping_up",
     "src/gatekeeper/types",
 )
 FLOOR_PERCENT = 90.0

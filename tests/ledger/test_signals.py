@@ -14,6 +14,7 @@ from gatekeeper.ledger import (
     Target,
     UnitPolicy,
     notices,
+    watched,
 )
 from gatekeeper.ledger.signals import MAX_ALERTS
 from tests.ledger.builders import DAY, EMPTY, HOUR, START, Book
@@ -273,3 +274,51 @@ def test_the_alerts_of_an_account_are_bounded() -> None:
     assert book.account.notice_due_at is not None
     assert len(book.notices().signals) == 3
     assert len(book.account.alerts) == MAX_ALERTS
+
+
+# -- automatic top-ups ----------------------------------------------------------------------------
+
+
+def watching(below: int, amount: int = 100) -> Book:
+    book = Book()
+    book.grant(amount)
+    book.account = watched(book.account, below, START).account
+    return book
+
+
+def test_a_top_up_is_due_once_less_can_be_spent_held_or_not() -> None:
+    book = watching(50)
+    book.reserve(50, "h1")
+    assert book.signals == []
+    book.reserve(1, "h2")
+    assert book.signals == [
+        Signal(kind="top_up.due", customer="ada", unit="credits", left=49, threshold=50)
+    ]
+    book.reserve(1, "h3")
+    assert len(book.signals) == 1  # told
+    book.settle("h1", Release())
+    book.reserve(90, "h4")
+    assert [one.left for one in book.signals] == [49, 8]
+
+
+def test_nothing_is_told_of_an_account_that_is_not_watched_any_more() -> None:
+    book = watching(50)
+    before = book.account
+    assert watched(before, 50, START).account is before
+    book.account = watched(before, None, START).account
+    assert (book.account.top_up_below, book.account.revision) == (None, before.revision + 1)
+    assert spend(book, 100, "h1") == ["credits.exhausted"]
+
+
+def test_what_is_too_little_when_it_is_set_is_not_told_but_remembered() -> None:
+    book = watching(101)
+    assert spend(book, 1, "h1") == []
+    book.account = watched(book.account, 10, START).account
+    assert spend(book, 90, "h2") == ["top_up.due"]
+
+
+def test_an_account_without_bound_needs_no_top_up() -> None:
+    book = Book()
+    book.refresh(Target("endless", "endless", None, mints=True))
+    book.account = watched(book.account, 50, START).account
+    assert spend(book, 500, "h1") == []

@@ -17,6 +17,7 @@ from gatekeeper.services.owned import OwnedTasks
 from gatekeeper.settings import Settings
 from gatekeeper.storage.port import Store
 from gatekeeper.stripe.sellers import SellerDesk
+from gatekeeper.stripe.top_up_desk import TopUpDesk
 from gatekeeper.stripe.webhooks import WebhookRegistry
 from gatekeeper.telemetry import Telemetry, telemetry_of_process
 from gatekeeper.types import Clock, Identity
@@ -92,6 +93,15 @@ class Wired:
             ConfigurationError: there is no Stripe key.
         """
         return self._parts.with_stripe.sellers
+
+    @property
+    def top_ups(self) -> TopUpDesk:
+        """Automatic top-ups.
+
+        Raises:
+            ConfigurationError: there is no key of Stripe's.
+        """
+        return self._parts.with_stripe.top_ups
 
     @property
     def is_open(self) -> bool:

@@ -30,7 +30,7 @@ class WorkMethods(Wired):
     async def work(self) -> WorkDone:
         """Do once all that is due, with the gate connected: send again what Stripe has not
         answered, dispatch events, expire holds, deliver messages, seal and report usage, send
-        transfers, reconcile if it is time, and prune. For the jobs of a job engine.
+        transfers, pay top-ups, reconcile if it is time, and prune. For the jobs of a job engine.
 
         Several may do so at once, beside any background: what one has, no other does.
 
@@ -55,6 +55,7 @@ class WorkMethods(Wired):
         if stripe is not None:
             await _tried(stripe.payer.send_due)
             await _tried(stripe.taker.take_due)
+            await _tried(stripe.top_up_payer.pay_due)
             await logged(stripe.reconciler.run_if_due)
         await parts.upkeep.prune()
         return done

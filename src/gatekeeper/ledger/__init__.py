@@ -20,7 +20,7 @@ from gatekeeper.ledger.commands import (
 )
 from gatekeeper.ledger.engine import apply, settle
 from gatekeeper.ledger.idempotency import Receipt, check_replay, fingerprint
-from gatekeeper.ledger.signals import notices
+from gatekeeper.ledger.signals import notices, watched
 from gatekeeper.ledger.upkeep import holds_swept, next_turn
 from gatekeeper.ledger.values import (
     Account,
@@ -91,4 +91,5 @@ __all__ = [
     "running",
     "settle",
     "spendable",
+    "watched",
 ]

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from gatekeeper.errors import LedgerInvariantError
 from gatekeeper.ledger.caps import Budget
 from gatekeeper.ledger.series import SeriesMemory
-from gatekeeper.ledger.signals import cap_reached, crossed, notice_due
+from gatekeeper.ledger.signals import cap_reached, crossed, notice_due, top_up_due
 from gatekeeper.ledger.values import (
     Account,
     Cap,
@@ -275,6 +275,10 @@ class Draft:
         told: list[Signal] = []
         if alerts or unspent <= (self.policy.low or 0):
             alerts, told = crossed(account, unspent, live, self.policy, self.now)
+        if account.top_up_below is not None:
+            available = self._posted - self._held
+            alerts, due = top_up_due(account, available, live, alerts, self.now)
+            told += due
         if self.budget is not None:
             told += [cap_reached(account, unspent, cap) for cap in self.budget.told]
         return alerts, tuple(told)

@@ -19,6 +19,7 @@ others are gone."""
 
 _LOW: Final = "low"
 _EXHAUSTED: Final = "exhausted"
+_TOP_UP: Final = "top_up"
 _EXPIRING: Final = "expiring:"
 
 
@@ -53,6 +54,41 @@ def crossed(
                 )
             )
     return alerts, told
+
+
+def top_up_due(
+    account: Account,
+    available: int,
+    grants: Sequence[LiveGrant],
+    alerts: tuple[str, ...],
+    now: datetime,
+) -> tuple[tuple[str, ...], list[Signal]]:
+    """The alerts that stand once `available` can be spent, and whether a top-up is due is to be
+    told. What holds claim can't be spent: it counts as gone."""
+    below = account.top_up_below
+    if below is None or available >= below or any(is_boundless(one, now) for one in grants):
+        return tuple(one for one in alerts if one != _TOP_UP), []
+    if _TOP_UP in alerts:
+        return alerts, []
+    due = Signal(
+        kind="top_up.due",
+        customer=account.customer,
+        unit=account.unit,
+        left=available,
+        threshold=below,
+    )
+    return (*alerts, _TOP_UP), [due]
+
+
+def watched(account: Account, below: int | None, now: datetime) -> Change:
+    """Have it told when less than `below` can be spent; None is never. What is so already is not
+    told: whoever sets it sees the balance. The account is up to date."""
+    after = replace(account, top_up_below=below)
+    alerts, _ = top_up_due(after, account.available, account.grants, account.alerts, now)
+    after = replace(after, alerts=alerts)
+    if after == account:
+        return Change(account)
+    return Change(replace(after, revision=account.revision + 1))
 
 
 def cap_reached(account: Account, left: int, cap: Cap) -> Signal:

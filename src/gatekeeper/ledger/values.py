@@ -146,7 +146,7 @@ class Account(msgspec.Struct, frozen=True, gc=False):
     sequence number of the last entry; `revision` moves on with everything that is written here or
     about its holds. No open hold ends before `holds_due_at` (None: there is none). `alerts` names
     the thresholds that were crossed and told; `notice_due_at` is when a grant's expiry is to be
-    told of.
+    told of. `top_up_below` is the available amount below which an automatic top-up is due.
     """
 
     customer: str
@@ -164,6 +164,7 @@ class Account(msgspec.Struct, frozen=True, gc=False):
     fresh: Fresh | None = None
     holds_due_at: datetime | None = None
     notice_due_at: datetime | None = None
+    top_up_below: int | None = None
 
     @property
     def available(self) -> int:
@@ -284,14 +285,17 @@ class UnitPolicy(msgspec.Struct, frozen=True):
     late_return: timedelta = timedelta(0)
 
 
-SignalKind = Literal["credits.low", "credits.exhausted", "cap.reached", "grant.expiring"]
+SignalKind = Literal[
+    "credits.low", "credits.exhausted", "cap.reached", "grant.expiring", "top_up.due"
+]
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True):
     """A threshold that an account has crossed, told once for each crossing.
 
-    `left` is what is not spent yet (held or not). The other fields are those of its kind: the cap
-    that is used up, or the grant that is about to expire.
+    `left` is what is not spent yet (held or not); of "top_up.due" it is what can be spent. The
+    other fields are those of its kind: the cap that is used up, or the grant that is about to
+    expire.
     """
 
     kind: SignalKind

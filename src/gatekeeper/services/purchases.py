@@ -20,7 +20,7 @@ from gatekeeper.entitlements import TERMINAL
 from gatekeeper.errors import CustomerNotFoundError, IdempotencyConflictError
 from gatekeeper.ledger import GrantCredits, GrantKind
 from gatekeeper.projection import CheckoutFacts
-from gatekeeper.services import accounts, clawbacks, duplicates, told, velocity
+from gatekeeper.services import accounts, clawbacks, duplicates, told, top_ups, velocity
 from gatekeeper.services.outbox import tell
 from gatekeeper.services.prices import stands_for
 from gatekeeper.services.rules import Rules
@@ -163,7 +163,8 @@ def fulfil(
     entry = rules.catalog.find_price(purchase.price_lookup_key)
     faults = [*_faults(tx, stamp, purchase, entry, session)]
     if not faults and entry is not None and entry.pack is not None:
-        faults = [*_grant(tx, rules, stamp, purchase, entry.pack, facts)]
+        paid_by = facts.payment_intent_id or facts.id  # nothing to pay has no payment
+        faults = [*give(tx, rules, stamp, purchase, entry.pack, paid_by)]
     if faults:
         logger.error(
             "purchase %s of %s was paid in session %s and gives nothing: %s",
@@ -193,6 +194,8 @@ def _settle(
         tx.purchases.save(settled)
         if status is PurchaseStatus.PAID or not facts.is_settled:  # else it was paid, and is faulty
             told.of_purchase(tx, settled, facts.amount_total_minor, facts.currency)
+        if status is PurchaseStatus.PAID and facts.amount_total_minor:
+            top_ups.note_paid_otherwise(tx, settled.customer, tx.now())
         return settled
     return purchase
 
@@ -252,17 +255,16 @@ def _amount_faults(
         )
 
 
-def _grant(
+def give(
     tx: Transaction,
     rules: Rules,
     stamp: Stamp,
     purchase: Purchase,
     pack: Pack,
-    facts: CheckoutFacts,
+    paid_by: str,
 ) -> Iterator[str]:
     """Grant what the pack holds, once for ever by its business key; yields why it could not."""
     now = tx.now()
-    paid_by = facts.payment_intent_id or facts.id  # nothing to pay has no payment
     payment = tx.payments.lock(paid_by)
     try:  # before any account is locked: freezing locks the customer first
         velocity.check(tx, rules, purchase.customer, buying=purchase)

@@ -43,6 +43,7 @@ from gatekeeper.storage.refunds import Refunds
 from gatekeeper.storage.request_keys import RequestKeys
 from gatekeeper.storage.sellers import Sellers
 from gatekeeper.storage.survey import Surveys
+from gatekeeper.storage.top_ups import TopUps
 from gatekeeper.storage.transfers import Transfers
 
 T = TypeVar("T")
@@ -175,6 +176,11 @@ class Purchases(ABC):
         """A purchase by Stripe's checkout session."""
 
     @abstractmethod
+    def by_intent(self, payment_intent_id: str, *, lock: bool = False) -> Purchase | None:
+        """A purchase by Stripe's payment intent: the one that was begun last, should there be
+        several."""
+
+    @abstractmethod
     def pending(self, customer: str) -> Sequence[Purchase]:
         """The purchases of a customer of which nothing has come yet, the oldest first."""
 
@@ -215,6 +221,7 @@ class Transaction(ABC):
     orders: Orders
     progress: Progress
     transfers: Transfers
+    top_ups: TopUps
     requests: Requests
     request_keys: RequestKeys
     sellers: Sellers

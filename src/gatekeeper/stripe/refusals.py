@@ -32,8 +32,8 @@ def refusal_of(error: "StripeError", what: str) -> GatekeeperError:
     An answer that is none (a broken connection, a timeout, a 5xx, a 429, a body that is no JSON)
     is `StripeUnavailableError`: nothing is known to have failed, and it may be tried again under
     the same idempotency key. Everything else is Stripe's refusal, `StripeRequestError`, with its
-    `stripe_code`, `stripe_param`, `decline_code` and `request_id` among the params. Both have
-    `stripe_status`, if there was an answer.
+    `stripe_code`, `stripe_param`, `decline_code`, `request_id` and the id of the `payment_intent`
+    that was refused among the params. Both have `stripe_status`, if there was an answer.
     """
     if error.code == WAITING:
         return StripeUnavailableError(
@@ -55,6 +55,7 @@ def refusal_of(error: "StripeError", what: str) -> GatekeeperError:
         "stripe_param": details.get("param"),
         "decline_code": details.get("decline_code"),
         "stripe_status": status,
+        "payment_intent": _id_of(details.get("payment_intent")),
         "request_id": error.request_id,
     }
     return StripeRequestError(
@@ -67,3 +68,8 @@ def _details(error: "StripeError") -> dict[str, object]:
     body = error.json_body
     found = body.get("error") if isinstance(body, dict) else None
     return found if isinstance(found, dict) else {}
+
+
+def _id_of(found: object) -> object:
+    """The id of an object that came with an error."""
+    return found.get("id") if isinstance(found, dict) else found

@@ -6,7 +6,7 @@ from datetime import timedelta
 from gatekeeper.cache import Cache
 from gatekeeper.catalog import Catalog
 from gatekeeper.entitlements import Entitlements
-from gatekeeper.services import duplicates
+from gatekeeper.services import duplicates, top_ups
 from gatekeeper.services.analytics import Denials
 from gatekeeper.services.audit import Auditor
 from gatekeeper.services.copies import Copies
@@ -48,6 +48,9 @@ from gatekeeper.stripe.refunds import RefundDesk
 from gatekeeper.stripe.sellers import SellerDesk
 from gatekeeper.stripe.sold_prices import SoldPrices
 from gatekeeper.stripe.subscribing import Means, PaymentMethods, Subscribing
+from gatekeeper.stripe.top_up_desk import TopUpDesk
+from gatekeeper.stripe.top_ups import NAME as TOP_UPS
+from gatekeeper.stripe.top_ups import TopUpPayer
 from gatekeeper.stripe.transfers import TransferSender
 from gatekeeper.stripe.webhooks import (
     DispatchPolicy,
@@ -209,6 +212,9 @@ def _with_stripe(
     if settings.refund_duplicates:
         refunds = DuplicateRefunds(gateway, outgoing)
         signals.on(duplicates.TOPIC, name=DUPLICATES)(refunds.settle)
+    copies = projections.copies["payment_intent"]
+    top_up_payer = TopUpPayer(gateway, store, rules, outgoing, copies)
+    signals.on(top_ups.DUE, name=TOP_UPS)(top_up_payer.on_due)
     MeterReports(gateway).register(receiver.registry)
     silent = Projections(gateway, store, replace(rules, tells=False), forget)
     identities = StripeIdentities(gateway, outgoing, store)
@@ -240,6 +246,8 @@ def _with_stripe(
         payer=TransferSender(gateway, store, outgoing),
         taker=PaybackTaker(gateway, store, outgoing),
         sellers=SellerDesk(gateway, store, outgoing, projections.copies["account"]),
+        top_ups=TopUpDesk(store, rules, gateway),
+        top_up_payer=top_up_payer,
         sender=MeterSender(gateway, store, rules.catalog, identities),
         refunds=RefundDesk(gateway, store, outgoing),
         reconciler=Reconciler(gateway, store, receiver, projections, policy, rules.telemetry),

@@ -34,6 +34,7 @@ def _work_of(parts: Parts, settings: Settings) -> Loops:
     if (stripe := parts.stripe) is not None:
         loops |= {"outgoing": stripe.outgoing.run}
         loops |= {"transfers": stripe.payer.run, "paybacks": stripe.taker.run}
+        loops["top-ups"] = stripe.top_up_payer.run
         if parts.catalog.meters:
             loops["meters"] = stripe.sender.run
         if settings.reconcile_every_hours:

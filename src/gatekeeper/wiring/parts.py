@@ -41,6 +41,8 @@ from gatekeeper.stripe.reconciliation import Reconciler
 from gatekeeper.stripe.refunds import RefundDesk
 from gatekeeper.stripe.sellers import SellerDesk
 from gatekeeper.stripe.subscribing import PaymentMethods, Subscribing
+from gatekeeper.stripe.top_up_desk import TopUpDesk
+from gatekeeper.stripe.top_ups import TopUpPayer
 from gatekeeper.stripe.transfers import TransferSender
 from gatekeeper.stripe.webhooks import (
     Projections,
@@ -65,6 +67,8 @@ class StripeParts:
     payer: TransferSender
     taker: PaybackTaker
     sellers: SellerDesk
+    top_ups: TopUpDesk
+    top_up_payer: TopUpPayer
     sender: MeterSender
     reconciler: Reconciler
     refunds: RefundDesk

@@ -14,6 +14,7 @@ RECEIVER: Final = "gatekeeper.analytics"
 
 _PAID: Final = ("currency", "amount_minor", "invoice", "subscription", "purchase")
 _CREDITS: Final = ("unit", "left", "threshold")
+_TOP_UP: Final = ("unit", "pack", "amount_minor", "currency", "error")
 
 EVENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "access.denied": ("needs", "name"),
@@ -37,6 +38,8 @@ EVENTS: Final[Mapping[str, tuple[str, ...]]] = {
         "collection_paused",
         "items",
     ),
+    "top_up.blocked": (*_TOP_UP, "reason", "until"),
+    "top_up.failed": (*_TOP_UP, "declines", "next_attempt_at"),
 }
 """The events, and which keys of the signal's body leave with each. What is not named here stays:
 a cap's scope, for one, is the host's own text."""

@@ -197,6 +197,7 @@ class MemoryAudit(Audit):
                 fresh=None,
                 holds_due_at=None,
                 notice_due_at=None,
+                top_up_below=None,
             )
             tables.accounts.put((pseudonym, key[1]), moved)
         for number, entry in tables.entries.items():

@@ -39,6 +39,12 @@ class MemoryPurchases(Purchases):
         purchase_id = self._by_session.get(checkout_session_id)
         return None if purchase_id is None else self._purchases.get(purchase_id)
 
+    def by_intent(self, payment_intent_id: str, *, lock: bool = False) -> Purchase | None:
+        found = (
+            one for one in self._purchases.values() if one.payment_intent_id == payment_intent_id
+        )
+        return max(found, key=lambda one: (one.created_at, one.id), default=None)
+
     def pending(self, customer: str) -> Sequence[Purchase]:
         found = (
             one

@@ -30,6 +30,7 @@ from gatekeeper.storage.memory.sellers import MemorySellers
 from gatekeeper.storage.memory.subscriptions import MemorySubscriptions
 from gatekeeper.storage.memory.survey import MemorySurveys
 from gatekeeper.storage.memory.tables import Journal, Table
+from gatekeeper.storage.memory.top_ups import MemoryTopUps
 from gatekeeper.storage.memory.transfers import MemoryTransfers
 from gatekeeper.storage.port import Joined, JoinedSync, Store, Transaction
 from gatekeeper.storage.records import Stamp
@@ -58,6 +59,7 @@ class MemoryTransaction(Transaction):
         self.mirror = mirror = MemoryMirror(journal)
         self.transfers = transfers = MemoryTransfers(journal)
         self.orders = orders = MemoryOrders(journal)
+        self.top_ups = top_ups = MemoryTopUps(journal)
         self.progress = MemoryProgress(journal)
         self.requests = requests = MemoryRequests(journal)
         self.request_keys = keys = MemoryRequestKeys(journal)
@@ -82,6 +84,7 @@ class MemoryTransaction(Transaction):
                 actions.erase,
                 refunds.erase,
                 lambda customer, _: freezes.erase(customer),
+                lambda customer, _: top_ups.erase(customer),
                 lambda customer, _: outbox.erase(customer),
                 lambda customer, _: requests.erase(customer),
                 lambda customer, _: keys.erase(customer),

@@ -58,6 +58,7 @@ from gatekeeper.storage.sql.tables import (
     sellers,
     subscription_changes,
     subscriptions,
+    top_ups,
     transfers,
     usage,
     usage_windows,
@@ -147,7 +148,7 @@ _RENAME_SELLER: Final = (
     .where(orders.c.seller == bindparam("of_seller"))
     .values(seller=bindparam("new_seller"))
 )
-_DELETED: Final = (caps, freezes, outbox, overrides, receipts, request_keys, requests)
+_DELETED: Final = (caps, freezes, outbox, overrides, receipts, request_keys, requests, top_ups)
 """The tables from which a customer's rows go."""
 
 _COUNT_HOLDS: Final = (

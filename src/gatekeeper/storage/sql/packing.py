@@ -22,6 +22,7 @@ class Standing(msgspec.Struct, frozen=True, array_like=True, gc=False):
     alerts: tuple[str, ...] = ()
     fresh: Fresh | None = None
     holds_due_at: datetime | None = None
+    top_up_below: int | None = None
 
 
 _STANDING: Final = msgspec.json.Decoder(Standing)
@@ -34,7 +35,15 @@ def packed(value: object) -> str:
 
 def pack_standing(account: Account) -> str:
     """The column `standing` of an account."""
-    return packed(Standing(account.caps, account.alerts, account.fresh, account.holds_due_at))
+    return packed(
+        Standing(
+            account.caps,
+            account.alerts,
+            account.fresh,
+            account.holds_due_at,
+            account.top_up_below,
+        )
+    )
 
 
 ACCOUNT_COLUMNS: Final = (
@@ -105,6 +114,7 @@ def account_of(row: Any) -> Account:
         kept.fresh,
         kept.holds_due_at,
         notice_due_at,
+        kept.top_up_below,
     )
 
 

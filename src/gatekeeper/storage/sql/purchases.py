@@ -25,6 +25,13 @@ _BY_SESSION: Final = select_of(purchases, Purchase).where(
     purchases.c.checkout_session_id == bindparam("session_id")
 )
 _BY_SESSION_LOCKED: Final = _BY_SESSION.with_for_update()
+_BY_INTENT: Final = (
+    select_of(purchases, Purchase)
+    .where(purchases.c.payment_intent_id == bindparam("intent_id"))
+    .order_by(purchases.c.created_at.desc(), purchases.c.id.desc())
+    .limit(1)
+)
+_BY_INTENT_LOCKED: Final = _BY_INTENT.with_for_update()
 _PENDING: Final = (
     select_of(purchases, Purchase)
     .where(
@@ -86,6 +93,11 @@ class SqlPurchases(Aggregate, Purchases):
     def by_session(self, checkout_session_id: str, *, lock: bool = False) -> Purchase | None:
         statement = _BY_SESSION_LOCKED if lock else _BY_SESSION
         rows = self._connection.execute(statement, {"session_id": checkout_session_id})
+        return struct_of(rows.mappings().one_or_none(), Purchase)
+
+    def by_intent(self, payment_intent_id: str, *, lock: bool = False) -> Purchase | None:
+        statement = _BY_INTENT_LOCKED if lock else _BY_INTENT
+        rows = self._connection.execute(statement, {"intent_id": payment_intent_id})
         return struct_of(rows.mappings().one_or_none(), Purchase)
 
     def pending(self, customer: str) -> Sequence[Purchase]:

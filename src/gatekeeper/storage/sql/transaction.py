@@ -33,6 +33,7 @@ from gatekeeper.storage.sql.sellers import SqlSellers
 from gatekeeper.storage.sql.subscriptions import SqlSubscriptions
 from gatekeeper.storage.sql.survey import SqlSurveys
 from gatekeeper.storage.sql.tables import stamp
+from gatekeeper.storage.sql.top_ups import SqlTopUps
 from gatekeeper.storage.sql.transfers import SqlTransfers
 from gatekeeper.types import Clock
 
@@ -78,6 +79,7 @@ class SqlTransaction(Transaction):
         self.transfers = SqlTransfers(connection, dialect, noted)
         self.sellers = SqlSellers(connection, dialect, noted)
         self.paybacks = SqlPaybacks(connection, dialect, noted)
+        self.top_ups = SqlTopUps(connection, dialect, noted)
         self.survey = SqlSurveys(connection, dialect, noted)
 
     def now(self) -> datetime:

@@ -9,7 +9,7 @@ from gatekeeper.services.ledger.commands.holds import (
     ReleaseCommand,
 )
 from gatekeeper.services.ledger.commands.reserve import ReserveCommand
-from gatekeeper.services.ledger.commands.upkeep import ExpireCommand, NoticeCommand
+from gatekeeper.services.ledger.commands.upkeep import ExpireCommand, NoticeCommand, WatchCommand
 
 __all__ = [
     "AccountChange",
@@ -23,5 +23,6 @@ __all__ = [
     "NoticeCommand",
     "ReleaseCommand",
     "ReserveCommand",
+    "WatchCommand",
     "hold_of",
 ]

@@ -32,6 +32,7 @@ def upgrade() -> None:
     _create_sellers()
     _create_paybacks()
     _send_from_the_balance()
+    _create_top_ups()
     op.execute(sa.text("UPDATE gatekeeper_schema SET version = 4, readable_from = 2"))
 
 
@@ -120,10 +121,6 @@ def _create_order_payments() -> None:
     )
     for column in ("order_id", "customer"):
         op.create_index(op.f(f"ix_{payments}_{column}"), payments, [column], unique=False)
-
-
-def _whole(name: str) -> sa.Column[Any]:
-    return sa.Column(name, sa.BigInteger(), nullable=False)
 
 
 def _create_actions() -> None:
@@ -254,6 +251,44 @@ def _send_from_the_balance() -> None:
             comment="Sent out of what the platform has, and not out of the charge.",
         ),
     )
+
+
+def _create_top_ups() -> None:
+    top_ups = "gatekeeper_top_ups"
+    op.create_table(
+        top_ups,
+        _text("customer"),
+        _text("unit"),
+        _whole("threshold", comment="Due when less can be spent."),
+        _text("pack"),
+        _text("price", comment="The lookup key of the pack's price."),
+        _whole("amount_minor", comment="The price that was agreed to."),
+        _text("currency"),
+        _whole("cap_minor", comment="The most in a calendar month."),
+        sa.Column("is_on", sa.Boolean(), nullable=False),
+        _instant("agreed_at"),
+        _text("agreed_by", null=True),
+        _text("state"),
+        _text("reason", null=True, comment="What it is blocked by."),
+        _text("error", null=True, comment="Stripe's code of the last decline."),
+        sa.Column("declines", sa.Integer(), nullable=False),
+        _instant("month", null=True, comment="The beginning of the month of spent_minor."),
+        _whole("spent_minor", comment="Paid, or being paid."),
+        _whole("paying_minor", comment="What of it is being paid."),
+        _text("purchase_id", null=True, comment="What is being paid, or was last."),
+        _instant("begun_at", null=True),
+        _text("card", null=True, comment="The payment method, Stripe's id."),
+        _text("card_mark", null=True, comment="Tells the card apart from the one after it."),
+        _instant("due_at", null=True, comment="When it is looked at next."),
+        _instant("updated_at"),
+        sa.PrimaryKeyConstraint("customer", "unit", name=op.f(f"pk_{top_ups}")),
+        comment="Automatic top-ups: what is bought by itself, how far that is, and what stops it.",
+    )
+    _partial_index(f"ix_{top_ups}_due", top_ups, ["due_at"], "due_at IS NOT NULL")
+
+
+def _whole(name: str, *, comment: str | None = None) -> sa.Column[Any]:
+    return sa.Column(name, sa.BigInteger(), nullable=False, comment=comment)
 
 
 def _text(name: str, *, null: bool = False, comment: str | None = None) -> sa.Column[Any]:

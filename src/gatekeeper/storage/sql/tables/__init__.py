@@ -39,6 +39,7 @@ from gatekeeper.storage.sql.tables.payments import payments
 from gatekeeper.storage.sql.tables.refunds import refunds
 from gatekeeper.storage.sql.tables.request_keys import request_keys
 from gatekeeper.storage.sql.tables.sellers import sellers
+from gatekeeper.storage.sql.tables.top_ups import top_ups
 from gatekeeper.storage.sql.tables.transfers import transfers
 
 __all__ = [
@@ -79,6 +80,7 @@ __all__ = [
     "stamp",
     "subscription_changes",
     "subscriptions",
+    "top_ups",
     "transfers",
     "usage",
     "usage_windows",

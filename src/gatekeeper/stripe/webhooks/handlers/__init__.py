@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from gatekeeper.services import freezes, orders, transfers
+from gatekeeper.services import freezes, intents, orders, top_ups, transfers
 from gatekeeper.services.outbox.caches import Invalidate
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.mirror import MirrorObject
@@ -61,9 +61,14 @@ class Projections:
             touched = freezes.follow_review(tx, rules, copy)
             return None if touched is None else Touched(*touched)
 
+        def follow_intent(tx: Transaction, copy: MirrorObject, now: datetime) -> None:
+            orders.note_intent(tx, copy, now)
+            intents.follow_intent(tx, rules, copy)
+
         effects: Mapping[str, Effect] = {
+            "payment_intent": follow_intent,
+            "payment_method": _note_card,
             "review": follow_review,
-            "payment_intent": orders.note_intent,
             "transfer": transfers.note_copy,
         }
         copies = {kind: MirrorProjector(context, kind, effects.get(kind)) for kind in KINDS}
@@ -87,6 +92,11 @@ class Projections:
                 copies["application_fee"], "fee", PATHS["application_fee"].path
             ),
         }
+
+
+def _note_card(tx: Transaction, copy: MirrorObject, now: datetime) -> None:
+    if copy.customer is not None:
+        top_ups.note_card(tx, copy.customer)
 
 
 __all__ = ["EVENT_TYPES", "Projections"]

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from gatekeeper.entitlements import TERMINAL
 from gatekeeper.projection import CustomerFacts, project_customer
 from gatekeeper.projection.mirrored import project_mirrored
+from gatekeeper.services import top_ups
 from gatekeeper.services.history import Because
 from gatekeeper.services.mirror import bury_object, save_object
 from gatekeeper.storage.port import Transaction
@@ -60,6 +61,7 @@ class CustomerProjector(Projector):
                 save_object(tx, copy, tx.now())
             if customer is not None and facts is not None:
                 _fill_in(tx, customer, facts)
+                top_ups.note_card(tx, customer.id)
             return None
 
         await self._context.commit(work)

@@ -40,6 +40,7 @@ from gatekeeper.testing.conformance.storage.sellers import SellerConformance
 from gatekeeper.testing.conformance.storage.subscriptions import SubscriptionConformance
 from gatekeeper.testing.conformance.storage.survey import SurveyConformance
 from gatekeeper.testing.conformance.storage.tickets import TicketConformance
+from gatekeeper.testing.conformance.storage.top_ups import TopUpConformance
 from gatekeeper.testing.conformance.storage.transactions import TransactionConformance
 from gatekeeper.testing.conformance.storage.transfers import TransferConformance
 from gatekeeper.testing.conformance.storage.values import ValueConformance
@@ -72,6 +73,7 @@ __all__ = [
     "SubscriptionConformance",
     "SurveyConformance",
     "TicketConformance",
+    "TopUpConformance",
     "TransactionConformance",
     "TransferConformance",
     "ValueConformance",
@@ -105,6 +107,7 @@ class StoreConformance(
     SubscriptionConformance,
     SurveyConformance,
     TicketConformance,
+    TopUpConformance,
     TransactionConformance,
     TransferConformance,
     ValueConformance,

@@ -32,13 +32,16 @@ class PurchaseConformance:
                 tx.purchases.get("pur_1", lock=True),
                 tx.purchases.by_session("cs_1"),
                 tx.purchases.by_session("cs_1", lock=True),
+                tx.purchases.by_intent("pi_1"),
+                tx.purchases.by_intent("pi_1", lock=True),
             ]
 
-        assert await store.write(found) == [full] * 4
+        assert await store.write(found) == [full] * 6
 
     async def test_an_unknown_purchase_is_none(self, store: Store) -> None:
         assert await store.read(lambda tx: tx.purchases.get("pur_1")) is None
         assert await store.write(lambda tx: tx.purchases.by_session("cs_1", lock=True)) is None
+        assert await store.read(lambda tx: tx.purchases.by_intent("pi_1")) is None
 
     async def test_what_is_pending_is_listed_for_its_customer(self, store: Store) -> None:
         rows = [

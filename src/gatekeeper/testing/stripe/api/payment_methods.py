@@ -115,9 +115,14 @@ def detach(state: State, params: dict[str, Any], identifier: str) -> Obj:
 
 
 def update(state: State, params: dict[str, Any], identifier: str) -> Obj:
-    """`POST /v1/payment_methods/{payment_method}`: its metadata."""
+    """`POST /v1/payment_methods/{payment_method}`: its metadata, and a card's expiry."""
     method = state.store.need("payment_method", identifier)
+    renewed: dict[str, Any] = params.get("card") or {}
+    if renewed and method["type"] != "card":
+        raise invalid("Only a card can be renewed.", "card")
     with state.changing(method, "payment_method.updated"):
+        if renewed:
+            method["card"] = {**method["card"], **renewed}
         method["metadata"] = merge_metadata(method["metadata"], params.get("metadata"))
     return method
 
@@ -152,7 +157,8 @@ def register(api: Api) -> None:
     api.add("POST", path, create, Fields(_CREATE))
     api.add("GET", path, list_all, plain_list_params(customer=Text(), type=_TYPES))
     api.add("GET", own, retrieve)
-    api.add("POST", own, update, Fields({"metadata": Metadata()}))
+    expiry = Fields({"exp_month": Integer(1, 12), "exp_year": Integer(2_000, 2_999)})
+    api.add("POST", own, update, Fields({"card": expiry, "metadata": Metadata()}))
     api.add("POST", f"{own}/attach", attach, Fields({"customer": Text()}, ("customer",)))
     api.add("POST", f"{own}/detach", detach)
     api.add(

@@ -1,0 +1,602 @@
+"""Automatic top-ups, from the balance that falls to the credits that are bought."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from gatekeeper.errors import (
+    ConflictError,
+    GatekeeperError,
+    InvalidAmountError,
+    InvalidInputError,
+    NotFoundError,
+    StripeUnavailableError,
+    UnknownNameError,
+)
+from gatekeeper.ledger import GrantCredits, GrantKind
+from gatekeeper.services import accounts, customers, freezes, top_ups
+from gatekeeper.services.ledger.batch import carry_out
+from gatekeeper.services.ledger.commands import WatchCommand
+from gatekeeper.services.outbox import Signal, SignalRegistry
+from gatekeeper.services.outbox.deliverer import Deliverer
+from gatekeeper.storage.port import Transaction
+from gatekeeper.storage.records import PurchaseStatus
+from gatekeeper.stripe.identities import StripeIdentities
+from gatekeeper.stripe.outgoing import OutgoingRequests
+from gatekeeper.stripe.top_up_desk import TopUpDesk
+from gatekeeper.stripe.top_ups import TopUpPayer
+from gatekeeper.stripe.webhooks import Projections
+from gatekeeper.testing.stripe import Simulator
+from gatekeeper.topping_up import BlockReason, TopUp, TopUpState
+from tests.stripe.shop import Shop
+
+pytestmark = pytest.mark.anyio
+
+TOLD = ("top_up.due", "top_up.failed", "top_up.blocked", "payment.succeeded", "payment.failed")
+
+
+GOOD_IBAN = "DE89370400440532013000"
+BAD_IBAN = "DE62370400440532013001"
+
+
+class House:
+    """A shop whose customer org_1 is topped up: below 20 credits, 100 more for 5 EUR."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.shop = shop
+        self.told: list[Signal] = []
+        self.desk = TopUpDesk(shop.store, shop.rules, shop.gateway)
+        self.payer, self.outgoing, self.deliverer = self.process()
+
+    def process(self) -> tuple[TopUpPayer, OutgoingRequests, Deliverer]:
+        """What one process works with."""
+        shop = self.shop
+        outgoing = OutgoingRequests(shop.gateway, shop.store)
+
+        async def invalidate(customer: str, version: int) -> None:
+            """There is no cache."""
+
+        copies = Projections(shop.gateway, shop.store, shop.rules, invalidate).copies
+        intents = copies["payment_intent"]
+        payer = TopUpPayer(shop.gateway, shop.store, shop.rules, outgoing, intents)
+        registry = SignalRegistry()
+        registry.on(top_ups.DUE, name="gatekeeper.top_ups")(payer.on_due)
+
+        @registry.on(*TOLD, name="host")
+        async def hear(signal: Signal) -> None:
+            self.told.append(signal)
+
+        return payer, outgoing, Deliverer(shop.store, registry)
+
+    async def card(self, token: str | None = "pm_card_visa") -> None:
+        """Give org_1 a card that is the default one."""
+        stripe = self.shop.sim.client().v1
+        identities = StripeIdentities(self.shop.gateway, self.outgoing, self.shop.store)
+        named = await identities.ensure("org_1")
+        if token is not None:
+            method = stripe.payment_methods.attach(token, {"customer": named}).id
+            default: Any = {"invoice_settings": {"default_payment_method": method}}
+            stripe.customers.update(named, default)
+        await self.shop.settle()
+
+    async def turn_on(self, **more: Any) -> TopUp:
+        wish = {"threshold": 20, "pack": "credits_100", "cap_minor": 1_000}
+        return await self.desk.turn_on("org_1", "credits", **{**wish, **more})
+
+    async def work(self) -> None:
+        """All that is due, in one process, and what Stripe has to say of it."""
+        await self.deliverer.drain()
+        await self.payer.pay_due()
+        await self.shop.settle()
+        await self.deliverer.drain()
+
+    async def give(self, amount: int, name: str = "gift") -> None:
+        command = GrantCredits(grant_id=name, amount=amount, kind=GrantKind.MANUAL)
+        await self.shop.store.write(
+            lambda tx: accounts.grant(tx, self.shop.rules, "org_1", "credits", command)
+        )
+
+    async def spend(self, amount: int, name: str = "h") -> None:
+        await self.shop.spend(amount, hold=name)
+
+    async def top_up(self) -> TopUp:
+        return await self.desk.get("org_1", "credits")
+
+    def paid(self) -> list[Any]:
+        return self.shop.sim.events("payment_intent.succeeded")
+
+    def topics(self) -> list[str]:
+        return [signal.topic for signal in self.told]
+
+    def later(self, **span: float) -> None:
+        """Time goes by, at Stripe as here."""
+        self.shop.clock.now = self.shop.sim.advance(**span)
+
+
+async def house_of(shop: Shop, card: str | None = "pm_card_visa", **wish: Any) -> House:
+    """With 25 credits and a top-up; the first two make it due."""
+    house = House(shop)
+    await house.card(card)
+    await house.give(20)
+    await house.turn_on(**wish)
+    return house
+
+
+async def test_a_balance_that_falls_below_the_threshold_buys_a_pack(durable_shop: Shop) -> None:
+    house = await house_of(durable_shop)
+    await house.spend(5)
+    await house.work()
+    assert house.paid() == []
+    await house.spend(1, "h2")
+    await house.work()
+    (paid,) = house.paid()
+    intent = paid["data"]["object"]
+    assert (intent["amount"], intent["currency"]) == (500, "eur")
+    assert await durable_shop.available() == 119
+    assert (await durable_shop.balance("exports")).available == 2  # all that the pack holds
+    top_up = await house.top_up()
+    assert (top_up.state, top_up.spent_minor) == (TopUpState.IDLE, 500)
+    assert house.topics() == ["top_up.due", "payment.succeeded"]
+    purchase = await durable_shop.store.read(lambda tx: tx.purchases.by_intent(intent["id"]))
+    assert purchase is not None
+    assert (purchase.id, purchase.status) == (top_up.purchase_id, PurchaseStatus.PAID)
+    for event in durable_shop.sim.events():
+        durable_shop.sim.redeliver(event["id"])
+    await house.work()
+    assert await durable_shop.available() == 119  # once
+
+
+async def test_what_holds_claim_counts_as_gone(shop: Shop) -> None:
+    house = await house_of(shop)
+    request = accounts.ReserveRequest(customer="org_1", name="credits", quantity=6, hold_id="h")
+    await shop.store.write(lambda tx: accounts.reserve(tx, shop.rules, request))
+    await house.work()
+    assert len(house.paid()) == 1
+
+
+async def test_it_is_due_at_once_where_too_little_is_there(shop: Shop) -> None:
+    house = await house_of(shop, threshold=30)
+    await house.work()
+    assert await shop.available() == 125
+
+
+async def test_credits_are_given_by_what_stripe_says_and_not_by_an_answer(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request is answered, and nothing can be fetched any more: the webhook brings it."""
+    house = await house_of(shop)
+    await house.spend(6)
+    fetch = shop.gateway.fetch
+
+    async def deaf(kind: str, *args: Any, **more: Any) -> Any:
+        if kind == "payment_intent":
+            raise StripeUnavailableError
+        return await fetch(kind, *args, **more)
+
+    monkeypatch.setattr(shop.gateway, "fetch", deaf)
+    await house.deliverer.drain()
+    assert len(house.paid()) == 1
+    assert await shop.available() == 19
+    assert (await house.top_up()).state is TopUpState.PAYING
+    monkeypatch.setattr(shop.gateway, "fetch", fetch)
+    await shop.settle()
+    assert await shop.available() == 119
+
+
+async def test_the_sweep_finds_what_no_signal_told(shop: Shop) -> None:
+    house = await house_of(shop)
+
+    def forget(tx: Transaction) -> None:
+        account = tx.ledger.account("org_1", "credits", lock=True)
+        assert account.top_up_below == 20
+        carry_out(tx, shop.rules, WatchCommand(("org_1", "credits"), None))
+
+    await shop.store.write(forget)
+    await house.spend(6)
+    await house.deliverer.drain()
+    assert house.topics() == []
+    house.later(hours=1, minutes=1)
+    assert await house.payer.pay_due() == 1
+    assert len(house.paid()) == 1
+    account = await shop.store.read(lambda tx: tx.ledger.account("org_1", "credits", lock=False))
+    assert account.top_up_below == 20  # and is watched again
+
+
+# -- declines, and the breaker --------------------------------------------------------------------
+
+
+async def test_declines_are_tried_again_and_trip_the_breaker(shop: Shop) -> None:
+    house = await house_of(shop, "pm_card_chargeCustomerFail")
+    await house.spend(6)
+    for declines, hours in ((1, 1), (2, 12)):
+        await house.work()
+        top_up = await house.top_up()
+        assert (top_up.state, top_up.declines) == (TopUpState.DUE, declines)
+        assert (top_up.error, top_up.spent_minor) == ("generic_decline", 0)
+        house.later(minutes=hours * 60 - 5)
+        assert await house.payer.pay_due() == 0  # not before its time
+        house.later(minutes=6)
+    await house.work()
+    top_up = await house.top_up()
+    assert (top_up.state, top_up.reason) == (
+        TopUpState.BLOCKED,
+        BlockReason.TOO_MANY_DECLINES,
+    )
+    assert house.topics() == ["top_up.due", *["top_up.failed"] * 3, "top_up.blocked"]
+    blocked = house.told[-1].body
+    assert (blocked["reason"], blocked["error"]) == ("too_many_declines", "generic_decline")
+    house.later(days=60)
+    await house.spend(1, "h2")
+    await house.work()
+    assert len(shop.sim.events("payment_intent.payment_failed")) == 3
+    assert await shop.available() == 18
+
+
+async def test_a_new_default_card_opens_the_breaker(shop: Shop) -> None:
+    house = await house_of(shop, "pm_card_authenticationRequired")
+    await house.spend(6)
+    await house.work()
+    top_up = await house.top_up()
+    assert top_up.reason is BlockReason.AUTHENTICATION_REQUIRED
+    stripe = shop.sim.client().v1
+    customer = str((await shop.customer()).stripe_id)
+    stripe.payment_methods.attach("pm_card_visa", {"customer": customer})
+    await house.work()
+    await house.work()
+    assert (await house.top_up()).reason is top_up.reason  # it is not the default
+    await house.card("pm_card_mastercard")
+    await house.work()
+    await house.work()
+    assert (await house.top_up()).state is TopUpState.IDLE
+    assert await shop.available() == 119
+
+
+async def test_a_card_that_is_renewed_under_its_id_is_another(shop: Shop) -> None:
+    house = await house_of(shop, "pm_card_authenticationRequired")
+    await house.spend(6)
+    await house.work()
+    row = await house.top_up()
+    stripe = shop.sim.client().v1
+    stripe.payment_methods.update(str(row.card), {"card": {"exp_month": 1, "exp_year": 2044}})
+    await house.work()
+    await house.work()
+    assert len(shop.sim.events("payment_intent.payment_failed")) == 2  # it was tried
+
+
+async def test_who_pays_themselves_opens_the_breaker(shop: Shop) -> None:
+    house = await house_of(shop, "pm_card_chargeCustomerFail")
+    await house.spend(6)
+    for hours in (2, 13, 0):
+        await house.work()
+        house.later(hours=hours)
+    assert (await house.top_up()).reason is BlockReason.TOO_MANY_DECLINES
+    link = await shop.start("topup_100")
+    shop.sim.pay_checkout(link.session_id)
+    await shop.settle()
+    top_up = await house.top_up()
+    assert (top_up.state, top_up.declines) == (TopUpState.IDLE, 0)
+    assert await shop.available() == 119
+
+
+async def test_the_bank_asks_for_the_customer_who_finishes_the_payment(shop: Shop) -> None:
+    house = await house_of(shop, "pm_card_authenticationRequired")
+    await house.spend(6)
+    with pytest.raises(NotFoundError):
+        await house.desk.open_payment("org_1", "credits")
+    await house.work()
+    waiting = await house.desk.open_payment("org_1", "credits")
+    assert (waiting.amount_minor, waiting.currency) == (500, "eur")
+    assert waiting.client_secret.startswith(waiting.payment_intent)
+    stripe = shop.sim.client().v1
+    card = str((await house.top_up()).card)
+    stripe.payment_intents.confirm(waiting.payment_intent, {"payment_method": card})
+    shop.sim.authenticate(waiting.payment_intent)
+    await house.work()
+    assert await shop.available() == 119
+    top_up = await house.top_up()
+    assert (top_up.state, top_up.spent_minor, top_up.declines) == (TopUpState.IDLE, 500, 0)
+    with pytest.raises(NotFoundError):
+        await house.desk.open_payment("org_1", "credits")
+
+
+async def test_no_card_blocks_until_there_is_one(shop: Shop) -> None:
+    house = await house_of(shop, None)
+    await house.spend(6)
+    await house.work()
+    assert (await house.top_up()).reason is BlockReason.NO_CARD
+    assert house.topics() == ["top_up.due", "top_up.blocked"]
+    await house.card()
+    await house.work()
+    await house.work()
+    assert await shop.available() == 119
+
+
+async def test_the_card_of_a_subscription_will_do(shop: Shop) -> None:
+    house = await house_of(shop, None)
+    link = await shop.start("team_monthly")
+    shop.sim.pay_checkout(link.session_id)
+    await shop.settle()
+    await house.spend(await shop.available() - 1)
+    await house.work()
+    assert len([e for e in house.paid() if e["data"]["object"]["amount"] == 500]) == 1
+
+
+async def test_a_refusal_that_is_no_decline_is_not_tried_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = await house_of(shop)
+    await house.spend(6)
+    card = house.payer._default_card
+
+    async def gone(customer: str) -> Any:
+        found = await card(customer)
+        assert found is not None
+        return "pm_gone", found[1]
+
+    monkeypatch.setattr(house.payer, "_default_card", gone)
+    await house.work()
+    top_up = await house.top_up()
+    assert (top_up.reason, top_up.error) == (BlockReason.REFUSED, "resource_missing")
+    assert top_up.spent_minor == 0
+
+
+# -- the cap, and who gets nothing ----------------------------------------------------------------
+
+
+async def test_no_month_costs_more_than_the_cap(shop: Shop) -> None:
+    house = await house_of(shop, cap_minor=1_100)
+    left = 25
+    for number in range(3):
+        await house.spend(left - 19, f"h{number}")
+        await house.work()
+        left = 119
+    top_up = await house.top_up()
+    assert (top_up.state, top_up.reason) == (TopUpState.BLOCKED, BlockReason.MONTHLY_CAP)
+    assert top_up.spent_minor == 1_000
+    assert house.topics()[-1] == "top_up.blocked"
+    assert len(house.paid()) == 2
+    assert top_up.due_at is not None
+    shop.clock.now = shop.sim.advance_to(top_up.due_at)
+    await house.payer.pay_due()
+    assert len(house.paid()) == 3
+    assert (await house.top_up()).spent_minor == 500
+
+
+async def test_nobody_is_topped_up_who_is_frozen_or_owes(shop: Shop) -> None:
+    house = await house_of(shop)
+    await shop.store.write(lambda tx: freezes.freeze(tx, "org_1", "k", "by hand"))
+    await house.turn_on(threshold=30)
+    await house.work()
+    assert (await house.top_up()).reason is BlockReason.FROZEN
+    await shop.store.write(lambda tx: freezes.unfreeze(tx, "org_1", "ann"))
+    house.later(hours=2)
+    await house.payer.pay_due()
+    assert len(house.paid()) == 1
+
+
+async def test_a_refunded_top_up_is_taken_back_and_a_debt_buys_nothing(shop: Shop) -> None:
+    house = await house_of(shop)
+    await house.spend(6)
+    await house.work()
+    (paid,) = house.paid()
+    await house.spend(110, "h2")
+    await house.turn_on(threshold=1)
+    shop.sim.client().v1.refunds.create({"payment_intent": paid["data"]["object"]["id"]})
+    await house.work()
+    assert (await shop.balance()).debt == 91
+    house.later(hours=2)
+    await house.work()
+    assert (await house.top_up()).reason is BlockReason.DEBT
+    assert len(house.paid()) == 1
+
+
+async def test_what_is_turned_off_buys_nothing(shop: Shop) -> None:
+    house = await house_of(shop)
+    off = await house.desk.turn_off("org_1", "credits")
+    assert not off.is_on
+    await house.spend(20)
+    house.later(hours=5)
+    await house.work()
+    assert (house.paid(), house.topics()) == ([], [])
+    on = await house.turn_on()
+    assert on.state is TopUpState.DUE
+    await house.work()
+    assert len(house.paid()) == 1
+    with pytest.raises(NotFoundError):
+        await house.desk.turn_off("org_1", "exports")
+    with pytest.raises(NotFoundError):
+        await house.desk.get("org_2", "credits")
+    assert [one.unit for one in await house.desk.of("org_1")] == ["credits"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "error"),
+    [
+        ({"pack": "credits_1000"}, UnknownNameError),
+        ({"currency": "usd"}, InvalidInputError),
+        ({"cap_minor": 499}, InvalidInputError),
+        ({"cap_minor": 0}, InvalidAmountError),
+        ({"threshold": 0}, InvalidAmountError),
+    ],
+)
+async def test_what_nobody_can_agree_to(
+    shop: Shop, wish: dict[str, Any], error: type[GatekeeperError]
+) -> None:
+    house = House(shop)
+    with pytest.raises(error):
+        await house.turn_on(**wish)
+    assert list(await house.desk.of("org_1")) == []
+
+
+async def test_a_pack_tops_up_what_it_holds_alone(shop: Shop) -> None:
+    desk = House(shop).desk
+    with pytest.raises(InvalidInputError, match="holds no exports"):
+        await desk.turn_on("org_1", "exports", threshold=1, pack="credits_yen", cap_minor=500)
+    with pytest.raises(UnknownNameError):
+        await desk.turn_on("org_1", "dollars", threshold=1, pack="credits_yen", cap_minor=500)
+
+
+@pytest.mark.parametrize("succeeds", [True, False])
+async def test_what_is_paid_late_is_one_payment(succeeds: bool, shop: Shop) -> None:
+    """A debit from a bank account takes days: nothing else is bought meanwhile."""
+    house = await house_of(shop, None)
+    stripe = shop.sim.client().v1
+    customer = str((await shop.customer()).stripe_id)
+    debit: Any = {"type": "sepa_debit", "sepa_debit": {"iban": GOOD_IBAN if succeeds else BAD_IBAN}}
+    debit["billing_details"] = {"email": "ada@example.com", "name": "Ada"}
+    method = stripe.payment_methods.create(debit).id
+    stripe.payment_methods.attach(method, {"customer": customer})
+    default: Any = {"invoice_settings": {"default_payment_method": method}}
+    stripe.customers.update(customer, default)
+    await house.spend(6)
+    await house.work()
+    assert (await house.top_up()).state is TopUpState.PAYING
+    yen = {"pack": "credits_yen", "cap_minor": 500}
+    with pytest.raises(ConflictError):
+        await house.turn_on(**yen)
+    await house.spend(10, "h2")
+    shop.clock.advance(minutes=10)
+    assert await house.payer.pay_due() == 1
+    await house.deliverer.drain()
+    assert (await house.top_up()).state is TopUpState.PAYING
+    assert await shop.available() == 9
+    house.later(seconds=shop.sim.settings.delayed_payment_seconds + 60)
+    await shop.settle()
+    assert len(shop.sim.events("payment_intent.created")) == 1
+    assert await shop.available() == (109 if succeeds else 9)
+    top_up = await house.top_up()
+    assert top_up.declines == (0 if succeeds else 1)
+    assert top_up.spent_minor == (500 if succeeds else 0)
+
+
+# -- crashes, and many at once --------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+@pytest.mark.parametrize(("moment", "minutes"), [("before", 6), ("after", 6), ("after", 48 * 60)])
+async def test_a_process_that_dies_while_it_pays_pays_once(
+    moment: str, minutes: int, durable_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the request has left, or before its answer was written; taken up soon, or once its
+    key's life is over."""
+    house = await house_of(durable_shop)
+    await house.spend(6)
+    post = durable_shop.gateway.post
+
+    async def die(*args: Any, **options: Any) -> Any:
+        monkeypatch.setattr(durable_shop.gateway, "post", post)
+        if moment == "after":
+            await post(*args, **options)
+        raise Killed
+
+    monkeypatch.setattr(durable_shop.gateway, "post", die)
+    with pytest.raises(BaseException):  # noqa: B017, PT011 -- by a group of tasks, or alone
+        await house.deliverer.drain()
+    assert (await house.top_up()).state is TopUpState.PAYING
+    await durable_shop.settle()
+    house.later(minutes=minutes)
+    other = house.process()[0]
+    assert await other.pay_due() == 1
+    await other.pay_due()
+    await durable_shop.settle()
+    assert len(house.paid()) == 1
+    assert await durable_shop.available() == 119
+    top_up = await house.top_up()
+    assert (top_up.state, top_up.spent_minor) == (TopUpState.IDLE, 500)
+
+
+async def test_a_request_that_is_resumed_leads_to_its_credits(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = await house_of(shop)
+    await house.spend(6)
+    post = shop.gateway.post
+
+    async def lose(*args: Any, **options: Any) -> Any:
+        monkeypatch.setattr(shop.gateway, "post", post)
+        await post(*args, **options)
+        raise StripeUnavailableError("The answer was lost.")
+
+    monkeypatch.setattr(shop.gateway, "post", lose)
+    await house.deliverer.drain()
+    house.later(minutes=2)
+    assert await house.outgoing.resume() == 1
+    assert await shop.available() == 19  # the answer alone gives nothing
+    house.later(minutes=5)
+    await house.payer.pay_due()
+    assert await shop.available() == 119
+    assert len(house.paid()) == 1
+
+
+async def test_64_consumptions_at_once_and_two_processes_make_one_payment(
+    durable_shop: Shop,
+) -> None:
+    house = await house_of(durable_shop, cap_minor=5_000)
+    await house.give(54, "more")
+    others = house.process()
+    await asyncio.gather(*(house.spend(1, f"h{number}") for number in range(64)))
+    both = (house.deliverer, others[2])
+    await asyncio.gather(
+        *(deliverer.drain() for deliverer in both),
+        *(payer.pay_due() for payer in (house.payer, others[0]) for _ in range(3)),
+    )
+    await house.work()
+    assert len(house.paid()) == 1
+    assert house.topics().count("top_up.due") == 1
+    assert await durable_shop.available() == 115
+
+
+async def test_who_was_erased_meanwhile_is_asked_for_nothing(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = await house_of(shop)
+    await house.spend(6)
+    card = house.payer._default_card
+
+    async def erased(customer: str) -> Any:
+        found = await card(customer)
+        await shop.store.write(lambda tx: tx.audit.erase("org_1", "erased_1", tx.now()))
+        return found
+
+    monkeypatch.setattr(house.payer, "_default_card", erased)
+    await house.deliverer.drain()
+    assert house.paid() == []
+    assert list(await house.desk.of("org_1")) == []
+
+
+async def test_a_payment_of_nobody_s_has_no_effect(stripe_sim: Simulator, shop: Shop) -> None:
+    made: Any = {"amount": 500, "currency": "eur", "payment_method": "pm_card_visa"}
+    made |= {"confirm": True, "metadata": {"gatekeeper_purchase": "pur_1"}}
+    made["automatic_payment_methods"] = {"enabled": True, "allow_redirects": "never"}
+    stripe_sim.client().v1.payment_intents.create(made)
+    await shop.store.write(lambda tx: customers.ensure(tx, "org_1"))
+    await shop.settle()
+    assert await shop.available() == 5
+
+
+async def test_what_never_reached_stripe_is_decided_on_anew(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = await house_of(shop)
+    await house.spend(6)
+    post = shop.gateway.post
+
+    async def lost(*args: Any, **options: Any) -> Any:
+        raise StripeUnavailableError
+
+    monkeypatch.setattr(shop.gateway, "post", lost)
+    await house.deliverer.drain()
+    first = await house.top_up()
+    monkeypatch.setattr(shop.gateway, "post", post)
+    house.later(hours=48)
+    assert await house.payer.pay_due() == 1
+    given_up = await house.top_up()
+    assert (given_up.state, given_up.spent_minor) == (TopUpState.IDLE, 0)
+    await house.work()
+    second = await house.top_up()
+    assert (second.spent_minor, first.purchase_id != second.purchase_id) == (500, True)
+    assert len(house.paid()) == 1
