@@ -1,7 +1,10 @@
-"""Runs one page of the documentation, in a process and a folder of its own.
+"""Runs pages of the documentation, each in a process and a folder of its own.
 
-Run as a script: it reads a JSON list of steps from standard input and takes them in order. A
-failure is an uncaught exception whose traceback names the page and its line.
+Run as a script: it reads an `Asked` as one line of JSON from standard input, runs that page in a
+fork of itself, answers with the fork's exit status on a line, and goes on until there is no more to
+read. A failure is an uncaught exception whose traceback names the page and its line.
+
+The library is imported before the forks: a second of work that each page would do again.
 """
 
 import ast
@@ -12,6 +15,7 @@ import inspect
 import io
 import json
 import linecache
+import os
 import subprocess
 import sys
 import types
@@ -19,6 +23,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 SHELL_TIMEOUT_SECONDS = 60
+PRELOADED = ("gatekeeper", "gatekeeper.testing.stripe", "httpx", "stripe")
 
 
 class Step(TypedDict):
@@ -32,6 +37,17 @@ class Step(TypedDict):
     line: int
     raises: str
     name: str
+
+
+class Asked(TypedDict):
+    """A page to run: its path, what to do, where, in which environment, and the file for what it
+    prints."""
+
+    path: str
+    steps: list[Step]
+    folder: str
+    environment: dict[str, str]
+    output: str
 
 
 class PageError(Exception):
@@ -135,12 +151,32 @@ def _match(shown: list[str], printed: list[str]) -> bool:
 
 
 def main() -> None:
-    """Take the steps of standard input; the first argument is the page's path."""
-    steps: list[Step] = json.load(sys.stdin)
+    """Run pages, each in a fork, which returns from here and ends as any program does."""
+    for module in PRELOADED:
+        importlib.import_module(module)
+    while line := sys.stdin.readline():
+        forked = os.fork()
+        if not forked:
+            run(json.loads(line))
+            return
+        _, status = os.waitpid(forked, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+def run(asked: Asked) -> None:
+    """Become the process of a page, and take its steps."""
+    for stream, name in ((sys.stdin, os.devnull), (sys.stdout, asked["output"])):
+        opened = os.open(name, os.O_RDWR)
+        os.dup2(opened, stream.fileno())
+        os.close(opened)
+    os.dup2(sys.stdout.fileno(), sys.stderr.fileno())
+    os.environ.clear()
+    os.environ.update(asked["environment"])
+    os.chdir(asked["folder"])
     sys.path.insert(0, "")  # the page's own files can be imported
     with asyncio.Runner() as runner:
-        page = Page(sys.argv[1], runner)
-        for step in steps:
+        page = Page(asked["path"], runner)
+        for step in asked["steps"]:
             page.take(step)
 
 

@@ -7,21 +7,20 @@ A line of another kind is an error: its block must be run (`<!-- run -->`) or be
 
 import ast
 import functools
-import os
 import re
 import shlex
-import subprocess
-import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from typer.testing import CliRunner
+
+from gatekeeper.cli import app
 from tests.docs.markdown import DocsError
 
 ROOT = Path(__file__).parents[2]
 ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
 REQUIREMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[([A-Za-z0-9_,-]+)\])?(?:[<>=!~].*)?")
-HELP_TIMEOUT_SECONDS = 60
 # Not settings of ours, but fair to show.
 FOREIGN_VARIABLES = frozenset({"CI", "PATH"})
 
@@ -220,14 +219,9 @@ def _known_settings() -> frozenset[str]:
 @functools.cache
 def _gatekeeper_help(words: tuple[str, ...]) -> str:
     """What `gatekeeper WORDS --help` prints; DocsError when there is no such command."""
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("gatekeeper")), *words, "--help"],
-        capture_output=True,
-        text=True,
-        timeout=HELP_TIMEOUT_SECONDS,
-        env={**os.environ, "COLUMNS": "300", "NO_COLOR": "1", "TERM": "dumb"},
-        check=False,  # its own words say what is wrong
-    )
-    if done.returncode:
-        raise DocsError(f"`gatekeeper {shlex.join(words)}` is refused:\n{done.stderr}")
-    return done.stdout
+    # In this process: as a program each would import all of the library again.
+    plain = {"COLUMNS": "300", "NO_COLOR": "1", "TERM": "dumb"}
+    asked = CliRunner().invoke(app, [*words, "--help"], prog_name="gatekeeper", env=plain)
+    if asked.exit_code:
+        raise DocsError(f"`gatekeeper {shlex.join(words)}` is refused:\n{asked.output}")
+    return asked.stdout
