@@ -21,7 +21,7 @@ from gatekeeper.stripe.top_up_desk import TopUpDesk
 from gatekeeper.stripe.webhooks import WebhookRegistry
 from gatekeeper.telemetry import Telemetry, telemetry_of_process
 from gatekeeper.types import Clock, Identity
-from gatekeeper.wiring import Parts, assemble
+from gatekeeper.wiring import Parts, assemble, back_office_of
 
 Who = Identity | str | None
 Identify = Callable[[HTTPConnection], Awaitable[Who] | Who]
@@ -73,6 +73,7 @@ class Wired:
         self.transfers = self._parts.transfers
         self.denials = self._parts.denials
         self.tasks = OwnedTasks()
+        self.back_office = back_office_of(self._parts, self.tasks)
         self.keeper = HoldKeeper(
             self.credits, self.tasks, every_seconds=self.settings.hold_ttl_seconds / 3
         )

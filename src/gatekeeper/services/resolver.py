@@ -93,18 +93,7 @@ class Resolver:
     async def explain(self, customer: str) -> Explanation:
         """The whole path of the decision, read from the database."""
         check_id(customer, "customer")
-
-        def work(tx: Transaction) -> Explanation:
-            rules = self._rules
-            return explain(
-                state_of(tx, customer),
-                rules.default_terms,
-                rules.policy,
-                tx.now(),
-                terms_of=rules.terms_of,
-            )
-
-        return await self._store.read(work)
+        return await self._store.read(lambda tx: explained(tx, self._rules, customer))
 
     async def invalidate(self, customer: str, version: int) -> None:
         """Forget what is older than `version`, here and in every process; call after the commit."""
@@ -118,3 +107,9 @@ def resolve(tx: Transaction, rules: Rules, customer: str) -> Entitlements:
     """The customer's entitlements as the database has them now."""
     state = state_of(tx, customer)
     return evaluate(state, rules.default_terms, rules.policy, tx.now(), terms_of=rules.terms_of)
+
+
+def explained(tx: Transaction, rules: Rules, customer: str) -> Explanation:
+    """The whole path by which a customer's entitlements come about."""
+    state = state_of(tx, customer)
+    return explain(state, rules.default_terms, rules.policy, tx.now(), terms_of=rules.terms_of)

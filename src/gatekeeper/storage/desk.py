@@ -66,8 +66,11 @@ class EventDesk(ABC):
     """What is done with events beside receiving and dispatching them."""
 
     @abstractmethod
-    def find(self, selection: EventSelection, limit: int) -> Sequence[InboxEvent]:
-        """Events of a selection, the oldest first, without their payloads."""
+    def find(
+        self, selection: EventSelection, limit: int, after: Place | None = None
+    ) -> Sequence[InboxEvent]:
+        """Events of a selection, the oldest first, without their payloads; `after` is the place of
+        the last of the page before."""
 
     @abstractmethod
     def count(self, selection: EventSelection) -> int:

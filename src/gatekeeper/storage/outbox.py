@@ -81,8 +81,11 @@ class Outbox(ABC):
         """How much has not left."""
 
     @abstractmethod
-    def listing(self, state: OutboxState, limit: int) -> Sequence[OutboxMessage]:
-        """The oldest messages in a state; of those that were sent, the ones sent first."""
+    def listing(
+        self, state: OutboxState, limit: int, after: tuple[datetime, str] | None = None
+    ) -> Sequence[OutboxMessage]:
+        """The oldest messages in a state; of those that were sent, the ones sent first. `after` is
+        that instant and the id of the last of the page before."""
 
     @abstractmethod
     def prune(self, before: datetime, limit: int) -> int:

@@ -295,6 +295,17 @@ EVENTS: Final = (
     ),
     _event("reconciliation.drift", "differs: %s", "difference"),
     _event("reconciliation.not_run", "not reconciled: %s", "reason"),
+    _event(
+        "reconciliation.by_hand_failed",
+        "a reconciliation that was started by hand failed: %s",
+        "reason",
+    ),
+    _event(
+        "reconciliation.by_hand_lost",
+        "a reconciliation is not this process's any more: %s",
+        "reason",
+    ),
+    _event("refund.unanswered", "refund %s is sent again in the background", "refund"),
     _event("reconciliation.interrupted", "reconciliation was interrupted; it goes on"),
     _event("reconciliation.stopped", "the sweep was stopped: %s", "reason"),
     _event("reconciliation.unrepaired", "%s %s could not be repaired", "kind", "object_id"),

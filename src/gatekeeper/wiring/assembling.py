@@ -109,6 +109,7 @@ def assemble(
         )
     return Parts(
         catalog=catalog,
+        rules=rules,
         store=store,
         customers=CustomerDirectory(store, rules, forget),
         resolver=resolver,

@@ -20,6 +20,7 @@ from gatekeeper.services.metering import Sealer, UsageRecorder
 from gatekeeper.services.outbox import Deliverer
 from gatekeeper.services.outbox.caches import CacheTeller
 from gatekeeper.services.resolver import Resolver
+from gatekeeper.services.rules import Rules
 from gatekeeper.services.standing import StandingDesk
 from gatekeeper.services.statements import Statements
 from gatekeeper.services.surveyor import Surveyor
@@ -81,6 +82,7 @@ class Parts:
     """The parts of one gate. `opened` in this order and closed in the other."""
 
     catalog: Catalog
+    rules: Rules
     store: Store
     customers: CustomerDirectory
     resolver: Resolver

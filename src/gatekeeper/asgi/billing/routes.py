@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gatekeeper.asgi.billing import (
+    back_office,
     buying,
     catalog,
     credits,
@@ -44,6 +45,7 @@ SUBJECTS: tuple[Subject, ...] = (
     buying.operations,
     subscribing.operations,
     payment_methods.operations,
+    back_office.operations,
 )
 """What there is, subject by subject. A literal path comes before one with parameters."""
 

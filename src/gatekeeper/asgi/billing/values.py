@@ -12,6 +12,12 @@ PLAIN: Final = r"^[^\x00-\x1f\x7f]*$(?!\n)"
 """No control characters. In the form that Python and ECMAScript (JSON Schema) share: Python's `$`
 alone would let a line feed stand at the end."""
 
+Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=PLAIN)]
+"""Why somebody changes something, in their words."""
+
+Instant = Annotated[datetime, Meta(tz=True)]
+"""An instant, with its offset from UTC (RFC 3339)."""
+
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_CHARS, pattern=PLAIN)]
 """An id, a lookup key or another name."""
 

@@ -1,6 +1,6 @@
 """What commands and hosts ask of the books of one gate."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from gatekeeper.services.audit.erasure import Erased, Erasure
 from gatekeeper.services.audit.rebuild import MendedPage, rebuild
@@ -8,7 +8,7 @@ from gatekeeper.services.audit.usage import UsageReports
 from gatekeeper.services.audit.verify import Verified, verify
 from gatekeeper.services.outbox.caches import Invalidate
 from gatekeeper.services.rules import Rules
-from gatekeeper.storage.port import Store
+from gatekeeper.storage.port import Store, Transaction
 
 
 class Auditor:
@@ -35,6 +35,12 @@ class Auditor:
         """See `services.audit.rebuild`."""
         return rebuild(self._store, customer=customer, after=after, write=write)
 
-    async def erase(self, customer: str, *, force: bool = False) -> Erased:
+    async def erase(
+        self,
+        customer: str,
+        *,
+        force: bool = False,
+        note: Callable[[Transaction, Erased], object] | None = None,
+    ) -> Erased:
         """See `services.audit.erasure`."""
-        return await self._erasure.erase(customer, force=force)
+        return await self._erasure.erase(customer, force=force, note=note)

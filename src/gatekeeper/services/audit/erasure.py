@@ -7,6 +7,7 @@ for https://gdpr-info.eu/art-17-gdpr/; what Stripe knows is Stripe's to erase.
 
 import logging
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,13 +48,20 @@ class Erasure:
         self._units = sorted(rules.catalog.units)
         self._invalidate = invalidate
 
-    async def erase(self, customer: str, *, force: bool = False) -> Erased:
+    async def erase(
+        self,
+        customer: str,
+        *,
+        force: bool = False,
+        note: Callable[[Transaction, Erased], object] | None = None,
+    ) -> Erased:
         """Erase a customer for good, in one transaction. Their id can't be used again.
 
         Args:
             force: although something is not finished. Open holds are given back; overage that was
                 not reported to Stripe yet is never billed; subscriptions go on at Stripe, and what
                 becomes of them has no effect here.
+            note: writes down that it was done, in the same transaction.
 
         Raises:
             CustomerNotFoundError: nothing is known of them, or they were erased before.
@@ -78,7 +86,10 @@ class Erasure:
                 _release_all(tx, account)
             tx.audit.erase(customer, pseudonym, tx.now())
             version = 0 if known is None else known.version + 1
-            return Erased(pseudonym, ties.open_holds, ties.untold), version
+            done = Erased(pseudonym, ties.open_holds, ties.untold)
+            if note is not None:
+                note(tx, done)
+            return done, version
 
         erased, version = await self._store.write(work)
         await self._invalidate(customer, version)

@@ -16,8 +16,14 @@ class MemoryEventDesk(EventDesk):
     def __init__(self, inbox: MemoryInbox) -> None:
         self._inbox = inbox
 
-    def find(self, selection: EventSelection, limit: int) -> Sequence[InboxEvent]:
-        found = [event for event in self._inbox.all() if selection.fits(event)]
+    def find(
+        self, selection: EventSelection, limit: int, after: Place | None = None
+    ) -> Sequence[InboxEvent]:
+        found = [
+            event
+            for event in self._inbox.all()
+            if selection.fits(event) and (after is None or _place(event) > after)
+        ]
         return [replace(event, payload=None) for event in sorted(found, key=_place)[:limit]]
 
     def count(self, selection: EventSelection) -> int:

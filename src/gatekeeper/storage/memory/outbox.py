@@ -130,15 +130,21 @@ class MemoryOutbox(Outbox):
         counts = self.counts()
         return Backlog(waiting=counts.waiting, oldest_at=counts.oldest_waiting_at, dead=counts.dead)
 
-    def listing(self, state: OutboxState, limit: int) -> Sequence[OutboxMessage]:
-        if state is OutboxState.WAITING:
-            return self._waiting()[:limit]
-        found = [
-            one
-            for one in self._messages.values()
-            if (one.dead if state is OutboxState.DEAD else one.sent_at is not None)
-        ]
-        return sorted(found, key=lambda one: (one.sent_at or one.created_at, one.id))[:limit]
+    def listing(
+        self, state: OutboxState, limit: int, after: tuple[datetime, str] | None = None
+    ) -> Sequence[OutboxMessage]:
+        def place(one: OutboxMessage) -> tuple[datetime, str]:
+            return one.sent_at or one.created_at, one.id
+
+        found = self._waiting()
+        if state is not OutboxState.WAITING:
+            found = [
+                one
+                for one in self._messages.values()
+                if (one.dead if state is OutboxState.DEAD else one.sent_at is not None)
+            ]
+        rest = [one for one in found if after is None or place(one) > after]
+        return sorted(rest, key=place)[:limit]
 
     def prune(self, before: datetime, limit: int) -> int:
         sent = [one for one in self._messages.values() if one.sent_at and one.sent_at < before]

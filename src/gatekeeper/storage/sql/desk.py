@@ -85,8 +85,12 @@ _DELETE_OBJECTS: Final = delete(inbox_objects).where(
 class SqlEventDesk(Aggregate, EventDesk):
     """`EventDesk` over the tables `inbox`, `inbox_objects` and `inbox_completions`."""
 
-    def find(self, selection: EventSelection, limit: int) -> Sequence[InboxEvent]:
+    def find(
+        self, selection: EventSelection, limit: int, after: Place | None = None
+    ) -> Sequence[InboxEvent]:
         statement = _WITHOUT_PAYLOAD.where(*_where(selection)).order_by(*_BY_AGE).limit(limit)
+        if after is not None:
+            statement = statement.where(_passed(after))
         return [InboxEvent(**row) for row in self._connection.execute(statement).mappings()]
 
     def count(self, selection: EventSelection) -> int:
@@ -98,8 +102,7 @@ class SqlEventDesk(Aggregate, EventDesk):
     ) -> Sequence[Place]:
         statement = select(*_BY_AGE).where(*_where(selection)).order_by(*_BY_AGE).limit(limit)
         if after is not None:
-            passed = tuple_(literal(after.received_at, UtcDateTime()), literal(after.key))
-            statement = statement.where(tuple_(*_BY_AGE) > passed)
+            statement = statement.where(_passed(after))
         return [Place(*row) for row in self._connection.execute(statement)]
 
     def retry(self, keys: Collection[str], at: datetime) -> int:
@@ -138,6 +141,11 @@ class SqlEventDesk(Aggregate, EventDesk):
         if alone:
             self._connection.execute(_DELETE_OBJECTS, {"keys": sorted(alone)})
         return len(keys)
+
+
+def _passed(after: Place) -> ColumnElement[bool]:
+    place = tuple_(literal(after.received_at, UtcDateTime()), literal(after.key))
+    return tuple_(*_BY_AGE) > place
 
 
 def _where(selection: EventSelection) -> list[ColumnElement[bool]]:

@@ -12,6 +12,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     func,
+    literal,
     or_,
     select,
     text,
@@ -235,9 +236,14 @@ class SqlOutbox(Aggregate, Outbox):
         dead = self._connection.execute(_COUNT_DEAD).scalar_one()
         return OutboxCounts(waiting=waiting, dead=dead, oldest_waiting_at=oldest)
 
-    def listing(self, state: OutboxState, limit: int) -> Sequence[OutboxMessage]:
+    def listing(
+        self, state: OutboxState, limit: int, after: tuple[datetime, str] | None = None
+    ) -> Sequence[OutboxMessage]:
         is_so, first = _STATES[state]
         asked = select_of(outbox, OutboxMessage).where(is_so).order_by(first, outbox.c.id)
+        if after is not None:
+            passed = tuple_(literal(after[0], UtcDateTime()), literal(after[1]))
+            asked = asked.where(tuple_(first, outbox.c.id) > passed)
         rows = self._connection.execute(asked.limit(bindparam("at_most")), {"at_most": limit})
         return [OutboxMessage(**row) for row in rows.mappings()]
 

@@ -24,7 +24,14 @@ PORTION: Final = 500
 Portion = Callable[[Transaction, Sequence[str]], int]
 """Does something to the events of some keys; returns to how many."""
 
+Note = Callable[[Transaction, int], object]
+"""Writes down, in the same transaction, to how many events something was done."""
+
 _INSTANT: Final = timedelta(microseconds=1)
+
+
+def nothing_noted(tx: Transaction, count: int) -> None:
+    """The `Note` of nobody."""
 
 
 class EventDetails(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,9 +80,12 @@ class EventControl:
             ]
         return EventDetails(event=event, completions=completions, outstanding=tuple(outstanding))
 
-    async def find(self, selection: EventSelection, limit: int = 100) -> Sequence[InboxEvent]:
-        """Events of a selection, the oldest first, without their payloads."""
-        return await self._store.read(lambda tx: tx.desk.find(selection, limit))
+    async def find(
+        self, selection: EventSelection, limit: int = 100, *, after: Place | None = None
+    ) -> Sequence[InboxEvent]:
+        """Events of a selection, the oldest first, without their payloads; `after` is the place of
+        the last of the page before."""
+        return await self._store.read(lambda tx: tx.desk.find(selection, limit, after))
 
     async def count(self, selection: EventSelection) -> int:
         """How many events a selection has."""
@@ -89,6 +99,13 @@ class EventControl:
         Raises:
             InvalidInputError: this process has no such handler of the event.
         """
+        found = await self._store.write(self.to_retry(event_id, again))
+        if found:
+            self.wake()
+        return found
+
+    def to_retry(self, event_id: str, again: Collection[str] = ()) -> Callable[[Transaction], bool]:
+        """What `retry` carries out, for a transaction that is open; `wake` after it."""
         key = key_of(event_id)
 
         def work(tx: Transaction) -> bool:
@@ -103,40 +120,45 @@ class EventControl:
                 tx.inbox.uncomplete(one, again)
             return True
 
-        found = await self._store.write(work)
-        if found:
-            self._wake()
-        return found
+        return work
+
+    def wake(self) -> None:
+        """Have what is due dispatched now."""
+        self._wake()
 
     async def discard(self, event_id: str) -> bool:
         """Give up one event that is dead, or that waits and is not being worked on; False if there
         is none. It is kept until it is pruned, and `retry` brings it back until then."""
-        key = key_of(event_id)
-        return await self._store.write(lambda tx: tx.desk.discard([key], tx.now())) > 0
+        return await self._store.write(to_discard(event_id))
 
-    async def retry_all(self, selection: EventSelection | None = None) -> int:
+    async def retry_all(
+        self, selection: EventSelection | None = None, *, note: Note = nothing_noted
+    ) -> int:
         """Make the dead letters of a selection (by default all) pending again; returns how many.
+        `note` is called in each transaction with how many it was there.
 
         Raises:
             InvalidInputError: the selection is of another status.
         """
 
         def portion(tx: Transaction, keys: Sequence[str]) -> int:
-            return tx.desk.retry(keys, tx.now())
+            return _noted(tx, tx.desk.retry(keys, tx.now()), note)
 
         wanted = for_bulk(selection, EventStatus.DEAD)
         return await self._walk(wanted, portion, after_each=self._wake)
 
-    async def discard_all(self, selection: EventSelection | None = None) -> int:
+    async def discard_all(
+        self, selection: EventSelection | None = None, *, note: Note = nothing_noted
+    ) -> int:
         """Give up the dead letters of a selection (by default all), or what of it waits if that is
-        its status and is not being worked on; returns how many.
+        its status and is not being worked on; returns how many. `note` is as for `retry_all`.
 
         Raises:
             InvalidInputError: the selection is of another status.
         """
 
         def portion(tx: Transaction, keys: Sequence[str]) -> int:
-            return tx.desk.discard(keys, tx.now())
+            return _noted(tx, tx.desk.discard(keys, tx.now()), note)
 
         wanted = for_bulk(selection, EventStatus.DEAD, EventStatus.PENDING)
         return await self._walk(wanted, portion)
@@ -174,6 +196,18 @@ def _portion(
         return work(tx, [place.key for place in places]), places[-1]
 
     return portion
+
+
+def _noted(tx: Transaction, count: int, note: Note) -> int:
+    if count:
+        note(tx, count)
+    return count
+
+
+def to_discard(event_id: str) -> Callable[[Transaction], bool]:
+    """What `EventControl.discard` carries out, for a transaction that is open."""
+    key = key_of(event_id)
+    return lambda tx: tx.desk.discard([key], tx.now()) > 0
 
 
 def for_bulk(selection: EventSelection | None, *statuses: EventStatus) -> EventSelection:

@@ -94,7 +94,11 @@ class EventDeskConformance:
             met += [place.key for place in places]
             last = places[-1]
         assert met == ["evt_1", "evt_2", "evt_3", "evt_4", "evt_5"]  # the last two in one instant
-        assert len(await store.read(lambda tx: tx.desk.find(everything, 3))) == 3
+        first = await store.read(lambda tx: tx.desk.find(everything, 3))
+        places = await store.read(lambda tx: list(tx.desk.places(everything, 9)))
+        rest = await store.read(lambda tx: tx.desk.find(everything, 9, places[2]))
+        assert [one.key for one in (*first, *rest)] == [place.key for place in places]
+        assert len(first) == 3
 
     async def test_the_kind_of_an_error_is_kept_until_the_event_is_tried_again(
         self, store: Store

@@ -292,6 +292,11 @@ class OutboxConformance:
         def listed(tx: Transaction, state: OutboxState, limit: int = 9) -> list[str]:
             return [one.id for one in tx.outbox.listing(state, limit)]
 
+        def after_the_first(tx: Transaction, state: OutboxState) -> list[str]:
+            (first,) = tx.outbox.listing(state, 1)
+            place = (first.sent_at or first.created_at, first.id)
+            return [one.id for one in tx.outbox.listing(state, 9, place)]
+
         for state, ids in {
             OutboxState.WAITING: ["msg_0", "msg_4"],
             OutboxState.DEAD: ["msg_1", "msg_2", "msg_3"],
@@ -299,6 +304,7 @@ class OutboxConformance:
         }.items():
             assert await store.read(partial(listed, state=state)) == ids
             assert await store.read(partial(listed, state=state, limit=1)) == ids[:1]
+            assert await store.read(partial(after_the_first, state=state)) == ids[1:]
 
     async def test_what_was_sent_long_ago_is_pruned(self, store: Store) -> None:
         await _add(store, *(samples.message(f"msg_{n}", f"customer {n}") for n in range(4)))
