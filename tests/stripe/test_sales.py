@@ -69,7 +69,7 @@ class Sale:
         return found
 
     async def share(self) -> Transfer:
-        found = await self.store.read(lambda tx: tx.transfers.get("order/order_1"))
+        found = await self.store.read(lambda tx: tx.transfers.get("sale_order_1"))
         assert found is not None
         return found
 
@@ -294,7 +294,7 @@ async def test_what_was_discarded_is_not_sent_and_has_nothing_to_give_back(
     sale = await sell(memory_store)
     desk = TransferDesk(memory_store)
     with pytest.raises(NotFoundError):
-        await desk.discard("order/order_1")  # it is sent
+        await desk.discard("sale_order_1")  # it is sent
 
     def owe(tx: Transaction) -> None:
         tx.orders.insert(structs(sale.order, id="order_2", payment_id="pi_2"))
@@ -304,21 +304,21 @@ async def test_what_was_discarded_is_not_sent_and_has_nothing_to_give_back(
         sales.note_paid(tx, order, "ch_2", 1_000)
 
     await memory_store.write(owe)
-    await desk.discard("order/order_2")
+    await desk.discard("sale_order_2")
     sale.shop.clock.advance(hours=7)
     assert await sale.sender.send_due() == 0
     (shown,) = await desk.listed(TransferStatus.DISCARDED)
-    assert (shown.id, shown.amount_minor) == ("order/order_2", 900)
-    await memory_store.write(lambda tx: transfers.note_refused(tx, "order/order_2", "late"))
+    assert (shown.id, shown.amount_minor) == ("sale_order_2", 900)
+    await memory_store.write(lambda tx: transfers.note_refused(tx, "sale_order_2", "late"))
     assert len(await desk.listed(TransferStatus.DISCARDED)) == 1
-    row = structs(await one_payback(sale), id="refund/re_2", owed_id="order/order_2")
+    row = structs(await one_payback(sale), id="refund/re_2", owed_id="sale_order_2")
     await memory_store.write(lambda tx: tx.paybacks.insert(row))
     sale.shop.clock.advance(hours=7)
     assert await sale.taker.take_due() == 1
     found = await memory_store.read(lambda tx: tx.paybacks.get("refund/re_2"))
     assert found is not None
     assert found.status is PaybackStatus.ENDED
-    assert (await desk.retry("order/order_2")).status is TransferStatus.OWED
+    assert (await desk.retry("sale_order_2")).status is TransferStatus.OWED
 
 
 async def one_payback(sale: Sale) -> Payback:
@@ -350,6 +350,6 @@ async def test_a_payback_that_was_made_too_late_is_given_again(
         sales.note_made(tx, "refund/nobody", "trr_2")
 
     await memory_store.write(note)
-    again = await memory_store.read(lambda tx: tx.transfers.get("again/refund/re_9"))
+    again = await memory_store.read(lambda tx: tx.transfers.get("again_refund_re_9"))
     assert again is not None
     assert (again.amount_minor, again.of_balance) == (1, True)

@@ -16,6 +16,7 @@ from gatekeeper.services.outbox import SignalRegistry
 from gatekeeper.services.owned import OwnedTasks
 from gatekeeper.settings import Settings
 from gatekeeper.storage.port import Store
+from gatekeeper.stripe.disputes import DisputeDesk
 from gatekeeper.stripe.sellers import SellerDesk
 from gatekeeper.stripe.top_up_desk import TopUpDesk
 from gatekeeper.stripe.webhooks import WebhookRegistry
@@ -71,6 +72,7 @@ class Wired:
         self.orders = self._parts.orders
         self.usage = self._parts.usage
         self.transfers = self._parts.transfers
+        self.reports = self._parts.reports
         self.denials = self._parts.denials
         self.tasks = OwnedTasks()
         self.back_office = back_office_of(self._parts, self.tasks)
@@ -85,6 +87,15 @@ class Wired:
         self._is_connected = False
         self.loop: asyncio.AbstractEventLoop | None = None
         """The event loop on which the gate is open."""
+
+    @property
+    def disputes(self) -> DisputeDesk:
+        """Answering what buyers dispute: `get`, `of_seller`, `submit`, `accept`.
+
+        Raises:
+            ConfigurationError: there is no Stripe key.
+        """
+        return self._parts.with_stripe.disputes
 
     @property
     def sellers(self) -> SellerDesk:

@@ -49,7 +49,7 @@ _LONGEST_SECONDS: Final = 6 * 3_600.0
 
 def owed_id(order_id: str) -> str:
     """The id of the transfer by which a seller gets their share of an order."""
-    return f"order/{order_id}"
+    return f"sale_{order_id}"
 
 
 def share_of(order: Order, captured_minor: int) -> int:
@@ -230,10 +230,14 @@ def _note(
         turn += 1
 
 
+def _again_id(made: Payback) -> str:
+    return f"again_{made.id.replace('/', '_')}"
+
+
 def _again(tx: Transaction, rows: Sequence[Payback]) -> Iterator[_Part]:
     """What the seller got again of an order."""
     for row in rows:
-        owed = tx.transfers.get(f"again/{row.id}")
+        owed = tx.transfers.get(_again_id(row))
         if owed is not None:
             yield _Part(owed.destination, owed.id, None, owed.amount_minor)
 
@@ -254,7 +258,7 @@ def _give_again(tx: Transaction, made: Payback, charge_id: str) -> None:
     now = tx.now()
     tx.transfers.insert(
         Transfer(
-            id=f"again/{made.id}",
+            id=_again_id(made),
             customer=made.customer,
             charge_id=charge_id,
             destination=made.destination,

@@ -7,12 +7,13 @@ and answers for negative balances, as it does for destination charges anyway.
 """
 
 import hashlib
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
 
-from gatekeeper.errors import SellerNotReadyError, StripeRequestError
+from gatekeeper.errors import InvalidInputError, SellerNotReadyError, StripeRequestError
 from gatekeeper.projection.mirrored import project_copies
 from gatekeeper.services import sellers
 from gatekeeper.services.mirror import save_objects
@@ -24,6 +25,7 @@ from gatekeeper.stripe.checkout_params import check_url
 from gatekeeper.stripe.client import Obj, StripeGateway
 from gatekeeper.stripe.outgoing import OutgoingRequests
 from gatekeeper.stripe.webhooks.handlers.mirror import MirrorProjector
+from gatekeeper.types import check_id, check_limit
 
 _OPERATION: Final = "accounts create"
 
@@ -45,6 +47,45 @@ _EXPRESS: Final = {
         "transfers": {"requested": True},
     },
 }
+
+
+class SellerBalance(msgspec.Struct, frozen=True, kw_only=True):
+    """What a seller has in one currency.
+
+    Attributes:
+        available_minor: what can be paid out; negative, if they owe.
+        pending_minor: what will be available soon.
+    """
+
+    currency: str
+    available_minor: int
+    pending_minor: int
+
+
+class SellerPayout(msgspec.Struct, frozen=True, kw_only=True):
+    """Money that goes to a seller's bank.
+
+    Attributes:
+        status: Stripe's word: pending, in_transit, paid, failed or canceled.
+    """
+
+    id: str
+    status: str
+    amount_minor: int
+    currency: str
+    arrives_at: datetime
+    created_at: datetime
+
+
+def _payout(found: Obj) -> SellerPayout:
+    return SellerPayout(
+        id=found["id"],
+        status=found["status"],
+        amount_minor=found["amount"],
+        currency=found["currency"],
+        arrives_at=datetime.fromtimestamp(found["arrival_date"], UTC),
+        created_at=datetime.fromtimestamp(found["created"], UTC),
+    )
 
 
 class SellerDesk:
@@ -139,6 +180,63 @@ class SellerDesk:
             await self._accounts.refresh(found.account_id, account=found.account_id)
             found = await self._store.read(lambda tx: _state(tx, customer))
         return found
+
+    async def known(self, customer: str) -> Seller:
+        """The seller that a customer is; nobody is asked.
+
+        Raises:
+            InvalidIdError.
+            NotFoundError: they are none.
+        """
+        return await self._store.read(lambda tx: sellers.seller_of(tx, customer))
+
+    async def balance(self, customer: str) -> Sequence[SellerBalance]:
+        """What a seller has at Stripe now, by currency (https://docs.stripe.com/connect/account-balances).
+
+        Raises:
+            NotFoundError, SellerNotReadyError: see `sellers.account_of`.
+            StripeUnavailableError, StripeRequestError.
+        """
+        account = await self._store.read(lambda tx: sellers.account_of(tx, customer))
+        found = await self._gateway.get("/v1/balance", what="reading a balance", account=account)
+        sums: dict[str, dict[str, int]] = {}
+        for part in ("available", "pending"):
+            for one in (found or {}).get(part) or ():
+                row = sums.setdefault(one["currency"], {"available": 0, "pending": 0})
+                row[part] += one["amount"]
+        return [
+            SellerBalance(
+                currency=currency,
+                available_minor=row["available"],
+                pending_minor=row["pending"],
+            )
+            for currency, row in sorted(sums.items())
+        ]
+
+    async def payouts(
+        self, customer: str, *, limit: int = 100, after: str | None = None
+    ) -> Sequence[SellerPayout]:
+        """What Stripe has paid out to a seller, the newest first, from behind the payout `after`.
+
+        Raises:
+            InvalidInputError: `limit` is not from 1 to 100, or there is no such payout.
+            NotFoundError, SellerNotReadyError: see `sellers.account_of`.
+            StripeUnavailableError, StripeRequestError.
+        """
+        check_limit(limit)
+        account = await self._store.read(lambda tx: sellers.account_of(tx, customer))
+        query: dict[str, Any] = {"limit": min(limit, 100)}
+        if after is not None:
+            query["starting_after"] = check_id(after, "payout")
+        try:
+            found = await self._gateway.get(
+                "/v1/payouts", query, what="listing payouts", account=account
+            )
+        except StripeRequestError as error:
+            if error.params.get("stripe_param") != "starting_after":
+                raise
+            raise InvalidInputError("There is no such payout to go on from.") from None
+        return [_payout(one) for one in (found or {}).get("data") or ()]
 
     async def _make(self, seller: Seller) -> None:
         customer, key = seller.customer, _key(seller)

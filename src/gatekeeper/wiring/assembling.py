@@ -20,6 +20,7 @@ from gatekeeper.services.live import LiveDesk
 from gatekeeper.services.metering import Sealer, UsageRecorder
 from gatekeeper.services.outbox import Deliverer, DeliveryPolicy, SignalRegistry
 from gatekeeper.services.outbox.caches import CacheTeller, Invalidate
+from gatekeeper.services.reports import ReportDesk
 from gatekeeper.services.resolver import Resolver
 from gatekeeper.services.rules import Rules
 from gatekeeper.services.standing import StandingDesk
@@ -32,6 +33,7 @@ from gatekeeper.storage.port import Store
 from gatekeeper.stripe.backfill import Backfill
 from gatekeeper.stripe.checkout import Checkout
 from gatekeeper.stripe.client import StripeGateway
+from gatekeeper.stripe.disputes import DisputeDesk
 from gatekeeper.stripe.duplicates import NAME as DUPLICATES
 from gatekeeper.stripe.duplicates import DuplicateRefunds
 from gatekeeper.stripe.identities import StripeIdentities
@@ -126,6 +128,7 @@ def assemble(
         sealer=_sealer(store, settings),
         orders=OrderDesk(store, *((None, None) if stripe is None else stripe.orders)),
         transfers=TransferDesk(store),
+        reports=ReportDesk(store),
         receiver=receiver,
         deliverer=deliverer,
         teller=CacheTeller(store, forget),
@@ -246,6 +249,7 @@ def _with_stripe(
         mover=PriceMover(gateway, store, rules.catalog, outgoing),
         payer=TransferSender(gateway, store, outgoing),
         taker=PaybackTaker(gateway, store, outgoing),
+        disputes=DisputeDesk(store, rules, outgoing, projections.money),
         sellers=SellerDesk(gateway, store, outgoing, projections.copies["account"]),
         top_ups=TopUpDesk(store, rules, gateway),
         top_up_payer=top_up_payer,

@@ -19,6 +19,7 @@ from gatekeeper.services.live import LiveDesk
 from gatekeeper.services.metering import Sealer, UsageRecorder
 from gatekeeper.services.outbox import Deliverer
 from gatekeeper.services.outbox.caches import CacheTeller
+from gatekeeper.services.reports import ReportDesk
 from gatekeeper.services.resolver import Resolver
 from gatekeeper.services.rules import Rules
 from gatekeeper.services.standing import StandingDesk
@@ -30,6 +31,7 @@ from gatekeeper.storage.port import Store
 from gatekeeper.stripe.backfill import Backfill
 from gatekeeper.stripe.checkout import Checkout
 from gatekeeper.stripe.client import StripeGateway
+from gatekeeper.stripe.disputes import DisputeDesk
 from gatekeeper.stripe.identities import StripeIdentities
 from gatekeeper.stripe.invoices import InvoiceDesk
 from gatekeeper.stripe.meters import MeterSender
@@ -70,6 +72,7 @@ class StripeParts:
     sellers: SellerDesk
     top_ups: TopUpDesk
     top_up_payer: TopUpPayer
+    disputes: DisputeDesk
     sender: MeterSender
     reconciler: Reconciler
     refunds: RefundDesk
@@ -99,6 +102,7 @@ class Parts:
     sealer: Sealer
     orders: OrderDesk
     transfers: TransferDesk
+    reports: ReportDesk
     receiver: WebhookReceiver
     deliverer: Deliverer
     teller: CacheTeller

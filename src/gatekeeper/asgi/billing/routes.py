@@ -15,9 +15,12 @@ from gatekeeper.asgi.billing import (
     credits,
     events,
     invoices,
+    market,
     me,
     payment_methods,
     profile,
+    sales,
+    sellers,
     subscribing,
     usage,
 )
@@ -46,6 +49,9 @@ SUBJECTS: tuple[Subject, ...] = (
     subscribing.operations,
     payment_methods.operations,
     back_office.operations,
+    sellers.operations,
+    sales.operations,
+    market.operations,
 )
 """What there is, subject by subject. A literal path comes before one with parameters."""
 

@@ -1,0 +1,201 @@
+"""What the back office does about sellers: transfers, disputes, and the platform's report."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+from starlette.responses import Response
+
+from gatekeeper.asgi.billing.operations import Call, Empty, Operation
+from gatekeeper.asgi.billing.options import BillingOptions
+from gatekeeper.asgi.billing.sellers import (
+    CSV,
+    EvidenceBody,
+    ReportQuery,
+    SaleDispute,
+    csv_answer,
+    dispute_view,
+    wants_csv,
+)
+from gatekeeper.errors import (
+    ConflictError,
+    NotFoundError,
+    StripeRequestError,
+    StripeUnavailableError,
+)
+from gatekeeper.gate import Gatekeeper
+from gatekeeper.services.reports import PlatformRow, as_csv
+from gatekeeper.storage.transfers import Transfer, TransferStatus
+
+_MOST = 100
+
+
+class TransferQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Which transfers.
+
+    Attributes:
+        status: without it, those that were not sent yet, and first what Stripe has refused.
+    """
+
+    status: Literal["owed", "failed", "sent", "discarded"] | None = None
+
+
+class TransferView(msgspec.Struct, frozen=True, kw_only=True):
+    """What a seller is owed of a charge, or was sent.
+
+    Attributes:
+        customer: who has paid.
+        destination: the seller's connected account.
+        attempts: how often Stripe has refused it, and `last_error` why.
+        transfer_id: Stripe's, once it is sent.
+        reversed_minor: what of it was taken back.
+        due_at: when it is tried next, while it is not sent.
+    """
+
+    id: str
+    status: str
+    customer: str
+    charge_id: str
+    destination: str
+    amount_minor: int
+    currency: str
+    attempts: int
+    transfer_id: str | None
+    reversed_minor: int
+    last_error: str | None
+    created_at: datetime
+    due_at: datetime
+    sent_at: datetime | None
+
+
+class TransferList(msgspec.Struct, frozen=True, kw_only=True):
+    """Transfers.
+
+    Attributes:
+        data: the oldest first; at most 100.
+    """
+
+    data: list[TransferView]
+
+
+class PlatformReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The platform's money, by month and currency.
+
+    Attributes:
+        data: the oldest month first.
+    """
+
+    data: list[PlatformRow]
+
+
+def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]:
+    """The operations."""
+    routes = _Market(gate)
+    stripe = (StripeUnavailableError, StripeRequestError)
+    office: dict[str, Any] = {"audience": "back_office", "tag": "back office"}
+    return (
+        Operation(
+            "GET",
+            "/admin/transfers",
+            routes.transfers,
+            summary="What sellers are owed, or were sent.",
+            query=TransferQuery,
+            answer=TransferList,
+            **office,
+        ),
+        Operation(
+            "POST",
+            "/admin/transfers/{transfer}/retry",
+            routes.retry,
+            summary="Try a transfer at once, that was refused or discarded.",
+            body=Empty,
+            answer=TransferView,
+            errors=(NotFoundError,),
+            **office,
+        ),
+        Operation(
+            "POST",
+            "/admin/transfers/{transfer}/discard",
+            routes.discard,
+            summary="Say that a transfer is not to be sent.",
+            body=Empty,
+            answer=TransferView,
+            errors=(NotFoundError,),
+            **office,
+        ),
+        Operation(
+            "GET",
+            "/admin/report",
+            routes.report,
+            summary="The platform's money, by month and currency.",
+            query=ReportQuery,
+            answer=PlatformReport,
+            media_types=(CSV,),
+            **office,
+        ),
+        Operation(
+            "POST",
+            "/admin/disputes/{dispute}/evidence",
+            routes.submit,
+            summary="Hand in evidence.",
+            body=EvidenceBody,
+            answer=SaleDispute,
+            errors=(NotFoundError, ConflictError, *stripe),
+            **office,
+        ),
+        Operation(
+            "POST",
+            "/admin/disputes/{dispute}/accept",
+            routes.accept,
+            summary="Give a dispute up.",
+            body=Empty,
+            answer=SaleDispute,
+            errors=(NotFoundError, ConflictError, *stripe),
+            **office,
+        ),
+    )
+
+
+class _Market:
+    def __init__(self, gate: Gatekeeper) -> None:
+        self._gate = gate
+
+    async def transfers(self, call: Call[None, TransferQuery]) -> TransferList:
+        desk, status = self._gate.transfers, call.query.status
+        found = (
+            await desk.unsent(_MOST)
+            if status is None
+            else await desk.listed(TransferStatus(status), _MOST)
+        )
+        return TransferList(data=[_transfer(one) for one in found])
+
+    async def retry(self, call: Call[Empty]) -> TransferView:
+        return _transfer(await self._gate.transfers.retry(call.path["transfer"]))
+
+    async def discard(self, call: Call[Empty]) -> TransferView:
+        return _transfer(await self._gate.transfers.discard(call.path["transfer"]))
+
+    async def report(self, call: Call[None, ReportQuery]) -> PlatformReport | Response:
+        reports = self._gate.reports
+        rows = await reports.platform(await reports.span(call.query.since, call.query.until))
+        if wants_csv(call):
+            return csv_answer(as_csv(rows, PlatformRow), "report.csv")
+        return PlatformReport(data=list(rows))
+
+    async def submit(self, call: Call[EvidenceBody]) -> SaleDispute:
+        return dispute_view(
+            await self._gate.disputes.submit(
+                call.path["dispute"],
+                msgspec.to_builtins(call.body.evidence),
+                submit=call.body.submit,
+                idempotency_key=call.idempotency_key,
+            )
+        )
+
+    async def accept(self, call: Call[Empty]) -> SaleDispute:
+        return dispute_view(await self._gate.disputes.accept(call.path["dispute"]))
+
+
+def _transfer(one: Transfer) -> TransferView:
+    return TransferView(**{name: getattr(one, name) for name in TransferView.__struct_fields__})

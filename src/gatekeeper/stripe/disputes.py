@@ -1,0 +1,135 @@
+"""Answering disputes: evidence is handed in, or the dispute is given up.
+
+Both are stored requests, and what Stripe says then is read by the same projection as the webhook's
+(https://docs.stripe.com/disputes/api).
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, Final
+from urllib.parse import quote
+
+from gatekeeper.errors import ConflictError, StripeRequestError
+from gatekeeper.services import disputes
+from gatekeeper.services.disputes import DisputeRow
+from gatekeeper.services.rules import Rules
+from gatekeeper.storage.mirror import MirrorPlace
+from gatekeeper.storage.port import Store, Transaction
+from gatekeeper.stripe.client import Obj
+from gatekeeper.stripe.outgoing import OutgoingRequests
+from gatekeeper.stripe.webhooks.handlers.context import nothing
+from gatekeeper.stripe.webhooks.handlers.money import MoneyProjector
+from gatekeeper.types import check_id, check_limit
+
+SUBMIT: Final = "disputes update"
+ACCEPT: Final = "disputes close"
+
+
+class DisputeDesk:
+    """The disputes of one gate. `seller` names who asks, if it is a seller: then it must be of
+    their sale."""
+
+    def __init__(
+        self, store: Store, rules: Rules, outgoing: OutgoingRequests, money: MoneyProjector
+    ) -> None:
+        self._store = store
+        self._rules = rules
+        self._outgoing = outgoing
+        self._money = money
+
+    async def of_seller(
+        self, seller: str, *, limit: int = 100, after: MirrorPlace | None = None
+    ) -> Sequence[DisputeRow]:
+        """The disputes of what a seller has sold, the newest first; `after` is the place of the
+        last of the page before.
+
+        Raises:
+            InvalidIdError.
+            InvalidInputError: `limit` is not from 1 to 1000.
+        """
+        check_id(seller, "seller")
+        check_limit(limit)
+        return await self._store.read(disputes.listed(self._rules, seller, limit, after))
+
+    async def get(self, dispute_id: str, *, seller: str | None = None) -> DisputeRow:
+        """A dispute.
+
+        Raises:
+            NotFoundError: there is none, or not of this seller's sales.
+        """
+        check_id(dispute_id, "dispute")
+        return await self._store.read(disputes.owned(self._rules, dispute_id, seller))
+
+    async def submit(
+        self,
+        dispute_id: str,
+        evidence: dict[str, str],
+        *,
+        seller: str | None = None,
+        submit: bool = True,
+        idempotency_key: str | None = None,
+    ) -> DisputeRow:
+        """Hand in evidence; or keep it at Stripe for now, with `submit` False. Most banks read what
+        is handed in first, and nothing after it.
+
+        Args:
+            evidence: texts by Stripe's names (`gatekeeper.services.disputes.TEXTS`).
+
+        Raises:
+            NotFoundError: there is no such dispute, or not of this seller's sales.
+            ConflictError: it is decided.
+            InvalidInputError: it is no evidence that can be handed in here.
+            StripeUnavailableError, StripeRequestError.
+        """
+        found = await self.get(dispute_id, seller=seller)
+        disputes.check_open(found)
+        params = {"evidence": disputes.checked_evidence(evidence), "submit": submit}
+        return await self._change(SUBMIT, found, "", params, idempotency_key)
+
+    async def accept(self, dispute_id: str, *, seller: str | None = None) -> DisputeRow:
+        """Give a dispute up: it is lost then. For those whose loss it is.
+
+        Raises:
+            NotFoundError: there is no such dispute, or not of this seller's sales.
+            ConflictError: it is decided; or a seller would give up what is the platform's.
+            StripeUnavailableError, StripeRequestError.
+        """
+        found = await self.get(dispute_id, seller=seller)
+        if seller is not None and found.borne_by != "seller":
+            raise ConflictError("The dispute is the platform's to give up.", dispute=dispute_id)
+        disputes.check_open(found)
+        key = hashlib.sha256(dispute_id.encode()).hexdigest()[:32]
+        return await self._change(ACCEPT, found, "/close", {}, f"gatekeeper-accept-{key}")
+
+    async def _change(
+        self,
+        operation: str,
+        found: DisputeRow,
+        path: str,
+        params: dict[str, Any],
+        idempotency_key: str | None,
+    ) -> DisputeRow:
+        try:
+            await self._outgoing.post(
+                operation,
+                f"/v1/disputes/{quote(found.id, safe='')}{path}",
+                params,
+                customer=found.customer,  # what is said of them goes when they are erased
+                idempotency_key=idempotency_key,
+                settle=_nothing,
+                keeps_trying=False,  # whoever asked was told that it failed
+            )
+        except StripeRequestError:
+            now = await self._refreshed(found)
+            disputes.check_open(now)  # the bank was faster
+            raise
+        return await self._refreshed(found)
+
+    async def _refreshed(self, found: DisputeRow) -> DisputeRow:
+        if found.charge_id is not None:
+            await self._money.refresh(found.charge_id, nothing)
+        return await self._store.read(disputes.owned(self._rules, found.id, None))
+
+
+def _nothing(tx: Transaction, dispute: Obj) -> None:
+    """What has changed is read right after."""
