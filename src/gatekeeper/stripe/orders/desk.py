@@ -19,7 +19,7 @@ from gatekeeper.services import orders
 from gatekeeper.services.once import write_once
 from gatekeeper.services.orders import OrderRequest, Pricing, Quote
 from gatekeeper.services.orders.book import priced
-from gatekeeper.storage.orders import Order, OrderPayment
+from gatekeeper.storage.orders import Order, OrderPayment, OrderPlace
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.stripe.orders.intents import REASONS, OrderIntents
 from gatekeeper.stripe.orders.sessions import OrderSessions
@@ -131,22 +131,21 @@ class OrderDesk:
         return await self._store.read(lambda tx: orders.owned(tx, order_id, customer))
 
     async def of_customer(
-        self, customer: str, *, limit: int = 100, after: Order | None = None
+        self, customer: str, *, limit: int = 100, after: Order | OrderPlace | None = None
     ) -> Sequence[Order]:
         """A customer's orders, the newest first, from behind `after`.
 
         Raises:
             InvalidInputError: `limit` is not from 1 to 1000.
         """
-        place = None if after is None else after.place
-        return await self._store.read(orders.listed(customer, check_limit(limit), place))
+        work = orders.listed(customer, check_limit(limit), _place(after))
+        return await self._store.read(work)
 
     async def of_seller(
-        self, seller: str, *, limit: int = 100, after: Order | None = None
+        self, seller: str, *, limit: int = 100, after: Order | OrderPlace | None = None
     ) -> Sequence[Order]:
         """The orders of what a seller has sold, in the same way."""
-        place = None if after is None else after.place
-        work = orders.listed(seller, check_limit(limit), place, sales=True)
+        work = orders.listed(seller, check_limit(limit), _place(after), sales=True)
         return await self._store.read(work)
 
     async def payments(self, order_id: str, customer: str) -> Sequence[OrderPayment]:
@@ -284,6 +283,15 @@ class OrderDesk:
             raise NotFoundError("There is no such order.")
         return await intents.capture(order, amount_minor)
 
+    async def capture_payment(
+        self, payment_id: str, seller: str, amount_minor: int | None = None
+    ) -> Order:
+        """As `capture`, for the seller of the order whose payment it is."""
+        order = await self._paid_by(payment_id)
+        if order.payment_id != payment_id or order.seller != seller:
+            raise NotFoundError("There is no such payment.")
+        return await self.capture(order.id, amount_minor, seller=seller)
+
     async def receipt(self, order_id: str, customer: str) -> Receipt:
         """The receipt of an order that was paid, asked of Stripe.
 
@@ -320,6 +328,17 @@ class OrderDesk:
             await self.refresh(order)
             order = await self.get(order_id, customer)
         return order
+
+    async def by_checkout(self, name: str, customer: str) -> Order | None:
+        """As `status`, of an order by its id or its checkout session; None if it is none's."""
+
+        def work(tx: Transaction) -> Order | None:
+            return tx.orders.by_session(name) or tx.orders.get(name)
+
+        found = await self._store.read(work)
+        if found is None or found.customer != customer:
+            return None
+        return await self.status(found.id, customer)
 
     async def refresh(self, order: Order) -> None:
         """Find out what Stripe has of an order's payment."""
@@ -389,6 +408,10 @@ def _order(
         updated_at=utc_now(),
     )
     return priced(made, quote, items)
+
+
+def _place(after: Order | OrderPlace | None) -> OrderPlace | None:
+    return after.place if isinstance(after, Order) else after
 
 
 def _id_of(customer: str, idempotency_key: str) -> str:

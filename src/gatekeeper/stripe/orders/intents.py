@@ -113,6 +113,8 @@ class OrderIntents:
     ) -> OrderIntent:
         """See `OrderDesk.confirm`."""
         order = await self._paid_by(payment_id, customer)
+        if idempotency_key is not None and order.paid_at is not None:
+            return await self.look_at(payment_id, customer)  # the same click, answered once more
         if not orders.is_open(order) or order.payment_id != payment_id:
             raise orders.closed(order)
         if payment_method is not None:

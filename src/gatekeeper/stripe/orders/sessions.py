@@ -99,8 +99,12 @@ class OrderSessions:
 
     async def refresh(self, order: Order) -> None:
         """Find out what has become of an order's session, as by the webhook."""
-        if order.checkout_session_id is not None:
-            await self._projections.checkouts.refresh(order.checkout_session_id)
+        if order.checkout_session_id is None:
+            return
+        await self._projections.checkouts.refresh(order.checkout_session_id)
+        known = await self._store.read(lambda tx: tx.orders.get(order.id))
+        if known is not None and known.payment_id is not None:
+            await self._intents.refresh(known.payment_id)
 
     async def _running(self, order: Order, asked: dict[str, Any]) -> Obj | None:
         """The order's session, if it is open and the same is asked for."""
