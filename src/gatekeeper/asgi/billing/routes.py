@@ -24,6 +24,7 @@ from gatekeeper.asgi.billing import (
     sales,
     sellers,
     subscribing,
+    top_ups,
     usage,
 )
 from gatekeeper.asgi.billing.answering import Answering, Endpoint
@@ -56,6 +57,7 @@ SUBJECTS: tuple[Subject, ...] = (
     sellers.operations,
     sales.operations,
     market.operations,
+    top_ups.operations,
 )
 """What there is, subject by subject. A literal path comes before one with parameters."""
 
