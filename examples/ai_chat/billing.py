@@ -2,7 +2,7 @@
 
 from gatekeeper import Catalog, Feature, Pack, Plan, Price, Unit
 
-credits = Unit("credits")
+credits = Unit("credits", low=2, expiry_notice_hours=72)
 history = Feature("history")
 
 catalog = Catalog(

@@ -2,6 +2,7 @@
 
 from examples.stage.app import App, Stage
 from examples.stage.command import main
+from examples.stage.hearing import Heard, hearing
 from examples.stage.people import Customer, People
 from examples.stage.running import Running, running
 from examples.stage.story import DECLINED_CARD, GOOD_CARD, Story, StoryError
@@ -11,11 +12,13 @@ __all__ = [
     "GOOD_CARD",
     "App",
     "Customer",
+    "Heard",
     "People",
     "Running",
     "Stage",
     "Story",
     "StoryError",
+    "hearing",
     "main",
     "running",
 ]

@@ -32,6 +32,7 @@ def test_the_whole_story_by_clicking(serve: Serve, page: Page) -> None:
         send(page, f"Question {5 - left}")
         expect(log).to_contain_text(f"You said: Question {5 - left}")
         expect(balance).to_have_text(f"Free {left} {'credit' if left == 1 else 'credits'}")
+    expect(page.get_by_label("Warnings")).to_contain_text("You have used all your credits.")
     picture(page, "ai_chat_free")
 
     send(page, "Question 6")
@@ -50,7 +51,21 @@ def test_the_whole_story_by_clicking(serve: Serve, page: Page) -> None:
     expect(page.get_by_role("button", name="Go Pro")).to_have_count(0)
     send(page, "And now?")
     expect(balance).to_have_text("Pro 999 credits")
+    expect(page.get_by_label("Warnings")).to_be_empty()
     picture(page, "ai_chat_pro")
+
+    page.get_by_role("tab", name="Usage").click()
+    usage = page.get_by_role("tabpanel", name="Usage")
+    expect(usage.get_by_role("row")).to_have_count(2)
+    expect(usage.get_by_role("row").last).to_contain_text("message6")
+    picture(page, "ai_chat_usage")
+    page.get_by_role("tab", name="History").click()
+    expect(page.get_by_role("tabpanel", name="History").get_by_role("listitem")).to_have_count(6)
+    page.get_by_role("tab", name="Billing").click()
+    invoice = page.get_by_role("tabpanel", name="Billing").get_by_role("row").last
+    expect(invoice).to_contain_text("€9.99paid")
+    picture(page, "ai_chat_billing")
+    page.get_by_role("tab", name="Chat").click()
 
     page.get_by_role("button", name="100 credits").click()
     pay(page, "Pay")
@@ -68,6 +83,7 @@ def test_the_whole_story_by_clicking(serve: Serve, page: Page) -> None:
     picture(page, "ai_chat_portal")
     page.goto(demo_url)
     expect(balance).to_have_text("Pro 1,200 credits")
+    expect(page.get_by_label("Warnings")).to_contain_text("Your plan ends on")
     page.get_by_role("button", name="A month later").click()
     expect(balance).to_have_text("Free 100 credits")
     expect(log).to_contain_text("You are on Free now.")
@@ -78,10 +94,13 @@ def test_the_whole_story_by_clicking(serve: Serve, page: Page) -> None:
 def test_it_can_be_read_in_the_dark(serve: Serve, page: Page) -> None:
     demo_url = serve("ai_chat")
     page.emulate_media(color_scheme="dark")
+    page.set_viewport_size({"width": 390, "height": 700})
     page.goto(demo_url)
     page.get_by_label("Your name").fill("Ada")
     page.get_by_role("button", name="Sign up").click()
     send(page, "Is it dark in here?")
     expect(page.get_by_label("Conversation")).to_contain_text("You said: Is it dark in here?")
     picture(page, "ai_chat_dark")
-    assert_readable(page, "body", "#credits", "#plan", "button.main", "#log .mine", "#portal")
+    assert_readable(
+        page, "body", "#credits", "#plan", "button.main", "#log .mine", "#portal", "nav button"
+    )

@@ -20,6 +20,37 @@ export function money(minor, currency) {
   return format.format(minor / 10 ** format.resolvedOptions().maximumFractionDigits);
 }
 
+/** A day as people write it, in the app's own time zone. */
+export const day = (instant) => new Date(instant).toLocaleDateString("en", { day: "numeric", month: "long" });
+
+/** A warning of GET me as a sentence. */
+export function warningText({ code, at, amount, unit }) {
+  const when = at && day(at);
+  switch (code) {
+    case "cancel_scheduled": return `Your plan ends on ${when}.`;
+    case "credits_exhausted": return `You have used all your ${unit}.${when ? ` New ones come on ${when}.` : ""}`;
+    case "credits_expiring": return `${thousands(amount)} ${unit} expire on ${when}.`;
+    case "credits_low": return `Only ${thousands(amount)} ${unit} left.`;
+    case "debt": return `New ${unit} first make up for ${thousands(amount)} that were refunded after use.`;
+    case "frozen": return "Your account is on hold. Please get in touch.";
+    case "paused": return "Your plan is paused.";
+    case "payment_failing": return `Your last payment failed.${when ? ` You keep your plan until ${when}.` : ""}`;
+    case "trial_ending": return `Your trial ends on ${when}.`;
+    case "unpaid": return "Your plan waits for a payment.";
+    default: return code;
+  }
+}
+
+/** Hear what changes from GET events: a function for each kind. The browser reconnects by itself,
+ *  and is told what it has missed. */
+export function listen(handlers) {
+  const source = new EventSource("/billing/events");
+  for (const [kind, handle] of Object.entries(handlers)) {
+    source.addEventListener(kind, (event) => handle(JSON.parse(event.data)));
+  }
+  return source;
+}
+
 let tellFailure = (text) => alert(text);
 
 /** Say where a failure is told: a function of its text. */

@@ -1,6 +1,6 @@
 """What connects a gate to an ASGI app: the middleware, the routes, and errors as answers."""
 
-from gatekeeper.asgi.billing import BillingOptions, RateLimits, billing_routes
+from gatekeeper.asgi.billing import BillingOptions, EventLimits, RateLimits, billing_routes
 from gatekeeper.asgi.bodies import BodyLimits
 from gatekeeper.asgi.health_route import health_route, liveness_route
 from gatekeeper.asgi.inline import answer_inline
@@ -23,6 +23,7 @@ __all__ = [
     "App",
     "BillingOptions",
     "BodyLimits",
+    "EventLimits",
     "GatekeeperMiddleware",
     "RateLimits",
     "Receive",

@@ -30,9 +30,10 @@ class Ready(msgspec.Struct, frozen=True):
 
 
 class Balances(msgspec.Struct, frozen=True):
-    """The balances as they are now, by unit."""
+    """The balances as they are now, by unit, and what there is to warn of."""
 
     balances: dict[str, me.BalanceView]
+    warnings: list[me.WarningView]
 
 
 class Warnings(msgspec.Struct, frozen=True):
@@ -117,7 +118,7 @@ def _data(news: News) -> Any:
         return payment_view(news.payment)
     shown = me.shown(news.seen.standing)
     if news.topic == "balance.changed":
-        return Balances(shown.balances)
+        return Balances(shown.balances, shown.warnings)
     if news.topic == "credits.low":
         return Warnings([one for one in shown.warnings if one.code.startswith("credits_")])
     return shown
