@@ -81,6 +81,7 @@ def test_the_simulator_tells_the_settings_with_which_an_app_uses_it(
     assert said == [
         f"STRIPE_API_BASE={stripe_process.url}",
         f"STRIPE_SECRET_KEY={DEFAULT_API_KEY}",
+        "STRIPE_PUBLISHABLE_KEY=pk_test_simulator",
     ]
     host.env |= dict(line.split("=", 1) for line in said)
     shown = host.run_process("stripe", "setup", "billing:gate", "--dry-run")
@@ -90,8 +91,8 @@ def test_the_simulator_tells_the_settings_with_which_an_app_uses_it(
 def test_the_simulator_makes_up_a_secret_for_its_endpoint(host: Host, free_port: int) -> None:
     process = host.start("stripe-sim", "--port", str(free_port), "--webhook-url", WEBHOOK_URL)
     assert process.stdout is not None
-    said = [process.stdout.readline() for _ in range(3)]
-    assert said[2].startswith("STRIPE_WEBHOOK_SECRET=whsec_")
+    said = [process.stdout.readline() for _ in range(4)]
+    assert said[3].startswith("STRIPE_WEBHOOK_SECRET=whsec_")
 
 
 def test_a_port_that_cannot_be_is_a_usage_error(host: Host) -> None:

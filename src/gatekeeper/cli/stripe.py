@@ -132,10 +132,11 @@ def simulate(
         if find_spec(package) is None:
             raise MissingExtraError(package, extra="testing")
     from gatekeeper.testing.stripe import run
-    from gatekeeper.testing.stripe.settings import DEFAULT_API_KEY
+    from gatekeeper.testing.stripe.settings import DEFAULT_API_KEY, PUBLISHABLE_KEYS
 
     typer.echo(f"STRIPE_API_BASE=http://{host}:{port}")
     typer.echo(f"STRIPE_SECRET_KEY={DEFAULT_API_KEY}")
+    typer.echo(f"STRIPE_PUBLISHABLE_KEY={PUBLISHABLE_KEYS[False]}")
     if webhook_url is not None:
         webhook_secret = webhook_secret or f"whsec_{secrets.token_hex(16)}"
         typer.echo(f"STRIPE_WEBHOOK_SECRET={webhook_secret}")

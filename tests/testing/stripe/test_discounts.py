@@ -52,9 +52,9 @@ def test_a_coupon_lasts_as_long_as_it_says(
     assert paid(client, subscription.customer) == amounts
     assert client.v1.coupons.retrieve(made.id).times_redeemed == 1
     after = client.v1.subscriptions.retrieve(subscription.id, {"expand": ["discounts"]})
-    assert [d.source.coupon for d in after.discounts] == (
-        [] if terms["duration"] == "once" else [made.id]
-    )
+    lasts = terms["duration"] == "forever"
+    assert [d.source.coupon for d in after.discounts] == ([made.id] if lasts else [])
+    assert len(stripe_sim.events("customer.discount.deleted")) == (0 if lasts else 1)
 
 
 def test_an_invoice_says_what_was_taken_off_which_line(client: Any) -> None:

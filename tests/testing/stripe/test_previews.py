@@ -176,6 +176,11 @@ def test_an_end_with_what_is_open(client: Any, stripe_sim: Simulator) -> None:
         }
     )
     assert [amount for amount, _, _ in shape(preview)] == [4_000]
+    usual = client.v1.invoices.create_preview({"subscription": subscription.id})
+    assert [amount for amount, _, _ in shape(usual)] == [3_000, 4_000]
+    last = {"subscription_details": {"cancel_at_period_end": True}}
+    ending = client.v1.invoices.create_preview({"subscription": subscription.id, **last})
+    assert [amount for amount, _, _ in shape(ending)] == [4_000]
     ended = client.v1.subscriptions.cancel(
         subscription.id, {"invoice_now": True, "prorate": True, "expand": ["latest_invoice"]}
     )

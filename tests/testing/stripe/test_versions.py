@@ -182,3 +182,20 @@ async def test_a_thin_notification_sent_again_keeps_its_id(
     assert len(ids) == 2
     assert len(set(ids)) == 1
     assert ids[0] != event["id"]
+
+
+@pytest.mark.parametrize("version", ["2025-03-31.basil", "2025-02-24.acacia", "2020-03-02"])
+def test_a_discount_had_its_whole_coupon(client: Any, stripe_sim: Simulator, version: str) -> None:
+    coupon = client.v1.coupons.create({"percent_off": 50, "duration": "forever"})
+    terms = {"type": "coupon", "coupon": coupon.id}
+    code = client.v1.promotion_codes.create({"promotion": terms})
+    subscription = subscribe(client, discounts=[{"promotion_code": code.id}])
+    store = stripe_sim.state.store
+    for kind, identifier in (("discount", subscription.discounts[0]), ("promotion_code", code.id)):
+        shown = as_of(store.get(kind, identifier), version, store)
+        assert shown["coupon"]["percent_off"] == 50
+        assert not {"source", "promotion"} & set(shown)
+    if version < "2025-03-31":
+        for kind in ("subscription", "invoice"):
+            shown = as_of(store.all(kind)[0], version, store)
+            assert shown["discount"]["coupon"]["id"] == coupon.id

@@ -171,7 +171,17 @@ def _redeem(state: State, one: Reduction, customer: str | None, owner: dict[str,
                 code["active"] = False
     if owner.get("subscription") is not None:
         state.emit("customer.discount.created", made)
+        if made["end"] is not None:
+            state.agenda.at(made["end"], lambda: _ended(state, made))
     return str(made["id"])
+
+
+def _ended(state: State, made: Obj) -> None:
+    """The months are over: the subscription loses it."""
+    subscription = state.store.find("subscription", made["subscription"])
+    if subscription is not None and made["id"] in subscription["discounts"]:
+        with state.changing(subscription, "customer.subscription.updated"):
+            remove(state, subscription, [made["id"]])
 
 
 def new(state: State, one: Reduction, customer: str | None, **owner: str | None) -> Obj:
@@ -219,5 +229,5 @@ def remove(state: State, subscription: Obj, ids: list[str]) -> None:
     for identifier in ids:
         subscription["discounts"].remove(identifier)
         gone = state.store.get(KIND, identifier)
-        gone["end"] = state.now()
+        gone["end"] = min(gone["end"] or state.now(), state.now())
         state.emit("customer.discount.deleted", gone)

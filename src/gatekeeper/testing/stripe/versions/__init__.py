@@ -31,7 +31,11 @@ Step = Callable[[Obj, Known], None]
 # the simulator's objects hold no field that came with endive.
 _STEPS: dict[str, dict[str, Step]] = {
     "2025-09-30.clover": {"subscription": clover.subscription, "invoice": clover.invoice},
-    "2025-03-31.basil": {"subscription": basil.subscription},
+    "2025-03-31.basil": {
+        "discount": basil.discount,
+        "promotion_code": basil.promotion_code,
+        "subscription": basil.subscription,
+    },
     "2025-02-24.acacia": {
         "charge": acacia.of_invoice,
         "invoice": acacia.invoice,

@@ -6,6 +6,7 @@ payment intents named their invoice until then.
 """
 
 from gatekeeper.testing.stripe.core.store import Obj
+from gatekeeper.testing.stripe.versions import basil
 from gatekeeper.testing.stripe.versions.known import Known, drop, plan_of
 
 
@@ -18,7 +19,8 @@ def subscription(obj: Obj, known: Known) -> None:
         drop(item, "current_period_start", "current_period_end")
         item["plan"] = plan_of(item["price"])
     only = items[0] if len(items) == 1 else {}
-    obj.update(plan=only.get("plan"), quantity=only.get("quantity"), discount=None)
+    obj.update(plan=only.get("plan"), quantity=only.get("quantity"))
+    obj["discount"] = first_discount(obj, known)
     obj["items"]["total_count"] = len(items)
 
 
@@ -33,7 +35,7 @@ def invoice(obj: Obj, known: Known) -> None:
     obj.update(
         application_fee_amount=None,
         charge=intent and intent["latest_charge"],
-        discount=None,
+        discount=first_discount(obj, known),
         paid=obj["status"] == "paid",
         paid_out_of_band=obj["status"] == "paid" and obj["amount_due"] > 0 and intent is None,
         payment_intent=intent and intent["id"],
@@ -48,6 +50,17 @@ def invoice(obj: Obj, known: Known) -> None:
     for line in obj["lines"]["data"]:
         _line(line, known)
     obj["lines"]["total_count"] = len(obj["lines"]["data"])
+
+
+def first_discount(obj: Obj, known: Known) -> Obj | None:
+    """The one of which there was a field of its own."""
+    ids: list[str] = obj["discounts"]
+    found = known.find("discount", ids[0]) if ids else None
+    if found is None:
+        return None
+    shown = dict(found)
+    basil.discount(shown, known)
+    return shown
 
 
 def of_invoice(obj: Obj, known: Known) -> None:
