@@ -414,6 +414,10 @@ EVENTS: Final = (
     _event("cache.recovered", "Redis answers again after %.1f s", "outage_seconds"),
     _event("cache.deaf", "Invalidations are no longer heard through Redis: %s", "reason"),
     _event("cache.hears", "Invalidations are heard through Redis"),
+    _event(
+        "rates.uncounted",
+        "requests to the billing API are not counted: no answer of Redis",
+    ),
     _event("cache.codec_failed", "A cached value can't be encoded or decoded: %s", "reason"),
     # -- the process and its database
     _event("process.work_failed", "work owned by the gate failed"),

@@ -10,8 +10,11 @@ from starlette.requests import Request
 
 from gatekeeper import Gatekeeper
 from gatekeeper.asgi import BillingOptions, RateLimits, billing_routes, install
+from gatekeeper.asgi.billing.operations import Operation
 from gatekeeper.asgi.billing.options import origin_of
-from gatekeeper.errors import ConfigurationError, ReturnUrlError
+from gatekeeper.asgi.billing.rate_limits import RateLimiter
+from gatekeeper.errors import ConfigurationError, RateLimitedError, ReturnUrlError
+from gatekeeper.services.owned import OwnedTasks
 from gatekeeper.storage.memory import MemoryStore
 from gatekeeper.stripe.checkout import CheckoutLink
 from tests.adapters.driver import client_of
@@ -22,6 +25,13 @@ pytestmark = pytest.mark.anyio
 
 FRIEND = "https://www.friend.test"
 CHECKOUT = {"price": "pro_monthly"}
+
+
+async def _nothing(_: object) -> None:
+    """Answers nothing."""
+
+
+READ = Operation("GET", "/", _nothing, summary="Reads.")
 
 
 @pytest.fixture
@@ -191,6 +201,37 @@ async def test_strangers_are_counted_by_their_address(serve: Serve) -> None:
     async with serve(BillingOptions(rate_limits=RateLimits(strangers="2/day"))) as client:
         page = [(await client.get("/billing/openapi.json")).status_code for _ in range(3)]
         assert page == [200, 200, 429]
+
+
+async def test_several_processes_count_together_in_redis(
+    redis_url: str,
+) -> None:
+    limits = RateLimits(reads="2/day")
+    async with OwnedTasks() as tasks:
+        one, other = (RateLimiter(limits, tasks, redis_url) for _ in range(2))
+        await one.check(READ, nobodys_request(), "ada")
+        await other.check(READ, nobodys_request(), "ada")
+        for limiter in (one, other):
+            with pytest.raises(RateLimitedError):
+                await limiter.check(READ, nobodys_request(), "ada")
+        await one.check(READ, nobodys_request(), "bob")
+    async with tasks:  # the gate is opened again
+        await one.check(READ, nobodys_request(), "bob")
+
+
+async def test_without_redis_s_answer_nobody_is_refused_and_it_is_told_once(
+    free_port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with OwnedTasks() as tasks:
+        url = f"redis://127.0.0.1:{free_port}/0"
+        limiter = RateLimiter(RateLimits(reads="1/day"), tasks, url)
+        for _ in range(3):
+            await limiter.check(READ, nobodys_request(), "ada")
+    assert [one.levelname for one in caplog.records] == ["WARNING"]
+
+
+def nobodys_request() -> Request:
+    return Request({"type": "http", "method": "GET", "path": "/", "headers": []})
 
 
 def test_a_limit_that_is_none_is_named_at_the_start() -> None:

@@ -9,20 +9,25 @@ import logging
 import math
 import time
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+import anyio
 from limits import RateLimitItem, parse
 from limits.aio.storage import MemoryStorage, RedisStorage, Storage
 from limits.aio.strategies import FixedWindowRateLimiter
 from limits.errors import StorageError
+from redis.asyncio import ConnectionPool
 from starlette.requests import Request
 
 from gatekeeper.asgi.billing.operations import Operation
 from gatekeeper.errors import ConfigurationError, RateLimitedError
+from gatekeeper.services.owned import OwnedTasks
 
 logger = logging.getLogger("gatekeeper")
 
 _PREFIX: Final = "gatekeeper-rates"
+_REDIS_SECONDS: Final = 0.25
+"""For how long a request waits for Redis to count it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,22 +67,32 @@ class RateLimiter:
     """Counts requests, and refuses those that are too many.
 
     Args:
+        tasks: of the gate: the connections to Redis are closed with it.
         redis_url: where several processes count together; None counts in this one.
     """
 
-    def __init__(self, limits: RateLimits, redis_url: str | None = None) -> None:
+    def __init__(self, limits: RateLimits, tasks: OwnedTasks, redis_url: str | None = None) -> None:
+        self._tasks = tasks
+        self._pool: ConnectionPool | None = None
+        self._is_connected = False
         self._reads = parsed(limits.reads)
         self._writes = parsed(limits.writes)
         self._strangers = parsed(limits.strangers)
         storage: Storage = MemoryStorage()
         if redis_url is not None:
+            self._pool = ConnectionPool.from_url(
+                redis_url, socket_timeout=_REDIS_SECONDS, socket_connect_timeout=_REDIS_SECONDS
+            )
+            options: dict[str, Any] = {"connection_pool": self._pool}
             storage = RedisStorage(
                 f"async+{redis_url}",
                 wrap_exceptions=True,
                 implementation="redispy",
                 key_prefix=_PREFIX,
+                **options,
             )
         self._limiter = FixedWindowRateLimiter(storage)
+        self._counts = True
 
     async def check(self, operation: Operation, request: Request, who: str | None) -> None:
         """Count a request.
@@ -96,14 +111,35 @@ class RateLimiter:
         if limit is None:
             return
         counted = (kind, operation.audience, who)
+        self._connect()
         try:
-            if await self._limiter.hit(limit, *counted):
-                return
-            window = await self._limiter.get_window_stats(limit, *counted)
+            may_pass = await self._limiter.hit(limit, *counted)
+            window = None
+            if not may_pass:
+                window = await self._limiter.get_window_stats(limit, *counted)
         except StorageError:
-            logger.warning("requests are not counted for a while: Redis does not answer")
+            if self._counts:
+                logger.warning("requests to the billing API are not counted: no answer of Redis")
+            self._counts = False
+            return
+        self._counts = True
+        if window is None:
             return
         seconds = max(1, math.ceil(window.reset_time - time.time()))
         raise RateLimitedError(
             f"Too many requests; try again in {seconds} seconds.", retry_after_seconds=seconds
         )
+
+    def _connect(self) -> None:
+        """See to it that connections that are about to be made are closed with the gate."""
+        if self._pool is not None and not self._is_connected:
+            _ = self._tasks.begin(self._disconnect_at_the_end(self._pool), "gatekeeper rate limits")
+            self._is_connected = True
+
+    async def _disconnect_at_the_end(self, pool: ConnectionPool) -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            self._is_connected = False
+            with anyio.CancelScope(shield=True):
+                await pool.disconnect()

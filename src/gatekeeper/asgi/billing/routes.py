@@ -72,7 +72,9 @@ def billing_routes(
     """
     redis_url = gate.settings.redis_url
     limiter = RateLimiter(
-        options.rate_limits, None if redis_url is None else redis_url.get_secret_value()
+        options.rate_limits,
+        gate.tasks,
+        None if redis_url is None else redis_url.get_secret_value(),
     )
     answering = Answering(gate, options, limiter)
     operations = described(operations_of(gate, options))
