@@ -22,6 +22,7 @@ pytestmark = pytest.mark.anyio
 SELLER = {"x-customer": "seller_1"}
 OTHER = {"x-customer": "seller_2"}
 OFFICE = {"x-office": "carl"}
+WHY = {"reason": "the seller has called"}
 
 
 class Bazaar:
@@ -125,15 +126,21 @@ async def test_case_63_a_transfer_that_failed_is_seen_by_the_office_and_retried_
     assert check is not None
     bazaar.sim.set_capability(account, "transfers", "active")
     path = f"admin/transfers/{failed['id']}/retry"
-    assert (await bazaar.post(path, who=SELLER)).status_code == 403
-    assert (await bazaar.post(path, who=OFFICE)).status_code == 200
+    assert (await bazaar.post(path, WHY, SELLER)).status_code == 403
+    assert (await bazaar.post(path, WHY, OFFICE)).status_code == 200
     await bazaar.settle()
     (sent,) = (await bazaar.get("admin/transfers?status=sent", OFFICE))["data"]
     assert (sent["attempts"], await bazaar.has()) == (1, 900)
-    assert (await bazaar.post(path, who=OFFICE)).status_code == 404
+    assert (await bazaar.post(path, WHY, OFFICE)).status_code == 404
     discard = f"admin/transfers/{failed['id']}/discard"
-    assert (await bazaar.post(discard, who=OFFICE)).status_code == 404
+    assert (await bazaar.post(discard, WHY, OFFICE)).status_code == 404
     assert len(bazaar.sim.events("transfer.created")) == 1
+    (done,) = (await bazaar.get("admin/actions", OFFICE))["data"]
+    assert (done["actor"], done["kind"], done["reason"]) == (
+        *("carl", "transfer.retry"),
+        WHY["reason"],
+    )
+    assert (done["before"]["status"], done["customer"]) == ("failed", "ada")
 
 
 async def test_case_43_the_refund_of_a_destination_charge_is_reversed_and_recorded_once(
@@ -206,8 +213,10 @@ async def test_case_38_an_inquiry_that_is_given_up_takes_nothing(bazaar: Bazaar)
     bazaar.sim.dispute(await bazaar.charge(order), status="warning_needs_response")
     await bazaar.settle()
     (dispute,) = (await bazaar.get("disputes"))["data"]
-    closed = await bazaar.post(f"admin/disputes/{dispute['id']}/accept", who=OFFICE)
+    closed = await bazaar.post(f"admin/disputes/{dispute['id']}/accept", WHY, OFFICE)
     assert (closed.status_code, closed.json()["status"]) == (200, "warning_closed")
+    (done,) = (await bazaar.get("admin/actions", OFFICE))["data"]
+    assert (done["kind"], done["subject"]) == ("dispute.accept", f"dispute/{dispute['id']}")
     await bazaar.settle()
     assert await bazaar.has() == 900
 

@@ -15,6 +15,7 @@ from gatekeeper.errors import (
     NotFoundError,
 )
 from gatekeeper.services import customers
+from gatekeeper.services.back_office.mandates import Change, Mandate, act, carry_out
 from gatekeeper.services.backoff import after_failures
 from gatekeeper.services.once import write_once
 from gatekeeper.services.outbox import tell
@@ -179,6 +180,10 @@ def _asked(transfer: Transfer) -> tuple[str, str, str, int, str]:
     )
 
 
+def _shown(transfer: Transfer) -> dict[str, Any]:
+    return {"status": transfer.status, "due_at": transfer.due_at}
+
+
 class TransferDesk:
     """What is owed to the sellers of one gate."""
 
@@ -216,6 +221,38 @@ class TransferDesk:
     async def discard(self, transfer_id: str) -> Transfer:
         """See the function `discard`."""
         return await self._store.write(lambda tx: discard(tx, transfer_id))
+
+    async def retry_by(self, mandate: Mandate, transfer_id: str) -> Transfer:
+        """As `retry`, with who asks for it, and why, in the record of the back office."""
+        return await self._changed(mandate, "transfer.retry", transfer_id, retry)
+
+    async def discard_by(self, mandate: Mandate, transfer_id: str) -> Transfer:
+        """As `discard`, with who asks for it, and why, in the record of the back office."""
+        return await self._changed(mandate, "transfer.discard", transfer_id, discard)
+
+    async def _changed(
+        self,
+        mandate: Mandate,
+        kind: str,
+        transfer_id: str,
+        change: Callable[[Transaction, str], Transfer],
+    ) -> Transfer:
+        def effect(tx: Transaction) -> Change:
+            known = tx.transfers.get(transfer_id)
+            done = change(tx, transfer_id)
+            return Change(
+                before=None if known is None else _shown(known),
+                after=_shown(done),
+                subject=f"transfer/{transfer_id}",
+                customer=done.customer,
+            )
+
+        check_id(transfer_id, "transfer")
+        await carry_out(self._store, act(mandate, kind, transfer=transfer_id), effect)
+        found = await self._store.read(lambda tx: tx.transfers.get(transfer_id))
+        if found is None:
+            raise NotFoundError(f"There is no transfer {transfer_id!r}.")
+        return found
 
     async def listed(self, status: TransferStatus, limit: int = 100) -> Sequence[Transfer]:
         """The transfers of a status, the oldest first.

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from gatekeeper.errors import ConflictError, StripeRequestError
 from gatekeeper.services import disputes
+from gatekeeper.services.back_office.mandates import Change, Mandate, act
 from gatekeeper.services.disputes import DisputeRow
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.mirror import MirrorPlace
@@ -23,6 +24,7 @@ from gatekeeper.types import check_id, check_limit
 
 SUBMIT: Final = "disputes update"
 ACCEPT: Final = "disputes close"
+_KINDS: Final = {SUBMIT: "dispute.submit", ACCEPT: "dispute.accept"}
 
 
 class DisputeDesk:
@@ -68,12 +70,14 @@ class DisputeDesk:
         seller: str | None = None,
         submit: bool = True,
         idempotency_key: str | None = None,
+        mandate: Mandate | None = None,
     ) -> DisputeRow:
         """Hand in evidence; or keep it at Stripe for now, with `submit` False. Most banks read what
         is handed in first, and nothing after it.
 
         Args:
             evidence: texts by Stripe's names (`gatekeeper.services.disputes.TEXTS`).
+            mandate: who does so in the back office, and why: for its record.
 
         Raises:
             NotFoundError: there is no such dispute, or not of this seller's sales.
@@ -84,9 +88,12 @@ class DisputeDesk:
         found = await self.get(dispute_id, seller=seller)
         disputes.check_open(found)
         params = {"evidence": disputes.checked_evidence(evidence), "submit": submit}
-        return await self._change(SUBMIT, found, "", params, idempotency_key)
+        key = idempotency_key or (None if mandate is None else mandate.idempotency_key)
+        return await self._change(SUBMIT, found, "", params, key, mandate)
 
-    async def accept(self, dispute_id: str, *, seller: str | None = None) -> DisputeRow:
+    async def accept(
+        self, dispute_id: str, *, seller: str | None = None, mandate: Mandate | None = None
+    ) -> DisputeRow:
         """Give a dispute up: it is lost then. For those whose loss it is.
 
         Raises:
@@ -99,7 +106,7 @@ class DisputeDesk:
             raise ConflictError("The dispute is the platform's to give up.", dispute=dispute_id)
         disputes.check_open(found)
         key = hashlib.sha256(dispute_id.encode()).hexdigest()[:32]
-        return await self._change(ACCEPT, found, "/close", {}, f"gatekeeper-accept-{key}")
+        return await self._change(ACCEPT, found, "/close", {}, f"gatekeeper-accept-{key}", mandate)
 
     async def _change(
         self,
@@ -108,7 +115,21 @@ class DisputeDesk:
         path: str,
         params: dict[str, Any],
         idempotency_key: str | None,
+        mandate: Mandate | None,
     ) -> DisputeRow:
+        def note(tx: Transaction, dispute: Obj) -> None:
+            """What has changed is read right after: who did it is noted here."""
+            if mandate is not None:
+                kind = _KINDS[operation]
+                to_do = act(mandate, kind, customer=found.customer, dispute=found.id)
+                change = Change(
+                    before={"status": found.status},
+                    after={"status": dispute.get("status"), "evidence": named},
+                    subject=f"dispute/{found.id}",
+                )
+                to_do.once(lambda _: change)(tx)
+
+        named = sorted(params.get("evidence", ()))
         try:
             await self._outgoing.post(
                 operation,
@@ -116,7 +137,7 @@ class DisputeDesk:
                 params,
                 customer=found.customer,  # what is said of them goes when they are erased
                 idempotency_key=idempotency_key,
-                settle=_nothing,
+                settle=note,
                 keeps_trying=False,  # whoever asked was told that it failed
             )
         except StripeRequestError:
@@ -129,7 +150,3 @@ class DisputeDesk:
         if found.charge_id is not None:
             await self._money.refresh(found.charge_id, nothing)
         return await self._store.read(disputes.owned(self._rules, found.id, None))
-
-
-def _nothing(tx: Transaction, dispute: Obj) -> None:
-    """What has changed is read right after."""

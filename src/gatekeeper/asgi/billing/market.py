@@ -2,28 +2,25 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 from starlette.responses import Response
 
-from gatekeeper.asgi.billing.operations import Call, Empty, Operation
+from gatekeeper.asgi.billing.back_office.shared import CHANGING, mandate_of, operation
+from gatekeeper.asgi.billing.operations import Call, Operation
 from gatekeeper.asgi.billing.options import BillingOptions
 from gatekeeper.asgi.billing.sellers import (
     CSV,
-    EvidenceBody,
+    EvidenceTexts,
     ReportQuery,
     SaleDispute,
     csv_answer,
     dispute_view,
     wants_csv,
 )
-from gatekeeper.errors import (
-    ConflictError,
-    NotFoundError,
-    StripeRequestError,
-    StripeUnavailableError,
-)
+from gatekeeper.asgi.billing.values import Reason
+from gatekeeper.errors import StripeRequestError, StripeUnavailableError
 from gatekeeper.gate import Gatekeeper
 from gatekeeper.services.reports import PlatformRow, as_csv
 from gatekeeper.storage.transfers import Transfer, TransferStatus
@@ -39,6 +36,30 @@ class TransferQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     """
 
     status: Literal["owed", "failed", "sent", "discarded"] | None = None
+
+
+class TransferBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Why a transfer is tried again, or given up."""
+
+    reason: Reason
+
+
+class OfficeEvidence(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Evidence, and why it is handed in.
+
+    Attributes:
+        submit: hand it in now; a bank reads what is handed in first. false keeps it for later.
+    """
+
+    reason: Reason
+    evidence: EvidenceTexts
+    submit: bool = True
+
+
+class AcceptBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Why a dispute is given up."""
+
+    reason: Reason
 
 
 class TransferView(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,38 +114,34 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
     """The operations."""
     routes = _Market(gate)
     stripe = (StripeUnavailableError, StripeRequestError)
-    office: dict[str, Any] = {"audience": "back_office", "tag": "back office"}
     return (
-        Operation(
+        operation(
             "GET",
             "/admin/transfers",
             routes.transfers,
             summary="What sellers are owed, or were sent.",
             query=TransferQuery,
             answer=TransferList,
-            **office,
         ),
-        Operation(
+        operation(
             "POST",
             "/admin/transfers/{transfer}/retry",
             routes.retry,
             summary="Try a transfer at once, that was refused or discarded.",
-            body=Empty,
+            body=TransferBody,
             answer=TransferView,
-            errors=(NotFoundError,),
-            **office,
+            errors=CHANGING,
         ),
-        Operation(
+        operation(
             "POST",
             "/admin/transfers/{transfer}/discard",
             routes.discard,
             summary="Say that a transfer is not to be sent.",
-            body=Empty,
+            body=TransferBody,
             answer=TransferView,
-            errors=(NotFoundError,),
-            **office,
+            errors=CHANGING,
         ),
-        Operation(
+        operation(
             "GET",
             "/admin/report",
             routes.report,
@@ -132,27 +149,24 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             query=ReportQuery,
             answer=PlatformReport,
             media_types=(CSV,),
-            **office,
         ),
-        Operation(
+        operation(
             "POST",
             "/admin/disputes/{dispute}/evidence",
             routes.submit,
             summary="Hand in evidence.",
-            body=EvidenceBody,
+            body=OfficeEvidence,
             answer=SaleDispute,
-            errors=(NotFoundError, ConflictError, *stripe),
-            **office,
+            errors=(*CHANGING, *stripe),
         ),
-        Operation(
+        operation(
             "POST",
             "/admin/disputes/{dispute}/accept",
             routes.accept,
             summary="Give a dispute up.",
-            body=Empty,
+            body=AcceptBody,
             answer=SaleDispute,
-            errors=(NotFoundError, ConflictError, *stripe),
-            **office,
+            errors=(*CHANGING, *stripe),
         ),
     )
 
@@ -170,11 +184,13 @@ class _Market:
         )
         return TransferList(data=[_transfer(one) for one in found])
 
-    async def retry(self, call: Call[Empty]) -> TransferView:
-        return _transfer(await self._gate.transfers.retry(call.path["transfer"]))
+    async def retry(self, call: Call[TransferBody]) -> TransferView:
+        transfer = call.path["transfer"]
+        return _transfer(await self._gate.transfers.retry_by(mandate_of(call), transfer))
 
-    async def discard(self, call: Call[Empty]) -> TransferView:
-        return _transfer(await self._gate.transfers.discard(call.path["transfer"]))
+    async def discard(self, call: Call[TransferBody]) -> TransferView:
+        transfer = call.path["transfer"]
+        return _transfer(await self._gate.transfers.discard_by(mandate_of(call), transfer))
 
     async def report(self, call: Call[None, ReportQuery]) -> PlatformReport | Response:
         reports = self._gate.reports
@@ -183,18 +199,19 @@ class _Market:
             return csv_answer(as_csv(rows, PlatformRow), "report.csv")
         return PlatformReport(data=list(rows))
 
-    async def submit(self, call: Call[EvidenceBody]) -> SaleDispute:
+    async def submit(self, call: Call[OfficeEvidence]) -> SaleDispute:
         return dispute_view(
             await self._gate.disputes.submit(
                 call.path["dispute"],
                 msgspec.to_builtins(call.body.evidence),
                 submit=call.body.submit,
-                idempotency_key=call.idempotency_key,
+                mandate=mandate_of(call),
             )
         )
 
-    async def accept(self, call: Call[Empty]) -> SaleDispute:
-        return dispute_view(await self._gate.disputes.accept(call.path["dispute"]))
+    async def accept(self, call: Call[AcceptBody]) -> SaleDispute:
+        desk = self._gate.disputes
+        return dispute_view(await desk.accept(call.path["dispute"], mandate=mandate_of(call)))
 
 
 def _transfer(one: Transfer) -> TransferView:
