@@ -4,12 +4,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from gatekeeper import Catalog, Gatekeeper
+from gatekeeper.asgi import page_headers
 from gatekeeper.testing.stripe import Simulator
 
 if TYPE_CHECKING:
@@ -31,6 +33,14 @@ class Stage:
     def stripe_js(self) -> str:
         """The script that makes the fields for cards: Stripe's, or the simulator's stand-in."""
         return STRIPE_JS if self.simulator is None else f"{self.simulator.url}/v3/"
+
+    def page_headers(self, nonce: str) -> dict[str, str]:
+        """Headers of a page that takes payments: of scripts, those run that have the nonce, the
+        app's own and Stripe's."""
+        if self.simulator is None:
+            return page_headers(nonce=nonce)
+        parts = urlsplit(self.simulator.url)
+        return page_headers(stripe_origins=(f"{parts.scheme}://{parts.netloc}",), nonce=nonce)
 
     def routes(self) -> list[BaseRoute]:
         """`/stage/stage.css` and `/stage/stage.js` for the page, `/stage/stripe.js`, and the clock:

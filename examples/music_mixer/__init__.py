@@ -1,0 +1,1 @@
+"""A mixer in the browser: one Pro plan, paid in the page or on Stripe's."""
