@@ -44,7 +44,7 @@ def test_every_error_says_what_it_is(error: type[GatekeeperError]) -> None:
 
 @pytest.mark.parametrize("error", EVERY_ERROR, ids=ids)
 def test_the_status_follows_from_the_branch(error: type[GatekeeperError]) -> None:
-    assert error.status in {400, 401, 402, 404, 408, 409, 413, 429, 500, 502, 503}
+    assert error.status in {400, 401, 402, 403, 404, 405, 408, 409, 413, 429, 500, 502, 503}
     if error.status in {429, 503}:
         assert error.retry_after_seconds is not None
     else:

@@ -474,6 +474,19 @@ class StripeRequestError(GatekeeperError):
     status = 502
 
 
+class CardDeclinedError(StripeRequestError):
+    """The payment was declined."""
+
+    code = "card_declined"
+    status = 402
+
+
+class AuthenticationRequiredError(CardDeclinedError):
+    """The bank wants the payment to be confirmed by its holder."""
+
+    code = "authentication_required"
+
+
 class ProjectionError(GatekeeperError):
     """An object of Stripe's does not have the shape that it must have."""
 

@@ -8,6 +8,8 @@ import httpx
 import pytest
 
 from gatekeeper.errors import (
+    AuthenticationRequiredError,
+    CardDeclinedError,
     ConfigurationError,
     IdempotencyConflictError,
     StripeRequestError,
@@ -227,3 +229,37 @@ async def test_a_declined_card_tells_its_decline_code_and_no_key() -> None:
     assert "51ABC" not in text
     assert "abcDEF" not in text
     assert redact("see sk_live_abc") == "see sk_..."
+
+
+@pytest.mark.parametrize(
+    ("type", "code", "decline_code", "kind"),
+    [
+        ("card_error", "card_declined", "generic_decline", CardDeclinedError),
+        ("card_error", "expired_card", None, CardDeclinedError),
+        ("card_error", "incorrect_cvc", None, CardDeclinedError),
+        ("card_error", "authentication_required", None, AuthenticationRequiredError),
+        ("card_error", "card_declined", "authentication_required", AuthenticationRequiredError),
+        ("invalid_request_error", "authentication_required", None, AuthenticationRequiredError),
+        ("invalid_request_error", "payment_method_provider_decline", None, CardDeclinedError),
+        ("invalid_request_error", "payment_intent_authentication_failure", None, CardDeclinedError),
+        ("invalid_request_error", "parameter_missing", None, StripeRequestError),
+        ("invalid_request_error", None, None, StripeRequestError),
+    ],
+)
+async def test_a_refused_payment_is_known_from_a_refused_request(
+    type: str, code: str | None, decline_code: str | None, kind: type[StripeRequestError]
+) -> None:
+    intent = {"id": "pi_1", "client_secret": "pi_1_secret_2"}
+    details = {"type": type, "code": code, "decline_code": decline_code, "payment_intent": intent}
+    error = refusal_of(Broken(402, {"error": details}), "paying")  # type: ignore[arg-type]
+    assert error.__class__ is kind
+    assert error.params["payment_intent"] == "pi_1"
+    secret = "pi_1_secret_2" if kind is AuthenticationRequiredError else None
+    assert error.params.get("client_secret") == secret
+
+
+async def test_a_confirmation_without_its_intent_has_no_secret() -> None:
+    details = {"type": "card_error", "code": "authentication_required", "setup_intent": {"id": "s"}}
+    error = refusal_of(Broken(402, {"error": details}), "saving")  # type: ignore[arg-type]
+    assert isinstance(error, AuthenticationRequiredError)
+    assert "client_secret" not in error.params

@@ -10,7 +10,9 @@ from gatekeeper.asgi.billing.openapi.schemas import Schemas
 from gatekeeper.asgi.billing.operations import Empty, Operation
 from gatekeeper.asgi.problem import MEDIA_TYPE as PROBLEM
 from gatekeeper.errors import (
+    AuthenticationRequiredError,
     BodyTimeoutError,
+    CardDeclinedError,
     ForbiddenError,
     GatekeeperError,
     IdempotencyConflictError,
@@ -22,6 +24,7 @@ from gatekeeper.errors import (
     PayloadTooLargeError,
     RateLimitedError,
     StoreUnavailableError,
+    StripeRequestError,
     TransactionConflictError,
     UnauthenticatedError,
     UnavailableError,
@@ -30,6 +33,7 @@ from gatekeeper.errors import (
 _ALWAYS: Final = (InvalidInputError, RateLimitedError, StoreUnavailableError, UnavailableError)
 _WITH_BODY: Final = (PayloadError, BodyTimeoutError, PayloadTooLargeError, OverloadedError)
 _WRITING: Final = (OriginRefusedError, IdempotencyConflictError, TransactionConflictError)
+_PAYMENT: Final = (CardDeclinedError, AuthenticationRequiredError)
 
 _PROBLEM_SCHEMA: Final[Mapping[str, Any]] = {
     "type": "object",
@@ -39,9 +43,23 @@ _PROBLEM_SCHEMA: Final[Mapping[str, Any]] = {
         "type": {"type": "string", "format": "uri"},
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "For the person."},
+        "detail": {
+            "type": "string",
+            "description": "For the person: in English, French or Dutch, by Accept-Language.",
+        },
         "code": {"type": "string", "description": "For the program; stable."},
         "upgrade_url": {"type": "string", "description": "Where more can be bought, with a 402."},
+        "decline_code": {
+            "type": "string",
+            "description": "Why a payment was declined, with `card_declined`: Stripe's word, or "
+            "`generic_decline` where the holder of the card is not to be told.",
+        },
+        "payment_intent": {"type": "string", "description": "The payment that was declined."},
+        "client_secret": {
+            "type": "string",
+            "description": "With `authentication_required`: for Stripe.js, to confirm the payment.",
+        },
+        "next": {"type": "string", "description": "What the page does next: `confirm`."},
     },
 }
 
@@ -113,6 +131,8 @@ def _refusals(one: Operation) -> dict[str, Any]:
         kinds += _WRITING
     if "{" in one.path:
         kinds.append(InvalidIdError)
+    if StripeRequestError in one.errors:
+        kinds += _PAYMENT
     if one.audience != "public":
         kinds.append(UnauthenticatedError if one.audience == "customer" else ForbiddenError)
     by_status: dict[int, set[type[GatekeeperError]]] = {}

@@ -1,0 +1,75 @@
+"""What errors say to people, in English."""
+
+from collections.abc import Mapping
+from typing import Final
+
+TEXTS: Final[Mapping[str, str]] = {
+    "internal_error": "Something went wrong on our side. Please try again later.",
+    # What was asked
+    "invalid_request": "The request is not valid.",
+    "invalid_id": "An id in the request is not valid.",
+    "invalid_amount": "The amount must be a whole number in the accepted range.",
+    "amount_not_chargeable": "This amount can't be paid in one payment.",
+    "unknown_name": "This is not for sale here.",
+    "return_url_refused": "This is no place to be sent back to.",
+    "discount_invalid": "This code can't be used.",
+    "body_timeout": "The request did not arrive in time. Please try again.",
+    "payload_invalid": "The request is not valid.",
+    "payload_too_large": "The request is too large.",
+    "method_not_allowed": "This can't be done here.",
+    # Who asked
+    "unauthenticated": "Please sign in first.",
+    "forbidden": "This is not for you.",
+    "origin_refused": "A page of another site may not do this.",
+    "not_found": "There is no such thing.",
+    "customer_not_found": "This customer is not known.",
+    "hold_not_found": "This reservation is not known.",
+    # What they lack
+    "denied": "You don't have what this needs.",
+    "plan_required": "This needs another plan.",
+    "feature_required": "Your plan does not include this.",
+    "credits_required": "You don't have enough credits for this.",
+    "debt_outstanding": "Credits that were refunded after use have to be repaid first.",
+    "credits_frozen": "These credits can't be used for now. Please get in touch with us.",
+    # What has happened already
+    "conflict": "This contradicts what has already happened.",
+    "idempotency_conflict": "This request was already sent with other contents.",
+    "already_settled": "This has already been done.",
+    "customer_active": "Something is not finished yet.",
+    "hold_ended": "This reservation has already ended.",
+    "hold_overrun": "More was used than had been reserved.",
+    "duplicate_grant": "This purchase has already been granted, with other contents.",
+    "refund_too_large": "More is to be refunded than is left of the payment.",
+    "refund_refused": "The refund was refused; no money has moved.",
+    "sweep_stopped": "Too many subscriptions would end; nothing was changed.",
+    "seller_not_ready": "This seller can't be paid at the moment.",
+    "order_closed": "This order can't be changed or paid any more.",
+    "payment_state": "This can't be done with the payment as it is now.",
+    # What may work later
+    "unavailable": "This can't be done right now. Please try again.",
+    "store_unavailable": "This can't be done right now; nothing was changed. Please try again.",
+    "transaction_conflict": "This can't be done right now; nothing was changed. Please try again.",
+    "overloaded": "There is too much to do right now. Please try again.",
+    "stripe_unavailable": "Payments can't be reached right now. Please try again.",
+    "shutting_down": "We are restarting. Please try again.",
+    "rate_limited": "That was too often. Please try again later.",
+    # Webhooks, which no person reads
+    "webhook_invalid": "This is not a webhook that Stripe sent to us.",
+    "signature_invalid": "The signature does not prove that Stripe sent this.",
+    # Payments
+    "authentication_required": "Your bank wants you to confirm this payment.",
+    "card_declined": "Your payment was declined. Please use another card, or ask your bank.",
+    "card_declined.insufficient_funds": "There is not enough money on your card for this.",
+    "card_declined.expired_card": "Your card has expired. Please use another one.",
+    "card_declined.incorrect_cvc": "The security code of your card is not right.",
+    "card_declined.incorrect_number": "The number of your card is not right.",
+    "card_declined.incorrect_address": "The address or postcode does not match your card.",
+    "card_declined.invalid_expiry": "The expiry date of your card is not right.",
+    "card_declined.card_not_supported": "Your card can't be used for this. Please use another one.",
+    "card_declined.currency_not_supported": "Your card can't pay in this currency.",
+    "card_declined.limit_exceeded": "This is more than your card may pay at the moment.",
+    "card_declined.duplicate_transaction": "You have just made the same payment. Please wait.",
+    "card_declined.try_again": "The payment did not go through. Please try again.",
+    "card_declined.authentication_failed": "The payment was not confirmed. Please try again.",
+    "card_declined.test_card": "A test card can't pay for real.",
+}
