@@ -319,6 +319,15 @@ def test_a_customer_types_a_code(client: Any, stripe_sim: Simulator) -> None:
     again = new_session(client, allow_promotion_codes=True, customer=done["customer"])
     with pytest.raises(ApiError, match="prior transactions"):
         stripe_sim.pay_checkout(again.id, promotion_code="HALF")
+    some = client.v1.coupons.create({"amount_off": 960, "currency": "eur", "duration": "once"})
+    code = promotion(client, some, code="NEARLY", restrictions={"first_time_transaction": True})
+    order = new_session(client, mode="payment", allow_promotion_codes=True)
+    with pytest.raises(ApiError, match=r"at least €0\.50 eur"):
+        stripe_sim.pay_checkout(order.id, promotion_code="NEARLY")
+    assert stripe_sim.pay_checkout(order.id)["amount_total"] == 999
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        new_session(client, discounts=[{"promotion_code": code.id}])
+    assert caught.value.code == "promotion_code_customer_missing_first_time"
     plain = new_session(client)
     with pytest.raises(ApiError, match="takes no promotion codes"):
         stripe_sim.pay_checkout(plain.id, promotion_code="HALF")

@@ -110,6 +110,7 @@ def test_a_card_pays(client: Any, stripe_sim: Simulator, page: Page) -> None:
     incomplete = page.evaluate("elements.submit()")["error"]
     assert (incomplete["type"], incomplete["code"]) == ("validation_error", "incomplete_number")
     expect(page.get_by_role("alert")).to_have_text("Your card number is incomplete.")
+    expect(page.get_by_label("Card number")).to_be_focused()
     fill(page)
     expect(page.get_by_label("Card number")).to_have_value("4242 4242 4242 4242")
     expect(page.get_by_label("Expiration date")).to_have_value("12 / 34")

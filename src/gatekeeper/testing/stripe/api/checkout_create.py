@@ -4,7 +4,6 @@ from typing import Any
 
 from gatekeeper.testing.stripe.api.prices import new_price
 from gatekeeper.testing.stripe.billing import (
-    amounts,
     baskets,
     checkout,
     checkout_setups,
@@ -49,9 +48,7 @@ def create(state: State, params: dict[str, Any]) -> Obj:
         checkout_setups.begin(state, session, _data(params, "setup_intent_data"))
     if params.get("discounts"):
         baskets.give(state, session, params["discounts"], checkout.due_now(state, session))
-    if mode == "payment" and session["amount_total"]:
-        what = "The Checkout Session's total amount due must"
-        amounts.check(session["amount_total"], session["currency"], "line_items", what)
+    baskets.check_total(session)
     state.agenda.at(session["expires_at"], lambda: checkout.expire_if_open(state, session))
     return session
 

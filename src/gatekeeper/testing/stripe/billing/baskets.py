@@ -6,9 +6,9 @@ by the customer as a promotion code.
 
 from typing import Any
 
-from gatekeeper.testing.stripe.billing import discounts, reductions
+from gatekeeper.testing.stripe.billing import amounts, discounts, reductions
 from gatekeeper.testing.stripe.billing.discounts import Reduction, Sale
-from gatekeeper.testing.stripe.core.errors import invalid
+from gatekeeper.testing.stripe.core.errors import ApiError, invalid
 from gatekeeper.testing.stripe.core.store import Obj
 from gatekeeper.testing.stripe.state import State
 
@@ -29,6 +29,18 @@ def enter(state: State, session: Obj, code: str, due: int) -> None:
     if not session["allow_promotion_codes"]:
         raise invalid("This checkout takes no promotion codes.", "promotion_code")
     reduce(state, session, [discounts.typed(state, code, sale(state, session, due))])
+    try:
+        check_total(session)
+    except ApiError:
+        reduce(state, session, [])
+        raise
+
+
+def check_total(session: Obj) -> None:
+    """Refuse an order of which too little is left, unless nothing is."""
+    if session["mode"] == "payment" and session["amount_total"]:
+        what = "The Checkout Session's total amount due must"
+        amounts.check(session["amount_total"], session["currency"], "line_items", what)
 
 
 def reduce(state: State, session: Obj, found: list[Reduction]) -> None:

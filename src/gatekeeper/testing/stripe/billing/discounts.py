@@ -2,7 +2,8 @@
 
 A coupon says what is taken off and for how long; a promotion code is a word that a customer types
 for one; a discount is a coupon that somebody has redeemed. Sources: Stripe's pages "Coupons and
-promotion codes" and "Error codes" (`coupon_expired`, `promotion_code_customer_not_first_time`).
+promotion codes" and "Error codes" (`coupon_expired`, `promotion_code_customer_missing_first_time`,
+`promotion_code_customer_not_first_time`).
 Simplified: a customer has no discount of their own, and an item of a subscription neither.
 """
 
@@ -67,6 +68,12 @@ def _one(state: State, given: dict[str, Any], sale: Sale, path: str) -> Reductio
         check_coupon(found, sale.currency, param)
         return Reduction(found)
     code = state.store.need(CODE, identifier, param)
+    if code["restrictions"]["first_time_transaction"] and sale.customer is None:
+        raise invalid(
+            "This promotion code is restricted to first-time customers: specify a customer.",
+            param,
+            "promotion_code_customer_missing_first_time",
+        )
     return of_code(state, code, sale, param)
 
 

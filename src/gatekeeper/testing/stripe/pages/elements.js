@@ -91,7 +91,7 @@
       .rows { display: grid; gap: calc(3 * ${look.spacingUnit}); grid-template-columns: 1fr 1fr }
       .wide { grid-column: 1 / -1 }
       label { display: block; font-size: .93em; margin-bottom: ${look.spacingUnit};
-        color: ${appearance.theme === "night" ? "#ffffff" : look.colorText} }
+        color: ${look.colorText} }
       input, select { width: 100%; padding: .7em .75em; color: ${look.colorText};
         background: ${look.colorBackground}; border: 1px solid ${line};
         border-radius: ${look.borderRadius} }
@@ -102,11 +102,11 @@
       .tabs { display: flex; gap: calc(2 * ${look.spacingUnit}); border: 0; padding: 0; margin: 0 }
       .tab { flex: 1; display: flex; gap: .5em; padding: .6em .75em; border: 1px solid ${line};
         border-radius: ${look.borderRadius}; background: ${look.colorBackground} }
-      .tab label { margin: 0; color: ${look.colorText} }
+      .tab label { margin: 0 }
       .tab input { width: auto }
       .problem { color: ${look.colorDanger}; font-size: .93em; margin: 0 }
       [hidden] { display: none !important }
-      dialog { width: min(28rem, 94vw); height: 22rem; padding: 0; border: 0; border-radius: 10px }
+      dialog { width: min(28rem, 94vw); height: 25rem; padding: 0; border: 0; border-radius: 10px }
       dialog::backdrop { background: rgb(0 0 0 / .55) }
       iframe { width: 100%; height: 100%; border: 0; display: block }
     `);
@@ -242,7 +242,12 @@
       ];
       if (this._type === "payment") card.push(this._country(name));
       const debit = input("iban", "IBAN", { placeholder: "DE00 0000 0000 0000 0000 00" }, true);
-      this._problem = node("p", { class: "problem wide", role: "alert", hidden: "" });
+      const described = `${name}-problem`;
+      this._problem = node("p",
+        { id: described, class: "problem wide", role: "alert", hidden: "" });
+      for (const made of Object.values(this._inputs)) {
+        made.setAttribute("aria-describedby", described);
+      }
       this._parts = { card, sepa_debit: [debit] };
       const tabs = types.length > 1 ? [this._tabs(name)] : [];
       this._root.replaceChildren(node("div", { class: "rows" }, ...tabs, ...card, debit,
@@ -450,7 +455,7 @@
       const trouble = made._trouble();
       made._show(trouble);
       if (trouble) {
-        made.focus();
+        made._inputs[trouble.field].focus();
         const { field, ...error } = trouble;
         return { error };
       }
