@@ -253,6 +253,33 @@ def test_codes_are_found_by_their_word(client: Any) -> None:
             promotion(client, made, **change)
 
 
+def test_a_code_ends_with_its_coupon(client: Any, stripe_sim: Simulator) -> None:
+    soon = int((stripe_sim.now + timedelta(days=1)).timestamp())
+    coupons = [coupon(client), coupon(client, redeem_by=soon), coupon(client, max_redemptions=1)]
+    codes = [promotion(client, one) for one in coupons]
+    subscription = subscribe(client, discounts=[{"coupon": coupons[2].id}], trial_period_days=7)
+    client.v1.subscriptions.update(
+        subscription.id,
+        {"discounts": [{"discount": subscription.discounts[0]}, {"coupon": coupons[0].id}]},
+    )
+    client.v1.coupons.delete(coupons[0].id)
+    stripe_sim.advance(days=2)
+    for code in codes:
+        assert not client.v1.promotion_codes.retrieve(code.id).active
+        with pytest.raises(stripe.InvalidRequestError, match="is over"):
+            client.v1.promotion_codes.update(code.id, {"active": True})
+    told = stripe_sim.events("promotion_code.updated")
+    assert [e["data"]["object"]["id"] for e in told] == [codes[2].id, codes[0].id, codes[1].id]
+    wanted = {"expand": ["discounts.source.coupon"]}
+    kept = client.v1.subscriptions.retrieve(subscription.id, wanted).discounts
+    assert [(d.source.coupon.id, d.source.coupon.valid) for d in kept] == [
+        (coupons[2].id, False),
+        (coupons[0].id, False),
+    ]
+    stripe_sim.advance(days=6)  # the trial is over: both take 25 %, one after the other
+    assert paid(client, subscription.customer) == [0, 562]
+
+
 def test_a_call_names_one_thing_for_each_discount(client: Any) -> None:
     made = coupon(client)
     code = promotion(client, made)

@@ -56,6 +56,38 @@ def test_a_preview_is_what_the_change_will_cost(
         client.v1.invoices.retrieve(preview.id)
 
 
+@pytest.mark.parametrize("duration", ["once", "forever"])
+@pytest.mark.parametrize("behavior", ["always_invoice", "create_prorations"])
+def test_a_change_with_a_discount_of_its_own(
+    client: Any, stripe_sim: Simulator, behavior: str, duration: str
+) -> None:
+    small, big = new_price(client, unit_amount=1_000), new_price(client, unit_amount=3_000)
+    half = client.v1.coupons.create({"percent_off": 50, "duration": duration})
+    subscription = subscribe(client, price=small.id)
+    stripe_sim.advance(days=15)
+    change = {
+        "items": [{"id": subscription.items.data[0].id, "price": big.id}],
+        "proration_behavior": behavior,
+    }
+    discounts = [{"coupon": half.id}]
+    preview = client.v1.invoices.create_preview(
+        {
+            "subscription": subscription.id,
+            "subscription_details": change,
+            "discounts": discounts,
+        }
+    )
+    client.v1.subscriptions.update(subscription.id, {**change, "discounts": discounts})
+    if behavior == "create_prorations":
+        stripe_sim.advance(days=15, hours=2)
+    after = client.v1.subscriptions.retrieve(subscription.id, {"expand": ["latest_invoice"]})
+    assert shape(preview) == shape(after.latest_invoice)
+    assert preview.total == after.latest_invoice.total
+    # 500 of the old price is credited, 750 of the new one is due, and 1,500 of a whole month.
+    assert preview.total == (250 if behavior == "always_invoice" else 1_750)
+    assert len(after.discounts) == (0 if duration == "once" else 1)
+
+
 def test_the_next_invoice_as_things_are(client: Any, stripe_sim: Simulator) -> None:
     subscription = subscribe(client)
     stripe_sim.advance(days=3)

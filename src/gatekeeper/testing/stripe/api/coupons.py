@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
-from gatekeeper.testing.stripe.billing.discounts import CODE
+from gatekeeper.testing.stripe.billing.discounts import CODE, close_codes
 from gatekeeper.testing.stripe.core.errors import invalid, missing_parameter
 from gatekeeper.testing.stripe.core.params import (
     Amount,
@@ -91,7 +91,7 @@ def create(state: State, params: dict[str, Any]) -> Obj:
     state.store.add("coupon", made, applies_to=params.get("applies_to"))
     state.emit("coupon.created", made)
     if made["redeem_by"] is not None:
-        state.agenda.at(made["redeem_by"], lambda: _over(state, made, "valid", "coupon.updated"))
+        state.agenda.at(made["redeem_by"], lambda: _too_late(state, made))
     return made
 
 
@@ -108,6 +108,11 @@ def _check(params: dict[str, Any], duration: str) -> None:
             "`duration_in_months` is required when `duration` is `repeating`, and only then.",
             "duration_in_months",
         )
+
+
+def _too_late(state: State, coupon: Obj) -> None:
+    _over(state, coupon, "valid", "coupon.updated")
+    close_codes(state, coupon["id"])
 
 
 def _over(state: State, found: Obj, field: str, event: str) -> None:
@@ -130,7 +135,9 @@ def update(state: State, params: dict[str, Any], identifier: str) -> Obj:
 def delete(state: State, params: dict[str, Any], identifier: str) -> Obj:
     """`DELETE /v1/coupons/{coupon}`: who has redeemed it keeps the discount."""
     found = state.store.need("coupon", identifier)
+    close_codes(state, identifier)
     state.emit("coupon.deleted", found)
+    state.store.hidden(found)["was"] = {**found, "valid": False}
     return state.store.bury("coupon", found)
 
 
@@ -182,6 +189,9 @@ def create_code(state: State, params: dict[str, Any]) -> Obj:
 def update_code(state: State, params: dict[str, Any], identifier: str) -> Obj:
     """`POST /v1/promotion_codes/{promotion_code}`."""
     found = state.store.need(CODE, identifier)
+    coupon = state.store.get("coupon", found["promotion"]["coupon"])
+    if params.get("active") and not coupon.get("valid"):
+        raise invalid("The coupon of this promotion code is over.", "active", "coupon_expired")
     with state.changing(found, "promotion_code.updated"):
         if params.get("active") is not None:
             found["active"] = params["active"]

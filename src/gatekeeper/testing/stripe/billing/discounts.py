@@ -169,13 +169,16 @@ def _redeem(state: State, one: Reduction, customer: str | None, owner: dict[str,
     coupon = one.coupon
     with state.changing(coupon, "coupon.updated"):
         coupon["times_redeemed"] += 1
-        _close(coupon)
+        over = coupon["times_redeemed"] >= (coupon["max_redemptions"] or 10**12)
+        coupon["valid"] = coupon["valid"] and not over
     code = state.store.find(CODE, one.promotion_code)
     if code is not None:
         with state.changing(code, "promotion_code.updated"):
             code["times_redeemed"] += 1
             if code["times_redeemed"] >= (code["max_redemptions"] or 10**12):
                 code["active"] = False
+    if over:
+        close_codes(state, coupon["id"])
     if owner.get("subscription") is not None:
         state.emit("customer.discount.created", made)
         if made["end"] is not None:
@@ -213,9 +216,12 @@ def new(state: State, one: Reduction, customer: str | None, **owner: str | None)
     return state.store.add(KIND, made, coupon=_terms(state, one.coupon))
 
 
-def _close(coupon: Obj) -> None:
-    if coupon["times_redeemed"] >= (coupon["max_redemptions"] or 10**12):
-        coupon["valid"] = False
+def close_codes(state: State, coupon_id: str) -> None:
+    """A coupon is over: so are its promotion codes."""
+    for code in state.store.where(CODE, active=True):
+        if code["promotion"]["coupon"] == coupon_id:
+            with state.changing(code, "promotion_code.updated"):
+                code["active"] = False
 
 
 def coupon_of(state: State, discount: Obj) -> Obj:

@@ -24,7 +24,7 @@ def draft(
     """A new draft with these lines; a negative total is credited to nobody and counts as zero.
 
     What its lines debit is not `certain` while the change that they are for waits for its payment.
-    A discount for once has been used when it took something off.
+    A discount for once has been used when it took something off, of a line or within a proration.
     """
     found = discounts.active(state, subscription, state.now())
     invoice = compose(
@@ -43,6 +43,8 @@ def draft(
     state.store.add("invoice", invoice, payments=[], subscription=(subscription or {}).get("id"))
     state.emit("invoice.created", invoice)
     took = {one["discount"] for one in invoice["total_discount_amounts"] if one["amount"]}
+    if any(line["amount"] > 0 and not line["discountable"] for line in lines):
+        took.update(invoice["discounts"])
     if subscription is not None:
         over = [one["id"] for one in found if _is_used(state, one, took)]
         discounts.remove(state, subscription, over)
