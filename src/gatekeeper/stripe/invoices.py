@@ -6,12 +6,18 @@ keeps them from being out of date: a link lapses 30 days after the invoice was d
 (https://docs.stripe.com/invoicing/hosted-invoice-page#invoice-urls).
 """
 
+import contextlib
 from typing import Final
 from urllib.parse import quote
 
 import msgspec
 
-from gatekeeper.errors import ConflictError, NotFoundError
+from gatekeeper.errors import (
+    ConflictError,
+    NotFoundError,
+    StripeRequestError,
+    StripeUnavailableError,
+)
 from gatekeeper.services.statements import InvoiceRow, Statements
 from gatekeeper.storage.outgoing import OutgoingRequest
 from gatekeeper.storage.port import Store
@@ -21,6 +27,7 @@ from gatekeeper.stripe.webhooks.handlers import Projections
 
 _OPERATION: Final = "invoices pay"
 _OPEN: Final = "open"
+_PAID: Final = "paid"
 
 
 class InvoiceLinks(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,19 +84,32 @@ class InvoiceDesk:
         """
         row = await self._statements.invoice(customer, invoice_id)
         if row.status == _OPEN:
-            await self._outgoing.post(
-                _OPERATION,
-                f"/v1/invoices/{quote(invoice_id, safe='')}/pay",
-                {"off_session": False},
-                customer=customer,
-                idempotency_key=idempotency_key,
-                settle=lambda tx, paid: None,  # the projection writes it, by a fetch of its own
-                keeps_trying=False,  # whoever asked has been told that it failed
-            )
-            await self._projections.invoices.refresh(invoice_id)
-        elif row.status != "paid":
+            try:
+                await self._post(customer, invoice_id, idempotency_key)
+            except StripeRequestError:
+                # It may have been paid since we were told of it, or by a second click.
+                with contextlib.suppress(StripeUnavailableError):
+                    await self._projections.invoices.refresh(invoice_id)
+                row = await self._statements.invoice(customer, invoice_id)
+                if row.status == _OPEN:
+                    raise
+            else:
+                await self._projections.invoices.refresh(invoice_id)
+                row = await self._statements.invoice(customer, invoice_id)
+        if row.status not in (_PAID, _OPEN):
             raise ConflictError("This invoice is not open: there is nothing to pay.")
-        return await self._statements.invoice(customer, invoice_id)
+        return row
+
+    async def _post(self, customer: str, invoice_id: str, idempotency_key: str | None) -> None:
+        await self._outgoing.post(
+            _OPERATION,
+            f"/v1/invoices/{quote(invoice_id, safe='')}/pay",
+            {"off_session": False},
+            customer=customer,
+            idempotency_key=idempotency_key,
+            settle=lambda tx, paid: None,  # the projection writes it, by a fetch of its own
+            keeps_trying=False,  # whoever asked has been told that it failed
+        )
 
     async def _look(self, request: OutgoingRequest) -> Obj | None:
         """The invoice, unless it is still open."""

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from gatekeeper.errors import ConflictError
+from gatekeeper.errors import ConflictError, StripeRequestError
 from gatekeeper.services import customers
 from gatekeeper.storage.outgoing import OutgoingRequest
 from gatekeeper.storage.port import Store, Transaction
@@ -126,8 +126,21 @@ class Profiles:
         if self._at_stripe is None or not (known_there or only_stripes):
             await self._store.write(lambda tx: _keep(tx, customer, _own(changes)))
             return await self.get(customer)
-        stripe_id = await self._at_stripe.identities.ensure(customer)
-        await self._at_stripe.outgoing.post(
+        ensure = self._at_stripe.identities.ensure
+        stripe_id = await ensure(customer)
+        try:
+            await self._post(self._at_stripe, customer, stripe_id, changes)
+        except StripeRequestError as error:
+            if error.params.get("stripe_code") != "resource_missing":
+                raise
+            another = await ensure(customer, instead_of=stripe_id)  # Stripe has deleted the first
+            await self._post(self._at_stripe, customer, another, changes)
+        return await self.get(customer)
+
+    async def _post(
+        self, there: ProfilesAtStripe, customer: str, stripe_id: str, changes: ProfileChanges
+    ) -> None:
+        await there.outgoing.post(
             _OPERATION,
             f"/v1/customers/{quote(stripe_id, safe='')}",
             _params(changes, await self._store.read(lambda tx: tx.now().isoformat())),
@@ -135,7 +148,6 @@ class Profiles:
             settle=lambda tx, answer: _keep(tx, customer, _own(changes)),
             keeps_trying=False,  # whoever asked has been told that it failed
         )
-        return await self.get(customer)
 
     async def _row(self, customer: str) -> Customer | None:
         check_id(customer, "customer")

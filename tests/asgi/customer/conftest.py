@@ -1,6 +1,7 @@
 """An app that sells, on the simulator, with its browser: `place`."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ from starlette.routing import Mount
 from gatekeeper import Catalog, Feature, Gatekeeper, Limit, Pack, Plan, Price, Settings, Unit
 from gatekeeper.asgi import BillingOptions, billing_routes
 from gatekeeper.storage.memory import MemoryStore
+from gatekeeper.storage.port import Store
+from gatekeeper.storage.sql.store import store_for
 from gatekeeper.stripe.setup import apply_setup, plan_setup
 from gatekeeper.testing.stripe import Simulator
 from gatekeeper.testing.stripe.fixtures import (  # noqa: F401 -- fixtures
@@ -23,6 +26,7 @@ from gatekeeper.testing.stripe.fixtures import (  # noqa: F401 -- fixtures
     stripe_sim_spec,
 )
 from tests.adapters.driver import BASE_URL
+from tests.gates import gate_url  # noqa: F401 -- a fixture
 
 SECRET = "whsec_" + "c" * 32
 credits_ = Unit("credits", low=3, expiry_notice_hours=72)
@@ -99,7 +103,7 @@ class Place:
         v1.subscriptions.update(subscription.id, {"default_payment_method": method.id})
 
 
-def new_place_gate(sim: Simulator, store: Any) -> Gatekeeper:
+def new_place_gate(sim: Simulator, store: Store) -> Gatekeeper:
     settings = Settings.load(
         background_work=False,
         stripe_secret_key=sim.settings.api_key,
@@ -119,10 +123,9 @@ def new_place_gate(sim: Simulator, store: Any) -> Gatekeeper:
     return gate
 
 
-@pytest.fixture
-async def place(stripe_sim: Simulator) -> AsyncIterator[Place]:  # noqa: F811
-    sim = stripe_sim
-    gate = new_place_gate(sim, MemoryStore(clock=lambda: sim.now))
+@asynccontextmanager
+async def opened_place(sim: Simulator, store: Store) -> AsyncIterator[Place]:
+    gate = new_place_gate(sim, store)
     routes = billing_routes(gate, BillingOptions(consumable=("message",)))
     app = Starlette(routes=[Mount("/billing", app=routes)])
     sim.webhook_endpoint(f"{BASE_URL}/billing/webhooks", secret=SECRET, app=app)
@@ -130,3 +133,20 @@ async def place(stripe_sim: Simulator) -> AsyncIterator[Place]:  # noqa: F811
     async with gate, httpx.AsyncClient(transport=transport, base_url=BASE_URL) as browser:
         await apply_setup(await plan_setup(CATALOG, gate.stripe), gate.stripe)
         yield Place(gate, sim, browser)
+
+
+@pytest.fixture
+async def place(stripe_sim: Simulator) -> AsyncIterator[Place]:  # noqa: F811
+    """In memory: for what does not depend on the database."""
+    async with opened_place(stripe_sim, MemoryStore(clock=lambda: stripe_sim.now)) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def durable_place(
+    stripe_sim: Simulator,  # noqa: F811
+    gate_url: str,  # noqa: F811
+) -> AsyncIterator[Place]:
+    """On SQLite and on PostgreSQL."""
+    async with opened_place(stripe_sim, store_for(gate_url, clock=lambda: stripe_sim.now)) as made:
+        yield made

@@ -179,6 +179,19 @@ async def test_an_open_invoice_is_paid_once_and_brings_access_at_once(place: Pla
     assert (me["status"], me["warnings"]) == ("active", [])
 
 
+async def test_a_click_after_it_was_paid_elsewhere_is_no_error(place: Place) -> None:
+    await place.buy("pro_monthly")
+    await place.break_card()
+    await place.sim.play(days=32)
+    await place.settle()
+    (warning,) = (await place.ok("/me"))["warnings"]
+    invoices = place.sim.client().v1.invoices
+    invoices.pay(warning["invoice"], {"paid_out_of_band": True})  # and nobody has told us yet
+    for _ in range(2):
+        paid = await place.post(f"/invoices/{warning['invoice']}/pay", {})
+        assert (paid.status_code, paid.json()["status"]) == (200, "paid"), paid.text
+
+
 async def test_what_is_void_is_not_paid(place: Place) -> None:
     await place.buy("pro_monthly")
     await place.break_card()
@@ -288,6 +301,16 @@ async def test_a_profile_is_kept_here_and_told_to_stripe(place: Place) -> None:
     await changed(place, {"address": {"country": "BE"}})
     assert (await place.ok("/profile"))["address"]["city"] is None
     assert (await place.ok("/profile", customer="eve")) == empty
+
+
+async def test_a_profile_outlives_what_stripe_has_deleted(place: Place) -> None:
+    await changed(place, {"locale": "en"})
+    told = await stripe_customer(place)
+    place.sim.client().v1.customers.delete(told["id"])
+    assert (await place.ok("/profile"))["locale"] is None
+    again = await changed(place, {"name": "Ada", "locale": "nl"})
+    assert (again.status_code, again.json()["locale"]) == (200, "nl")
+    assert (await stripe_customer(place))["id"] != told["id"]
 
 
 NO_PROFILES: list[Any] = [

@@ -28,6 +28,32 @@ class PriceView(msgspec.Struct, frozen=True, kw_only=True):
     every_count: int
 
 
+class MeterPriceView(msgspec.Struct, frozen=True, kw_only=True):
+    """What use beyond a grant costs, billed at the end of each interval.
+
+    Attributes:
+        amount_minor: for each `per` of the unit's steps, in minor units of `currency`.
+    """
+
+    amount_minor: int
+    per: int
+    currency: str
+    every: Literal["day", "week", "month", "year"]
+    every_count: int
+
+
+class OverageView(msgspec.Struct, frozen=True, kw_only=True):
+    """Use beyond a grant, which is billed later.
+
+    Attributes:
+        limit: how much of it one window allows; null is without a bound.
+        prices: as far as the app's catalogue names them.
+    """
+
+    limit: int | None
+    prices: list[MeterPriceView]
+
+
 class GrantView(msgspec.Struct, frozen=True, kw_only=True):
     """What a plan grants of a unit.
 
@@ -37,7 +63,7 @@ class GrantView(msgspec.Struct, frozen=True, kw_only=True):
         per_quantity: whether it counts for each of the subscription's quantity.
         trial: what a trial grants instead; null is nothing.
         rollover: how much of what is left is carried into the next window; null is all of it.
-        overage: whether more may be used, and is billed later.
+        overage: how more may be used; null is not at all.
     """
 
     unit: str
@@ -46,7 +72,7 @@ class GrantView(msgspec.Struct, frozen=True, kw_only=True):
     per_quantity: bool
     trial: int | None
     rollover: int | None
-    overage: bool
+    overage: OverageView | None
 
 
 class LimitView(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,7 +192,7 @@ def _plan(catalog: Catalog, plan: Plan) -> PlanView:
         includes=sorted(terms.plans - {plan.key}),
         features=sorted(terms.features),
         limits={key: _limit(limit) for key, limit in sorted(terms.limits.items())},
-        grants=[_grant(grant) for grant in terms.grants],
+        grants=[_grant(catalog, grant) for grant in terms.grants],
         prices=[_price(price) for price in plan.prices],
         trial_days=plan.trial_days,
     )
@@ -192,7 +218,26 @@ def _price(price: Price) -> PriceView:
     )
 
 
-def _grant(grant: TermGrant) -> GrantView:
+def _overage(catalog: Catalog, grant: TermGrant) -> OverageView | None:
+    if grant.overage is None:
+        return None
+    prices = catalog.meter(grant.overage).prices
+    return OverageView(
+        limit=grant.overage_limit,
+        prices=[
+            MeterPriceView(
+                amount_minor=price.amount_minor,
+                per=price.per,
+                currency=price.currency,
+                every=price.every,
+                every_count=price.every_count,
+            )
+            for price in prices
+        ],
+    )
+
+
+def _grant(catalog: Catalog, grant: TermGrant) -> GrantView:
     return GrantView(
         unit=grant.unit,
         amount=_bounded(grant.amount),
@@ -200,7 +245,7 @@ def _grant(grant: TermGrant) -> GrantView:
         per_quantity=grant.per_quantity,
         trial=None if grant.trial is None else _bounded(grant.trial),
         rollover=_bounded(grant.rollover),
-        overage=grant.overage is not None,
+        overage=_overage(catalog, grant),
     )
 
 

@@ -175,11 +175,12 @@ class _Invoices:
         )
 
     async def pay(self, call: Call[Empty]) -> InvoiceView:
-        return _invoice(
-            await self._gate.invoices.pay(
-                call.customer, call.path["invoice"], idempotency_key=call.idempotency_key
-            )
+        invoice_id = call.path["invoice"]
+        await self._gate.statements.invoice(call.customer, invoice_id)  # whose it is, comes first
+        row = await self._gate.invoices.pay(
+            call.customer, invoice_id, idempotency_key=call.idempotency_key
         )
+        return _invoice(row)
 
     async def payments(self, call: Call[None, PageQuery]) -> Page[PaymentView]:
         rows = await self._gate.statements.payments(

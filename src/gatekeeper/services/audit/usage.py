@@ -3,7 +3,7 @@
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Annotated, Final, TypedDict, Unpack, get_args
 
@@ -21,6 +21,9 @@ from gatekeeper.types import MAX_AMOUNT, check_id, check_limit
 MAX_LIMIT: Final = 500
 """How many rows or entries a page has at most."""
 
+
+_A_DAY: Final = timedelta(days=1)
+"""The longest period: the one that `since` lies in may begin so much earlier."""
 
 AwareDatetime = Annotated[datetime, msgspec.Meta(tz=True)]
 Sequenced = Annotated[int, msgspec.Meta(ge=0, le=MAX_AMOUNT)]
@@ -113,7 +116,9 @@ class UsageReports:
         digest = digest_of("usage", query=query)
         place: UsagePlace | None = None
         if cursor is not None:
-            place = read_cursor(cursor, digest, tuple[AwareDatetime, str, str])
+            place = _checked_place(
+                read_cursor(cursor, digest, tuple[AwareDatetime, str, str]), query
+            )
 
         def work(tx: Transaction) -> tuple[Sequence[Used], dict[str, int]]:
             return tx.audit.used(query, place, limit + 1), tx.audit.totals(query)
@@ -190,6 +195,21 @@ def _when(entry: Entry) -> tuple[datetime, str, int]:
 def _row(used: Used, per: Per) -> UsageRow:
     name = {per: used.name or None}
     return UsageRow(used.start, used.unit, used.amount, used.captures, **name)
+
+
+def _checked_place(place: UsagePlace, query: UsageQuery) -> UsagePlace:
+    """A place inside the range of the query, by names that a database can compare: a cursor comes
+    from outside, whoever wrote it.
+
+    Raises:
+        InvalidInputError: it is none.
+    """
+    start, unit, name = place
+    if not query.since - _A_DAY <= start <= query.until:
+        raise InvalidInputError("This is no cursor: pass one on as it was given.")
+    check_text(unit, "unit")
+    check_text(name, "name")
+    return place
 
 
 def _checked(query: UsageQuery) -> UsageQuery:
