@@ -321,9 +321,11 @@ class OrderIntents:
     async def _paid_by(self, payment_id: str, customer: str) -> Order:
         def work(tx: Transaction) -> Order:
             payment = tx.orders.payment(payment_id)
-            if payment is None:
+            order = None if payment is None else tx.orders.get(payment.order_id)
+            # Of another's payment the answer is the same as of none, so that nobody learns of it.
+            if order is None or order.customer != customer:
                 raise NotFoundError("There is no such payment.")
-            return orders.owned(tx, payment.order_id, customer)
+            return order
 
         return await self._store.read(work)
 
