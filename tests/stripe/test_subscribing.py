@@ -8,6 +8,7 @@ import anyio
 import httpx
 import pytest
 
+from gatekeeper.catalog import Catalog, Meter, MeterPrice, Plan, Price, Unit
 from gatekeeper.entitlements import AccessPolicy
 from gatekeeper.errors import (
     ConflictError,
@@ -15,11 +16,14 @@ from gatekeeper.errors import (
     InvalidAmountError,
     InvalidInputError,
     NotFoundError,
+    StripeRequestError,
     StripeUnavailableError,
     UnknownNameError,
 )
 from gatekeeper.services.rules import Rules
+from gatekeeper.storage.port import Store
 from gatekeeper.storage.records import PurchaseStatus
+from gatekeeper.stripe.checkout import Checkout
 from gatekeeper.stripe.identities import StripeIdentities
 from gatekeeper.stripe.outgoing import OutgoingRequests
 from gatekeeper.stripe.sold_prices import SoldPrices
@@ -32,8 +36,10 @@ from gatekeeper.stripe.subscribing import (
     SubscribingPolicy,
 )
 from gatekeeper.stripe.webhooks import Projections
-from tests.stripe.shop import Shop
+from gatekeeper.testing.stripe import Simulator
+from tests.stripe.shop import URLS, Shop, open_shop
 from tests.stripe.test_outgoing import Crash, dying
+from tests.stripe.world import ManualClock
 
 pytestmark = pytest.mark.anyio
 
@@ -501,3 +507,151 @@ async def test_a_change_that_crashed_is_not_made_behind_anybodys_back(
     assert await front.outgoing.resume() == 1
     assert (await front.desk.look("org_1", own)).cancel_at is None
     assert (await front.desk.cancel("org_1", own)).subscription.cancel_at is not None
+
+
+async def test_a_change_that_stripe_failed_at_is_made_when_it_is_asked_for_again(
+    front: Front,
+) -> None:
+    own = await front.paid("team_monthly")
+    sim = front.shop.sim
+    sim.misbehave("kept_500", path=f"/v1/subscriptions/{own}", method="POST")
+    with pytest.raises(StripeUnavailableError):
+        await front.desk.cancel("org_1", own, idempotency_key="k")
+    again = await front.desk.cancel("org_1", own, idempotency_key="k")
+    assert again.subscription.cancel_at is not None
+
+
+async def test_a_change_for_later_that_stopped_half_way_is_made_when_it_is_asked_for_again(
+    front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = await front.paid("team_monthly")
+    post = front.shop.gateway.post
+
+    async def fail(path: str, *args: Any, **options: Any) -> Any:
+        if path.startswith("/v1/subscription_schedules/"):
+            raise StripeUnavailableError
+        return await post(path, *args, **options)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(front.shop.gateway, "post", fail)
+        with pytest.raises(StripeUnavailableError):
+            await front.desk.change("org_1", own, price="pro_monthly", idempotency_key="k")
+    again = await front.desk.change("org_1", own, price="pro_monthly", idempotency_key="k")
+    assert [up.items[0].plan for up in again.subscription.upcoming] == ["pro"]
+
+
+async def test_a_pause_over_a_renewal_is_not_ended_by_a_card_that_declines(front: Front) -> None:
+    own = await front.paid("team_monthly")
+    await front.desk.pause("org_1", own)
+    front.shop.clock.now = front.shop.sim.advance(days=40)
+    await front.shop.settle()
+    customer = (await front.shop.customer()).stripe_id
+    assert customer is not None
+    card = front.shop.sim.client().v1.payment_methods.attach(
+        "pm_card_chargeCustomerFail", {"customer": customer}
+    )
+    await front.methods.set_default("org_1", card.id)
+    with pytest.raises(StripeRequestError):
+        await front.desk.resume("org_1", own)
+    assert (await front.desk.look("org_1", own)).collection_paused
+    assert not (await front.shop.entitlements()).has_plan("team")
+
+
+async def test_a_trial_that_paused_goes_on_once_it_is_paid(front: Front) -> None:
+    await front.subscribe("team_monthly")  # who is known to Stripe by that
+    customer = (await front.shop.customer()).stripe_id
+    assert customer is not None
+    prices = await front.shop.gateway.prices_by_lookup_key(["pro_monthly"])
+    made: Any = {  # by hand: what is begun here ends without a payment method
+        "customer": customer,
+        "items": [{"price": prices["pro_monthly"]["id"]}],
+        "trial_period_days": 14,
+        "trial_settings": {"end_behavior": {"missing_payment_method": "pause"}},
+    }
+    own = front.shop.sim.client().v1.subscriptions.create(made).id
+    front.shop.clock.now = front.shop.sim.advance(days=15)
+    await front.shop.settle()
+    assert (await front.desk.look("org_1", own)).status == "paused"
+    setup = await front.methods.setup("org_1")
+    front.confirm(setup.secret)
+    (card,) = await front.methods.saved("org_1")
+    await front.methods.set_default("org_1", card.id)
+    resumed = (await front.desk.resume("org_1", own)).subscription
+    await front.shop.settle()
+    assert resumed.status == "active"
+    assert await front.shop.available() == 1_005
+
+
+async def test_what_bills_its_overage_changes_it_too_and_ends_with_its_period(
+    stripe_sim: Simulator, memory_store: Store, clock: ManualClock
+) -> None:
+    credits_ = Unit("credits")
+    overage = Meter(
+        "overage",
+        event_name="ai_credits",
+        prices=[
+            MeterPrice("over_monthly", amount_minor=1, currency="eur", every="month"),
+            MeterPrice("over_yearly", amount_minor=1, currency="eur", every="year"),
+        ],
+    )
+    catalog = Catalog(
+        plans=[
+            Plan("free", default=True),
+            Plan(
+                "pro",
+                prices=[
+                    Price("monthly", amount_minor=999, currency="eur", every="month"),
+                    Price("yearly", amount_minor=9_999, currency="eur", every="year"),
+                ],
+                grants=[credits_.every("month", 100, overage=overage)],
+            ),
+        ]
+    )
+    shop = await open_shop(stripe_sim, memory_store, clock, Rules(catalog))
+    front = front_of(shop)
+    own = await front.paid("monthly")
+    await front.desk.change("org_1", own, price="yearly")
+    found = await shop.gateway.fetch("subscription", own)
+    assert found is not None
+    prices = {one["price"]["lookup_key"] for one in found["items"]["data"]}
+    assert prices == {"yearly", "over_yearly"}
+    with pytest.raises(ConflictError, match="when its period ends"):
+        await front.desk.cancel("org_1", own, when="now")
+    ending = (await front.desk.cancel("org_1", own)).subscription
+    assert ending.cancel_at == ending.period_end
+    await shop.gateway.aclose()
+
+
+async def test_a_code_that_was_typed_on_stripes_page_takes_off_of_a_pack(shop: Shop) -> None:
+    front = front_of(shop)
+    sale(front)
+    policy = SubscribingPolicy(checkout_promotion_codes=True)
+    checkout = Checkout(
+        shop.gateway, shop.store, shop.rules, shop._invalidate, front.outgoing, policy
+    )
+    link = await checkout.start(
+        "org_1", "topup_100", success_url=URLS["success_url"], cancel_url=URLS["cancel_url"]
+    )
+    paid = shop.sim.pay_checkout(link.session_id, promotion_code="SUMMER")
+    assert paid["amount_total"] == 250
+    found = await checkout.status(link.purchase_id, "org_1")
+    assert found.status is PurchaseStatus.PAID
+    assert await shop.available() == 105
+
+
+async def test_another_currency_and_more_plans_than_one_are_not_changed(front: Front) -> None:
+    own = await front.paid("team_monthly")
+    price: Any = {
+        "currency": "eur",
+        "unit_amount": 100,
+        "recurring": {"interval": "month"},
+        "product_data": {"name": "Pro, beside it"},
+        "lookup_key": "pro_monthly",
+        "transfer_lookup_key": True,
+    }
+    stripe = front.shop.sim.client().v1
+    beside: Any = {"items": [{"price": stripe.prices.create(price).id}]}
+    stripe.subscriptions.update(own, beside)
+    await front.shop.settle()
+    with pytest.raises(ConflictError, match="not of one plan"):
+        await front.desk.change("org_1", own, quantity=2)

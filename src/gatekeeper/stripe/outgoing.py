@@ -69,6 +69,7 @@ class _Remedy:
     look: Look | None = None
     looks_first: bool = False
     refused: Refused | None = None
+    is_for_now: bool = False
 
 
 class OutgoingRequests:
@@ -87,6 +88,7 @@ class OutgoingRequests:
         look: Look | None = None,
         looks_first: bool = False,
         refused: Refused | None = None,
+        is_for_now: bool = False,
     ) -> None:
         """How to make good a request of this kind whose end is not known.
 
@@ -96,8 +98,10 @@ class OutgoingRequests:
             looks_first: look before it is resumed by a fresh key too: for what may have gone out of
                 date since it was stored.
             refused: what to do when it is given up, here or in `post`.
+            is_for_now: it is never sent again in the background: whoever asked was told that it
+                failed, and may have asked for something else since.
         """
-        self._remedies[operation] = _Remedy(write, look, looks_first, refused)
+        self._remedies[operation] = _Remedy(write, look, looks_first, refused, is_for_now)
 
     async def post(
         self,
@@ -180,6 +184,8 @@ class OutgoingRequests:
 
     async def _resume(self, request: OutgoingRequest) -> None:
         remedy = self._remedies.get(request.operation, _Remedy())
+        if remedy.is_for_now:
+            raise ConflictError("it is not for later")
         is_spent = await self._store.read(lambda tx: tx.now() >= request.key_until)
         found = None
         if remedy.look is not None and (is_spent or remedy.looks_first):

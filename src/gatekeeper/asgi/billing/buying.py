@@ -134,7 +134,7 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             summary="A link to Stripe's customer portal.",
             body=PortalBody,
             answer=PortalLink,
-            errors=(ReturnUrlError, *stripe),
+            errors=(ReturnUrlError, NotFoundError, *stripe),
         ),
     )
 

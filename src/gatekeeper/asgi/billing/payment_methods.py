@@ -7,6 +7,7 @@ from gatekeeper.asgi.billing.options import BillingOptions
 from gatekeeper.asgi.billing.paging import Page, PageQuery, paged, place_of
 from gatekeeper.errors import (
     ConflictError,
+    CustomerNotFoundError,
     NotFoundError,
     StripeRequestError,
     StripeUnavailableError,
@@ -37,7 +38,7 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             body=Empty,
             answer=SetupStarted,
             status=201,
-            errors=stripe,
+            errors=(CustomerNotFoundError, ConflictError, *stripe),
         ),
         Operation(
             "POST",

@@ -12,6 +12,7 @@ from gatekeeper.asgi.billing.paging import Page, PageQuery, paged, place_of
 from gatekeeper.asgi.billing.values import Id, Line, Quantity
 from gatekeeper.errors import (
     ConflictError,
+    CustomerNotFoundError,
     DiscountError,
     InvalidAmountError,
     NotFoundError,
@@ -148,7 +149,7 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
 
 
 def _beginning(routes: "_Subscriptions") -> Sequence[Operation]:
-    discounted = (*_SOLD, DiscountError, ConflictError, *_STRIPE)
+    discounted = (*_SOLD, DiscountError, CustomerNotFoundError, ConflictError, *_STRIPE)
     return (
         Operation(
             "POST",

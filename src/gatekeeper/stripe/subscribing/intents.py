@@ -52,6 +52,12 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
         return has == (self.price_id, self.quantity)
 
     @property
+    def schedule(self) -> str | None:
+        """The id of the schedule that directed the subscription when this was judged."""
+        named = self.found.get("schedule")
+        return named["id"] if isinstance(named, dict) else named
+
+    @property
     def period_end(self) -> datetime:
         """When the present period ends."""
         return moment(self.item["current_period_end"])

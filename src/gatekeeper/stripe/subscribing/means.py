@@ -138,10 +138,7 @@ class Means:
     def is_done_once(self, operation: str) -> None:
         """Declare an operation that is not carried out behind anybody's back: who asked for it was
         told that it failed, and may have asked for something else since."""
-        self.outgoing.on_resumed(operation, None, look=self._given_up, looks_first=True)
-
-    async def _given_up(self, request: OutgoingRequest) -> Obj | None:
-        raise ConflictError("Whoever asked for it was told that it failed: ask again.")
+        self.outgoing.on_resumed(operation, None, look=_asked_again, is_for_now=True)
 
 
 def key_of(operation: str, *parts: str | None) -> str | None:
@@ -172,6 +169,12 @@ def secret_of(found: Obj) -> Secret | None:
 def moment(second: int) -> datetime:
     """An instant of Stripe's."""
     return datetime.fromtimestamp(second, UTC)
+
+
+async def _asked_again(request: OutgoingRequest) -> Obj | None:
+    """What was asked for again was judged by what Stripe has now: it was not done, or does no harm
+    when it is done twice."""
+    return None
 
 
 def _nothing(tx: Transaction, answer: Obj) -> None:

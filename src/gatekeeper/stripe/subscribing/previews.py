@@ -49,14 +49,11 @@ class Previews:
         and then it is the next period's invoice that is shown."""
         now = await self._means.store.read(_now)
         if intent.when == "period_end":
-            at = intent.period_end
-            params = {
-                "customer": intent.found["customer"],
-                "subscription_details": {"items": intent.whole},
-            }
-            if discounts := [{"discount": one} for one in intent.found.get("discounts") or []]:
-                params["discounts"] = discounts
-            return _preview(await self._asked(params), "period_end", at, is_due=False)
+            asked = {"items": intent.items, "proration_behavior": "none"}
+            invoice = await self._asked(
+                {"subscription": intent.found["id"], "subscription_details": asked}
+            )
+            return _preview(invoice, "period_end", intent.period_end, is_due=False)
         at = (intent.as_of or now).replace(microsecond=0)
         details: dict[str, Any] = {
             "items": intent.items,

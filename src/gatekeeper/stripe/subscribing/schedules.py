@@ -34,7 +34,8 @@ class Schedules:
             _MAKE,
             _PATH,
             {"from_subscription": subscription_id},
-            idempotency_key,
+            # Another try, after this one's schedule was taken back, wants a schedule of its own.
+            idempotency_key and f"{idempotency_key}:{intent.schedule}",
         )
         current = made["phases"][0]
         interval = {"interval": intent.entry.price.every}

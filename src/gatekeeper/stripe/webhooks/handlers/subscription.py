@@ -176,6 +176,8 @@ class SubscriptionProjector(Projector):
                 return None
             if not subscriptions.end_subscription(tx, subscription_id, tx.now()):
                 return None
+            rules = self._context.rules
+            purchases.follow_subscription(tx, rules, known.customer, subscription_id, "canceled")
             note_change(tx, subscription_id, because, tx.now())
             logger.warning("subscription %s is gone from Stripe: it has ended", subscription_id)
             version = duplicates.outdate_with(tx, self._context.rules, known.customer)
