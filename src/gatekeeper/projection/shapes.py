@@ -218,7 +218,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
     "price": Shape(
         amount="unit_amount",
         parents=(("product", "product"),),
-        words=("lookup_key", "type", "recurring.interval"),
+        words=("lookup_key", "type", "recurring.interval", "recurring.usage_type"),
         wholes=("recurring.interval_count",),
         flags=("active",),
     ),

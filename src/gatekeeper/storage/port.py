@@ -41,6 +41,7 @@ from gatekeeper.storage.records import (
 )
 from gatekeeper.storage.refunds import Refunds
 from gatekeeper.storage.request_keys import RequestKeys
+from gatekeeper.storage.revenue import Revenue
 from gatekeeper.storage.sellers import Sellers
 from gatekeeper.storage.survey import Surveys
 from gatekeeper.storage.top_ups import TopUps
@@ -228,6 +229,7 @@ class Transaction(ABC):
     metering: Metering
     actions: Actions
     refunds: Refunds
+    revenue: Revenue
     audit: Audit
     mirror: Mirror
     survey: Surveys

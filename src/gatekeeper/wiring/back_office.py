@@ -1,6 +1,7 @@
 """Making the back office of a gate."""
 
 from gatekeeper.services.back_office.customers import CustomerDesk
+from gatekeeper.services.back_office.revenue import RevenueDesk
 from gatekeeper.services.owned import OwnedTasks
 from gatekeeper.stripe.back_office import (
     BackOffice,
@@ -22,6 +23,7 @@ def back_office_of(parts: Parts, tasks: OwnedTasks) -> BackOffice:
         reconciliations=Reconciliations(
             parts.store, lambda: parts.with_stripe.reconciler, tasks.leave
         ),
+        revenue=RevenueDesk(parts.store, parts.rules),
         health=parts.health,
         refunds=lambda: parts.with_stripe.refunds,
     )

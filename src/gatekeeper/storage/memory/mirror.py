@@ -1,6 +1,6 @@
 """Copies of Stripe's objects, and the history of subscriptions, in memory."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from msgspec.structs import replace
 
@@ -128,6 +128,10 @@ class MemoryMirror(Mirror):
             if change.customer == customer and (before is None or change.place < before)
         ]
         return sorted(found, key=lambda change: change.place, reverse=True)[:limit]
+
+    def every(self, kind: str) -> Iterator[MirrorObject]:
+        """Everybody's objects of a kind on our own account."""
+        return (one for key, one in self._objects.items() if (key[0], key[2]) == (kind, ""))
 
     def erase(self, customer: str, pseudonym: str) -> None:
         """Put a pseudonym in the place of a customer."""

@@ -93,6 +93,10 @@ class MemoryPurchases(Purchases):
         )
         return tuple(sorted(found, key=lambda one: one.id)[:limit])
 
+    def every(self) -> Sequence[Purchase]:
+        """Everybody's purchases."""
+        return self._purchases.values()
+
     def erase(self, customer: str, pseudonym: str) -> None:
         """Put a pseudonym in the place of a customer."""
         for key, purchase in self._purchases.items():

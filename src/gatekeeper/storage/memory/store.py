@@ -26,6 +26,7 @@ from gatekeeper.storage.memory.progress import MemoryProgress
 from gatekeeper.storage.memory.purchases import MemoryPurchases
 from gatekeeper.storage.memory.refunds import MemoryRefunds
 from gatekeeper.storage.memory.request_keys import MemoryRequestKeys
+from gatekeeper.storage.memory.revenue import MemoryRevenue
 from gatekeeper.storage.memory.sellers import MemorySellers
 from gatekeeper.storage.memory.subscriptions import MemorySubscriptions
 from gatekeeper.storage.memory.survey import MemorySurveys
@@ -68,6 +69,7 @@ class MemoryTransaction(Transaction):
         self.metering = metering = MemoryMetering(journal)
         self.actions = actions = MemoryActions(journal)
         self.refunds = refunds = MemoryRefunds(journal)
+        self.revenue = MemoryRevenue(ledger.tables, subscriptions, mirror, purchases, orders)
         self.audit = MemoryAudit(
             journal,
             ledger.tables,

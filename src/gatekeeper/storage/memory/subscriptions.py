@@ -1,6 +1,6 @@
 """Subscriptions with their items, paid lines, invoices and prices, in memory."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -137,6 +137,14 @@ class MemorySubscriptions(Subscriptions):
         """The subscriptions of a customer that are not over."""
         own = (one for one in self._subscriptions.values() if one.customer == customer)
         return tuple(sorted(one.id for one in own if one.status not in TERMINAL))
+
+    def originals(self) -> Iterator[Subscription]:
+        """Everybody's subscriptions, but for those that were bought beside another by mistake."""
+        return (one for one in self._subscriptions.values() if one.id not in self._duplicate_of)
+
+    def invoices(self) -> Sequence[Invoice]:
+        """Everybody's invoices."""
+        return self._invoices.values()
 
     def erase(self, customer: str, pseudonym: str) -> None:
         """Put a pseudonym in the place of a customer."""

@@ -29,6 +29,7 @@ from gatekeeper.storage.sql.progress import SqlProgress
 from gatekeeper.storage.sql.purchases import SqlPurchases
 from gatekeeper.storage.sql.refunds import SqlRefunds
 from gatekeeper.storage.sql.request_keys import SqlRequestKeys
+from gatekeeper.storage.sql.revenue import SqlRevenue
 from gatekeeper.storage.sql.sellers import SqlSellers
 from gatekeeper.storage.sql.subscriptions import SqlSubscriptions
 from gatekeeper.storage.sql.survey import SqlSurveys
@@ -74,6 +75,7 @@ class SqlTransaction(Transaction):
         self.metering = SqlMetering(connection, dialect, noted)
         self.actions = SqlActions(connection, dialect, noted)
         self.refunds = SqlRefunds(connection, dialect, noted)
+        self.revenue = SqlRevenue(connection, dialect, noted)
         self.audit = SqlAudit(connection, dialect, noted)
         self.mirror = SqlMirror(connection, dialect, noted)
         self.transfers = SqlTransfers(connection, dialect, noted)

@@ -1,11 +1,13 @@
 """The back office of one gate: its desks, by their subjects."""
 
 from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
 from typing import Final
 
 from gatekeeper.errors import InvalidInputError
 from gatekeeper.services.back_office import ActionLog
 from gatekeeper.services.back_office.customers import CustomerDesk
+from gatekeeper.services.back_office.revenue import RevenueDesk
 from gatekeeper.services.health import Health, HealthDesk
 from gatekeeper.storage.mirror import MirrorObject, MirrorPlace
 from gatekeeper.storage.port import Store, Transaction
@@ -30,6 +32,7 @@ class BackOffice:
         customers: looking them up; grants, freezes, exceptions, erasure.
         events, outbox: what came in and what has to leave.
         reconciliations: runs in the background.
+        revenue: what is earned.
         actions: the record of all of it.
     """
 
@@ -41,6 +44,7 @@ class BackOffice:
         events: EventActions,
         outbox: OutboxActions,
         reconciliations: Reconciliations,
+        revenue: RevenueDesk,
         health: HealthDesk,
         refunds: Callable[[], RefundDesk],
     ) -> None:
@@ -49,6 +53,7 @@ class BackOffice:
         self.events = events
         self.outbox = outbox
         self.reconciliations = reconciliations
+        self.revenue = revenue
         self.actions = ActionLog(store)
         self._health = health
         self._refunds = refunds
@@ -61,6 +66,10 @@ class BackOffice:
             ConfigurationError: there is no key of Stripe's.
         """
         return self._refunds()
+
+    async def now(self) -> datetime:
+        """The database's clock."""
+        return await self._store.read(lambda tx: tx.now())
 
     async def disputes(
         self,

@@ -36,6 +36,7 @@ from gatekeeper.testing.conformance.storage.progress import ProgressConformance
 from gatekeeper.testing.conformance.storage.purchases import PurchaseConformance
 from gatekeeper.testing.conformance.storage.refunds import RefundConformance
 from gatekeeper.testing.conformance.storage.request_keys import RequestKeyConformance
+from gatekeeper.testing.conformance.storage.revenue import RevenueConformance
 from gatekeeper.testing.conformance.storage.sellers import SellerConformance
 from gatekeeper.testing.conformance.storage.subscriptions import SubscriptionConformance
 from gatekeeper.testing.conformance.storage.survey import SurveyConformance
@@ -68,6 +69,7 @@ __all__ = [
     "RefundConformance",
     "RequestConformance",
     "RequestKeyConformance",
+    "RevenueConformance",
     "SellerConformance",
     "StoreConformance",
     "SubscriptionConformance",
@@ -104,6 +106,7 @@ class StoreConformance(
     RequestConformance,
     RequestKeyConformance,
     SellerConformance,
+    RevenueConformance,
     SubscriptionConformance,
     SurveyConformance,
     TicketConformance,
