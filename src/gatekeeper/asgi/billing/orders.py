@@ -13,6 +13,7 @@ from gatekeeper.asgi.billing.values import Id
 from gatekeeper.errors import (
     AmountNotChargeableError,
     ConflictError,
+    DeniedError,
     NotFoundError,
     OrderClosedError,
     PaymentStateError,
@@ -111,7 +112,7 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             body=OrderBody,
             answer=OrderView,
             status=201,
-            errors=(AmountNotChargeableError, ConflictError),
+            errors=(AmountNotChargeableError, DeniedError, ConflictError),
             tag="orders",
         ),
         Operation(
@@ -140,7 +141,7 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             summary="Change an order before it is paid; the host prices it anew.",
             body=ChangeOrderBody,
             answer=OrderView,
-            errors=(AmountNotChargeableError, ConflictError, *closed),
+            errors=(AmountNotChargeableError, DeniedError, ConflictError, *closed),
             tag="orders",
         ),
         Operation(
