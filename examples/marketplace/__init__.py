@@ -1,0 +1,1 @@
+"""The marketplace: people sell to people, and the platform takes its commission."""
