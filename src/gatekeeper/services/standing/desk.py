@@ -1,6 +1,6 @@
 """Reading how a customer stands, in one transaction."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -9,7 +9,7 @@ import msgspec
 from gatekeeper.entitlements import CustomerState, evaluate
 from gatekeeper.ledger import Account
 from gatekeeper.services import customers
-from gatekeeper.services.ledger.readiness import brought_up
+from gatekeeper.services.ledger.readiness import brought_up, is_fresh
 from gatekeeper.services.rules import Rules
 from gatekeeper.services.standing.accounts import (
     Turn,
@@ -56,10 +56,11 @@ def standing_of(tx: Transaction, rules: Rules, customer: str) -> Standing:
     state = customers.state_of(tx, customer)
     now = max(tx.now(), state.created_at)
     entitled = evaluate(state, rules.default_terms, rules.policy, now, terms_of=rules.terms_of)
-    accounts = _accounts(tx, rules, state, now)
+    stored = tx.ledger.accounts(customer)
+    accounts = _brought_up(rules, state, stored, now)
     items = {item.id: item for item in state.items}
     turns = {one.unit: running_window(one, items, rules.policy, now) for one in accounts}
-    spent = _spent(tx, state, turns, now)
+    spent = _spent(tx, state, accounts, turns, now)
     units = tuple(
         unit_standing(one, turns[one.unit], state, spent.get(one.unit, 0), now) for one in accounts
     )
@@ -82,29 +83,49 @@ def standing_of(tx: Transaction, rules: Rules, customer: str) -> Standing:
             units,
             {unit.unit: rules.policy_of(unit.unit) for unit in units},
             _owed(tx, subscriptions),
-            is_frozen=any(one.lifted_at is None for one in tx.freezes.of(customer)),
+            is_frozen=_is_frozen(tx, rules, state, stored, now),
             now=now,
         ),
         changes_at=min((at for at in (entitled.valid_until, turn) if at is not None), default=None),
     )
 
 
-def _accounts(tx: Transaction, rules: Rules, state: CustomerState, now: datetime) -> list[Account]:
+def _brought_up(
+    rules: Rules, state: CustomerState, stored: Sequence[Account], now: datetime
+) -> list[Account]:
     """The account of each unit of the catalogue, brought up to date."""
-    stored = by_unit(tx.ledger.accounts(state.customer))
+    known = by_unit(stored)
     return [
-        brought_up(state, rules, stored.get(unit) or Account(state.customer, unit), now)
+        brought_up(state, rules, known.get(unit) or Account(state.customer, unit), now)
         for unit in sorted(rules.catalog.units)
     ]
 
 
+def _is_frozen(
+    tx: Transaction, rules: Rules, state: CustomerState, stored: Sequence[Account], now: datetime
+) -> bool:
+    """Whether the customer's credits are frozen. An account that is up to date knows it."""
+    for account in stored:
+        if account.fresh is not None and is_fresh(account, rules, state.version, now):
+            return account.fresh.frozen is not None
+    return any(one.lifted_at is None for one in tx.freezes.of(state.customer))
+
+
 def _spent(
-    tx: Transaction, state: CustomerState, turns: Mapping[str, Turn | None], now: datetime
+    tx: Transaction,
+    state: CustomerState,
+    accounts: Iterable[Account],
+    turns: Mapping[str, Turn | None],
+    now: datetime,
 ) -> dict[str, int]:
-    """What was captured of each unit since its window began: one question for each beginning."""
+    """What was captured of each unit since its window began: one question for each beginning, and
+    none where nothing was written since."""
     since: dict[datetime, list[str]] = {}
-    for unit, turn in turns.items():
-        since.setdefault(state.created_at if turn is None else turn.start, []).append(unit)
+    for account in accounts:
+        turn = turns[account.unit]
+        start = state.created_at if turn is None else turn.start
+        if account.last_entry_at is not None and account.last_entry_at >= start:
+            since.setdefault(start, []).append(account.unit)
     spent: dict[str, int] = {}
     for start, units in since.items():
         until = max(now, start) + _A_MOMENT

@@ -4,7 +4,8 @@ The condition `kind = 'capture'` is written as the index on captures spells it: 
 its place, a prepared plan can't know that the index covers it.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -22,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.selectable import Select
 
 from gatekeeper.ledger import Entry
-from gatekeeper.storage.audit import By, UsagePlace, UsageQuery, Used
+from gatekeeper.storage.audit import By, Per, UsagePlace, UsageQuery, Used
 from gatekeeper.storage.sql.aggregate import Aggregate, select_of
 from gatekeeper.storage.sql.tables import entries
 from gatekeeper.storage.sql.types import FreeText, UtcDateTime
@@ -66,28 +67,12 @@ class SqlReports(Aggregate):
     """The part of `Audit` that reports, over the table `entries`."""
 
     def used(self, query: UsageQuery, after: UsagePlace | None, limit: int) -> Sequence[Used]:
-        name = entries.c[query.per]
-        captures = _captures(
-            query,
-            _STARTS[self._dialect.name, query.by].label("start"),
-            entries.c.unit,
-            func.coalesce(name, literal_column("''"), type_=FreeText()).label("name"),
-            (-entries.c.posted_delta).label("amount"),
-        )
         which = _parameters(query)
-        if after is not None:  # what lies in earlier periods need not be read again
-            captures = captures.where(entries.c.at >= bindparam("after_start", type_=UtcDateTime()))
-            which |= dict(zip(("after_start", "after_unit", "after_name"), after, strict=True))
-        rows = captures.subquery("captures").c
-        place = (rows.start, rows.unit, rows.name)
-        statement = (
-            select(*place, func.sum(rows.amount), func.count())
-            .group_by(*place)
-            .order_by(*place)
-            .limit(bindparam("at_most"))
+        statement = _used(
+            self._dialect.name, query.by, query.per, frozenset(which), after is not None
         )
         if after is not None:
-            statement = statement.where(tuple_(*place) > _PLACE)
+            which |= dict(zip(("after_start", "after_unit", "after_name"), after, strict=True))
         found = self._connection.execute(statement, {**which, "at_most": limit})
         return [
             Used(start, unit, name, int(amount), captured)
@@ -95,9 +80,8 @@ class SqlReports(Aggregate):
         ]
 
     def totals(self, query: UsageQuery) -> dict[str, int]:
-        captures = _captures(query, entries.c.unit, func.sum(-entries.c.posted_delta))
-        statement = captures.group_by(entries.c.unit).order_by(entries.c.unit)
-        rows = self._connection.execute(statement, _parameters(query))
+        which = _parameters(query)
+        rows = self._connection.execute(_totals(frozenset(which)), which)
         return {unit: int(amount) for unit, amount in rows}
 
     def newest(self, customer: str, unit: str, before: int | None, limit: int) -> Sequence[Entry]:
@@ -109,8 +93,39 @@ class SqlReports(Aggregate):
         return [Entry(*row) for row in rows]
 
 
-def _captures(query: UsageQuery, *columns: ColumnElement[Any]) -> Select[Any]:
-    """The captures that a query means; only the conditions that it has are in the statement."""
+@functools.cache
+def _used(dialect: str, by: By, per: Per, given: frozenset[str], goes_on: bool) -> Select[Any]:
+    """The statement of `used`. There are few, and building one takes longer than running it."""
+    captures = _captures(
+        given,
+        _STARTS[dialect, by].label("start"),
+        entries.c.unit,
+        func.coalesce(entries.c[per], literal_column("''"), type_=FreeText()).label("name"),
+        (-entries.c.posted_delta).label("amount"),
+    )
+    if goes_on:  # what lies in earlier periods need not be read again
+        captures = captures.where(entries.c.at >= bindparam("after_start", type_=UtcDateTime()))
+    rows = captures.subquery("captures").c
+    place = (rows.start, rows.unit, rows.name)
+    statement = (
+        select(*place, func.sum(rows.amount), func.count())
+        .group_by(*place)
+        .order_by(*place)
+        .limit(bindparam("at_most"))
+    )
+    return statement.where(tuple_(*place) > _PLACE) if goes_on else statement
+
+
+@functools.cache
+def _totals(given: frozenset[str]) -> Select[Any]:
+    """The statement of `totals`."""
+    captures = _captures(given, entries.c.unit, func.sum(-entries.c.posted_delta))
+    return captures.group_by(entries.c.unit).order_by(entries.c.unit)
+
+
+def _captures(given: Collection[str], *columns: ColumnElement[Any]) -> Select[Any]:
+    """The captures that a query means, by the names of what it gives: only the conditions that it
+    has are in the statement."""
     statement = select(*columns).where(
         entries.c.customer == bindparam("of_customer"),
         literal_column("kind = 'capture'"),
@@ -118,9 +133,9 @@ def _captures(query: UsageQuery, *columns: ColumnElement[Any]) -> Select[Any]:
         entries.c.at < bindparam("until", type_=UtcDateTime()),
     )
     for name in ("unit", "feature", "actor"):
-        if getattr(query, name) is not None:
+        if f"of_{name}" in given:
             statement = statement.where(entries.c[name] == bindparam(f"of_{name}"))
-    if query.scope is not None:
+    if "of_scope" in given:
         below = bindparam("below_scope", type_=FreeText())
         # Not LIKE: its wildcards may be in a scope, and SQLite's takes capitals for small letters.
         start = func.substr(entries.c.scope, 1, func.length(below), type_=FreeText())
