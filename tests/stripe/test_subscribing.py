@@ -231,6 +231,24 @@ async def test_a_change_that_wants_a_confirmation_waits_for_it(front: Front) -> 
     assert [item.quantity for item in changed.subscription.items] == [1]
 
 
+async def test_what_is_paid_by_bank_debit_does_not_wait_for_it(front: Front) -> None:
+    own = await front.paid("team_monthly")
+    stripe = front.shop.sim.client().v1
+    customer = (await front.shop.customer()).stripe_id
+    assert customer is not None
+    debit: Any = {
+        "type": "sepa_debit",
+        "sepa_debit": {"iban": "DE89370400440532013000"},
+        "billing_details": {"name": "Ada", "email": "ada@example.com"},
+    }
+    made = stripe.payment_methods.create(debit).id
+    stripe.payment_methods.attach(made, {"customer": customer})
+    await front.methods.set_default("org_1", made)
+    changed = await front.desk.change("org_1", own, quantity=2)
+    assert changed.subscription.pending_until is None
+    assert [item.quantity for item in changed.subscription.items] == [2]
+
+
 async def test_less_waits_for_the_next_period_and_can_be_taken_back(front: Front) -> None:
     own = await front.paid("team_monthly")
     changed = await front.desk.change("org_1", own, price="pro_monthly")
@@ -655,3 +673,18 @@ async def test_another_currency_and_more_plans_than_one_are_not_changed(front: F
     await front.shop.settle()
     with pytest.raises(ConflictError, match="not of one plan"):
         await front.desk.change("org_1", own, quantity=2)
+
+
+async def test_two_prices_at_once_are_one_trial(front: Front) -> None:
+    begun: list[Started] = []
+
+    async def tab(price: str) -> None:
+        try:
+            begun.append(await front.subscribe(price))
+        except StripeUnavailableError:  # Stripe is at work on making the customer: try again
+            begun.append(await front.subscribe(price))
+
+    async with anyio.create_task_group() as group:
+        for price in ("pro_monthly", "pro_yearly"):
+            group.start_soon(tab, price)
+    assert sorted(one.subscription.status for one in begun) == ["incomplete", "trialing"]

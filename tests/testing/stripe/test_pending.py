@@ -212,3 +212,18 @@ def test_a_resumption_in_the_old_cycle(
     latest = now_of(client, subscription).latest_invoice
     prorated = [(2_000, True)] if behavior == "create_prorations" else []
     assert lines(client, latest) == [*prorated, (3_000, False)]
+
+
+def test_what_is_paid_by_bank_debit_cannot_wait(client: Any) -> None:
+    subscription = subscribe(client)
+    debit = client.v1.payment_methods.create(
+        {
+            "type": "sepa_debit",
+            "sepa_debit": {"iban": "DE89370400440532013000"},
+            "billing_details": {"name": "Ada", "email": "ada@example.com"},
+        }
+    )
+    client.v1.payment_methods.attach(debit.id, {"customer": str(subscription.customer)})
+    client.v1.subscriptions.update(subscription.id, {"default_payment_method": debit.id})
+    with pytest.raises(stripe.InvalidRequestError, match="bank debit"):
+        upgrade(client, subscription)

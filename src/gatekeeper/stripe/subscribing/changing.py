@@ -7,12 +7,21 @@ that wants a person's confirmation leaves it waiting for 23 hours. Less is had w
 
 from typing import Any, Final
 
+from gatekeeper.stripe.client import Obj
 from gatekeeper.stripe.subscribing.intents import Intent
 from gatekeeper.stripe.subscribing.means import Means, secret_of
 from gatekeeper.stripe.subscribing.schedules import Schedules
 from gatekeeper.stripe.subscribing.values import Changed
 
 OPERATION: Final = "subscription changes"
+
+_DEBITS: Final = frozenset(
+    {
+        *("acss_debit", "au_becs_debit", "bacs_debit", "nz_bank_account", "sepa_debit"),
+        "us_bank_account",
+    }
+)
+"""The payment methods whose money comes days later."""
 
 
 class Changing:
@@ -34,7 +43,7 @@ class Changing:
             await self._means.update(
                 OPERATION,
                 subscription_id,
-                self._params(intent),
+                await self._params(intent),
                 customer=customer,
                 idempotency_key=idempotency_key,
             )
@@ -44,14 +53,27 @@ class Changing:
         found = await self._means.with_secrets(subscription_id)
         return Changed(subscription=view, secret=secret_of(found))
 
-    def _params(self, intent: Intent) -> dict[str, Any]:
+    async def _params(self, intent: Intent) -> dict[str, Any]:
         params: dict[str, Any] = {"items": intent.items}
         if intent.is_more:
             params["proration_behavior"] = "always_invoice"
         else:
             params["proration_behavior"] = "create_prorations"
-        if intent.found["collection_method"] == "charge_automatically":
-            params["payment_behavior"] = "pending_if_incomplete"  # an invoice to send can't wait
+        if await self._can_wait(intent.found):
+            params["payment_behavior"] = "pending_if_incomplete"
         if intent.as_of is not None and intent.found["status"] != "trialing":
             params["proration_date"] = int(intent.as_of.timestamp())
         return params
+
+    async def _can_wait(self, found: Obj) -> bool:
+        """Whether Stripe lets a change wait for its payment: not for invoices that are sent, nor
+        for bank debits (see the page above). Those changes are made at once; a debit that fails
+        makes the subscription `past_due`."""
+        if found["collection_method"] != "charge_automatically":
+            return False
+        gateway, method = self._means.gateway, found.get("default_payment_method")
+        if method is None:
+            payer = await gateway.fetch("customer", found["customer"]) or {}
+            method = (payer.get("invoice_settings") or {}).get("default_payment_method")
+        kept = None if method is None else await gateway.fetch("payment_method", method)
+        return kept is None or kept["type"] not in _DEBITS

@@ -33,6 +33,7 @@ def update(state: State, subscription: Obj, params: dict[str, Any]) -> Obj:
     proposal = proposed(state, subscription, params, reductions)
     if params.get("payment_behavior") == "pending_if_incomplete":
         pending.check(params)
+        pending.check_payer(state, subscription)
         if proposal is not None and proposal.at_once:
             off_session = bool(params.get("off_session"))
             pending.attempt(state, subscription, proposal, off_session=off_session)

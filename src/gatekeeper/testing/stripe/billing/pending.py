@@ -47,6 +47,18 @@ def check(params: dict[str, Any]) -> None:
         )
 
 
+def check_payer(state: State, subscription: Obj) -> None:
+    """Refuse where Stripe has no pending updates: invoices that are sent, and bank debits."""
+    method = subscriptions.method_of(state, subscription)
+    sent = subscription["collection_method"] == "send_invoice"
+    if sent or (method is not None and method["type"] == "sepa_debit"):
+        raise invalid(
+            "Pending updates are not supported for subscriptions that send invoices or are paid by"
+            " bank debit.",
+            "payment_behavior",
+        )
+
+
 def attempt(
     state: State,
     subscription: Obj,
