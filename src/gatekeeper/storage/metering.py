@@ -84,6 +84,19 @@ class Marked(msgspec.Struct, frozen=True):
     at: datetime
 
 
+class MeterDay(msgspec.Struct, frozen=True):
+    """What was recorded of a meter on one day of UTC."""
+
+    start: datetime
+    meter: str
+    quantity: int
+
+    @property
+    def place(self) -> tuple[datetime, str]:
+        """Where it stands in the order of all."""
+        return self.start, self.meter
+
+
 class Metering(ABC):
     """Metered usage. Nothing of it is read where it is recorded."""
 
@@ -144,6 +157,23 @@ class Metering(ABC):
         limit: int = 100,
     ) -> Sequence[UsageWindow]:
         """Windows by their state, the earliest first."""
+
+    @abstractmethod
+    def days(
+        self,
+        customer: str,
+        since: datetime,
+        until: datetime,
+        limit: int,
+        after: tuple[datetime, str] | None = None,
+    ) -> Sequence[MeterDay]:
+        """What was recorded by day and meter, in that order: what is in sealed windows that begin
+        from `since` on and before `until`, but for those that were discarded, and what is in no
+        window yet.
+
+        Args:
+            after: only what comes after this place.
+        """
 
     @abstractmethod
     def told(self, customer: str, meter: str, since: datetime, until: datetime) -> int:

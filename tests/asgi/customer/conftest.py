@@ -11,7 +11,18 @@ from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from starlette.routing import Mount
 
-from gatekeeper import Catalog, Feature, Gatekeeper, Limit, Pack, Plan, Price, Settings, Unit
+from gatekeeper import (
+    Catalog,
+    Feature,
+    Gatekeeper,
+    Limit,
+    Meter,
+    Pack,
+    Plan,
+    Price,
+    Settings,
+    Unit,
+)
 from gatekeeper.asgi import BillingOptions, billing_routes
 from gatekeeper.storage.memory import MemoryStore
 from gatekeeper.storage.port import Store
@@ -55,6 +66,7 @@ CATALOG = Catalog(
         )
     ],
     costs={"message": credits_(1), "image": credits_(4)},
+    declares=[Meter("minutes", event_name="minutes"), Meter("tokens", event_name="tokens")],
 )
 
 

@@ -68,6 +68,32 @@ async def test_usage_is_told_by_day_and_feature_in_pages(place: Place) -> None:
     assert (await place.ok("/usage", unit="exports"))["data"] == []
 
 
+async def test_metered_use_is_told_by_day_and_meter_in_pages(place: Place) -> None:
+    record = place.gate.record_usage
+    await record("ada", "minutes", 5, id="1")
+    await record("ada", "tokens", 700, id="2")
+    await record("eve", "minutes", 9, id="3")
+    place.sim.advance(days=1)
+    await record("ada", "minutes", 2, id="4")
+    await record("ada", "minutes", 1, id="5")
+    whole = (await place.ok("/usage/meters"))["data"]
+    assert [(row["meter"], row["quantity"]) for row in whole] == [
+        ("minutes", 5),
+        ("tokens", 700),
+        ("minutes", 3),
+    ]
+    pages, cursor = [], None
+    for _ in range(3):
+        page = await place.ok("/usage/meters", limit=1, **({"cursor": cursor} if cursor else {}))
+        cursor = page["next_cursor"]
+        pages += page["data"]
+    assert (pages, cursor) == (whole, None)
+    early = await place.ok("/usage/meters", until=whole[-1]["start"])
+    assert early["data"] == whole[:2]
+    await place.gate.work()  # sealed: it is the same
+    assert (await place.ok("/usage/meters"))["data"] == whole
+
+
 NO_RANGES = [
     "since=2026-01-01",
     "since=2026-01-01T00:00:00",

@@ -9,11 +9,12 @@ from msgspec import Meta
 
 from gatekeeper.asgi.billing.operations import Call, Operation
 from gatekeeper.asgi.billing.options import BillingOptions
-from gatekeeper.asgi.billing.paging import Cursor
+from gatekeeper.asgi.billing.paging import Cursor, Limit, Page, PageQuery, paged, place_of
 from gatekeeper.asgi.billing.values import Id, instant
 from gatekeeper.errors import InvalidInputError
 from gatekeeper.gate import Gatekeeper
 from gatekeeper.services.audit.usage import MAX_LIMIT, UsageRow
+from gatekeeper.storage.metering import MeterDay
 
 _DEFAULT_SPAN: Final = timedelta(days=30)
 _LONGEST_SPAN: Final = timedelta(days=400)
@@ -38,6 +39,33 @@ class UsageRange(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_onl
     feature: Id | None = None
     limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT)] = 100
     cursor: Cursor | None = None
+
+
+class MeterRange(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Which metered use is meant.
+
+    Attributes:
+        since: from when on; by default 30 days before `until`.
+        until: before when; by default the end of this day of UTC. At most 400 days after `since`.
+    """
+
+    since: Annotated[datetime, Meta(tz=True)] | None = None
+    until: Annotated[datetime, Meta(tz=True)] | None = None
+    limit: Limit = 20
+    cursor: Cursor | None = None
+
+
+class MeterDayView(msgspec.Struct, frozen=True, kw_only=True):
+    """What was recorded of a meter on one day of UTC, to be billed in arrears."""
+
+    start: datetime
+    meter: str
+    quantity: int
+
+
+class _Place(msgspec.Struct, array_like=True, frozen=True):
+    start: Annotated[datetime, Meta(tz=True)]
+    meter: Id
 
 
 class UsedView(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +127,29 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             next_cursor=page.next_cursor,
         )
 
+    async def meters(call: Call[None, MeterRange]) -> Page[MeterDayView]:
+        asked = call.query
+        since, until = await _range(gate, asked)
+        place = place_of(asked.cursor, _Place)
+        rows = await reports.meters(
+            call.customer,
+            since=since,
+            until=until,
+            limit=asked.limit + 1,
+            after=None if place is None else (instant(place.start, "cursor"), place.meter),
+        )
+        page = PageQuery(limit=asked.limit, cursor=asked.cursor)
+        return paged(rows, page, _day, lambda row: row.place)
+
     return (
+        Operation(
+            "GET",
+            "/usage/meters",
+            meters,
+            summary="What was recorded of metered use, by day, to be billed in arrears.",
+            query=MeterRange,
+            answer=Page[MeterDayView],
+        ),
         Operation(
             "GET",
             "/usage",
@@ -111,7 +161,7 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
     )
 
 
-async def _range(gate: Gatekeeper, asked: UsageRange) -> tuple[datetime, datetime]:
+async def _range(gate: Gatekeeper, asked: UsageRange | MeterRange) -> tuple[datetime, datetime]:
     """The range that is meant: the same all day, so that the pages of one query belong together.
 
     Raises:
@@ -128,6 +178,10 @@ async def _range(gate: Gatekeeper, asked: UsageRange) -> tuple[datetime, datetim
             f"since must be before until, by at most {_LONGEST_SPAN.days} days."
         )
     return since, until
+
+
+def _day(row: MeterDay) -> MeterDayView:
+    return MeterDayView(start=row.start, meter=row.meter, quantity=row.quantity)
 
 
 def _shown(row: UsageRow) -> UsedView:

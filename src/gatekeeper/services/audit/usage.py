@@ -15,6 +15,7 @@ from gatekeeper.ledger import Entry
 from gatekeeper.services.audit.cursors import digest_of, read_cursor, write_cursor
 from gatekeeper.services.customers import check_text
 from gatekeeper.storage.audit import By, Per, UsagePlace, UsageQuery, Used
+from gatekeeper.storage.metering import MeterDay
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.types import MAX_AMOUNT, check_id, check_limit
 
@@ -127,6 +128,27 @@ class UsageReports:
         page = found[:limit]
         more = write_cursor(digest, page[-1].place) if len(found) > limit else None
         return UsagePage(tuple(_row(used, query.per) for used in page), totals, more)
+
+    async def meters(
+        self,
+        customer: str,
+        *,
+        since: datetime,
+        until: datetime,
+        limit: int = 100,
+        after: tuple[datetime, str] | None = None,
+    ) -> Sequence[MeterDay]:
+        """What was recorded of the catalogue's meters, by day of UTC and meter: what is, or will
+        be, billed in arrears. `after` is the `place` of the last row of the page before.
+
+        Raises:
+            InvalidInputError: one of these can't be.
+        """
+        query = _checked(UsageQuery(customer=customer, since=since, until=until))
+        check_limit(limit, MAX_LIMIT + 1)
+        return await self._store.read(
+            lambda tx: tx.metering.days(query.customer, query.since, query.until, limit, after)
+        )
 
     async def entries(
         self,

@@ -10,6 +10,7 @@ from gatekeeper.storage.memory.tables import Journal, Table
 from gatekeeper.storage.metering import (
     ERASED_WINDOW,
     Marked,
+    MeterDay,
     Metering,
     Unsealed,
     Usage,
@@ -110,6 +111,32 @@ class MemoryMetering(Metering):
             and meter in (None, one.meter)
         )
         return sorted(found, key=lambda one: (one.start, *_key(one)))[:limit]
+
+    def days(
+        self,
+        customer: str,
+        since: datetime,
+        until: datetime,
+        limit: int,
+        after: tuple[datetime, str] | None = None,
+    ) -> Sequence[MeterDay]:
+        parts = [
+            (one.start, one.meter, one.quantity)
+            for one in self._windows.values()
+            if one.customer == customer and one.status is not WindowStatus.DISCARDED
+        ]
+        parts += [
+            (one.at, one.meter, one.quantity)
+            for one in self._usage.values()
+            if one.customer == customer and one.window_id is None
+        ]
+        days: dict[tuple[datetime, str], int] = {}
+        for at, meter, quantity in parts:
+            if since <= at < until:
+                place = (at.replace(hour=0, minute=0, second=0, microsecond=0), meter)
+                days[place] = days.get(place, 0) + quantity
+        found = [MeterDay(*place, days[place]) for place in sorted(days)]
+        return [one for one in found if after is None or one.place > after][:limit]
 
     def backlog(self) -> Backlog:
         """The windows that wait to be sent, and those that are dead."""

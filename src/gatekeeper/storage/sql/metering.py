@@ -1,5 +1,6 @@
 """Metered usage, and the windows in which it is told to Stripe."""
 
+import functools
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -7,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import (
     Connection,
     Select,
+    Text,
     and_,
     bindparam,
     exists,
@@ -15,11 +17,14 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    tuple_,
+    union_all,
     update,
 )
 
 from gatekeeper.storage.metering import (
     Marked,
+    MeterDay,
     Metering,
     Unsealed,
     Usage,
@@ -29,6 +34,7 @@ from gatekeeper.storage.metering import (
 from gatekeeper.storage.sql.aggregate import Aggregate, columns_of, select_of, struct_of
 from gatekeeper.storage.sql.among import Among
 from gatekeeper.storage.sql.inbox import MAX_ERROR_CHARS
+from gatekeeper.storage.sql.periods import start_of
 from gatekeeper.storage.sql.tables import usage, usage_windows
 from gatekeeper.storage.sql.types import UtcDateTime, storable
 
@@ -174,6 +180,39 @@ _UNTOLD: Final = (
 )
 
 
+@functools.cache
+def _days(dialect: str, goes_on: bool) -> Select[Any]:
+    """The statement of `Metering.days`."""
+    sealed = select(
+        start_of(dialect, "day", _WINDOW.start).label("day"), _WINDOW.meter, _WINDOW.quantity
+    ).where(
+        _WINDOW.customer == bindparam("of_customer"),
+        _WINDOW.status != WindowStatus.DISCARDED,
+        _WINDOW.start >= bindparam("begin", type_=UtcDateTime()),
+        _WINDOW.start < bindparam("until", type_=UtcDateTime()),
+    )
+    loose = select(start_of(dialect, "day", _ROW.at).label("day"), _ROW.meter, _ROW.quantity).where(
+        _IN_NO_WINDOW,
+        _ROW.customer == bindparam("of_customer"),
+        _ROW.at >= bindparam("begin", type_=UtcDateTime()),
+        _ROW.at < bindparam("until", type_=UtcDateTime()),
+    )
+    rows = union_all(sealed, loose).subquery("parts").c
+    place = (rows.day, rows.meter)
+    statement = (
+        select(*place, func.sum(rows.quantity))
+        .group_by(*place)
+        .order_by(*place)
+        .limit(bindparam("at_most"))
+    )
+    if goes_on:
+        after = tuple_(
+            bindparam("after_start", type_=UtcDateTime()), bindparam("after_meter", type_=Text())
+        )
+        statement = statement.where(tuple_(*place) > after)
+    return statement
+
+
 class SqlMetering(Aggregate, Metering):
     """`Metering` over the tables `usage` and `usage_windows`."""
 
@@ -261,6 +300,25 @@ class SqlMetering(Aggregate, Metering):
         statement = _LIST.where(*(_WINDOW[name] == value for name, value in given.items()))
         rows = self._connection.execute(statement, {"at_most": limit})
         return [_window(row) for row in rows.mappings()]
+
+    def days(
+        self,
+        customer: str,
+        since: datetime,
+        until: datetime,
+        limit: int,
+        after: tuple[datetime, str] | None = None,
+    ) -> Sequence[MeterDay]:
+        which: dict[str, Any] = {
+            "of_customer": customer,
+            "begin": since,
+            "until": until,
+            "at_most": limit,
+        }
+        if after is not None:
+            which |= {"after_start": after[0], "after_meter": after[1]}
+        rows = self._connection.execute(_days(self._dialect.name, after is not None), which)
+        return [MeterDay(start, meter, int(quantity)) for start, meter, quantity in rows]
 
     def told(self, customer: str, meter: str, since: datetime, until: datetime) -> int:
         which = {"of_customer": customer, "of_meter": meter, "begin": since, "until": until}

@@ -9,7 +9,6 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     Text,
     bindparam,
@@ -18,36 +17,20 @@ from sqlalchemy import (
     or_,
     select,
     tuple_,
-    type_coerce,
 )
 from sqlalchemy.sql.selectable import Select
 
 from gatekeeper.ledger import Entry
 from gatekeeper.storage.audit import By, Per, UsagePlace, UsageQuery, Used
 from gatekeeper.storage.sql.aggregate import Aggregate, select_of
+from gatekeeper.storage.sql.periods import MICROSECONDS, start_of
 from gatekeeper.storage.sql.tables import entries
 from gatekeeper.storage.sql.types import FreeText, UtcDateTime
 
-_MICROSECONDS: Final[dict[By, int]] = {"hour": 3_600_000_000, "day": 86_400_000_000}
-_MICROS: Final = type_coerce(entries.c.at, BigInteger())
-
-
-def _start(dialect: str, by: By) -> ColumnElement[Any]:
-    """The start of the period of UTC that an entry belongs to."""
-    if dialect == "sqlite":  # whole microseconds; UTC's days all have the same length in them
-        return type_coerce(
-            _MICROS - _MICROS % literal_column(str(_MICROSECONDS[by])), UtcDateTime()
-        )
-    # https://www.postgresql.org/docs/current/functions-datetime.html#FUNCTIONS-DATETIME-TRUNC
-    return func.date_trunc(
-        literal_column(f"'{by}'"), entries.c.at, literal_column("'UTC'"), type_=UtcDateTime()
-    )
-
-
 _STARTS: Final = {
-    (dialect, by): _start(dialect, by)
+    (dialect, by): start_of(dialect, by, entries.c.at)
     for dialect in ("sqlite", "postgresql")
-    for by in _MICROSECONDS
+    for by in MICROSECONDS
 }
 _PLACE: Final = tuple_(
     bindparam("after_start", type_=UtcDateTime()),

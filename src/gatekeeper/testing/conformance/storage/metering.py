@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 
 import pytest
 from msgspec.structs import replace
 
 from gatekeeper.errors import ConflictError, TransactionConflictError
-from gatekeeper.storage.metering import Marked, Unsealed, Usage, UsageWindow, WindowStatus
+from gatekeeper.storage.metering import Marked, MeterDay, Unsealed, Usage, UsageWindow, WindowStatus
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.testing.conformance.storage import samples
 from gatekeeper.testing.conformance.storage.samples import DAY, HOUR, NOW, SECOND
@@ -173,6 +174,46 @@ class MeteringConformance:
         )
         await store.write(lambda tx: tx.metering.save_window(changed))
         assert await store.read(lambda tx: tx.metering.window("ada/window")) == changed
+
+    async def test_days_sum_what_is_sealed_and_what_is_not(self, store: Store) -> None:
+        midnight = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
+        window = samples.usage_window
+
+        def write(tx: Transaction) -> None:
+            tx.metering.record(
+                [
+                    samples.usage("1", at=midnight + HOUR, quantity=1),
+                    samples.usage("2", at=midnight + 2 * HOUR, quantity=99, window_id="w"),
+                    samples.usage("3", at=midnight + DAY, quantity=4),
+                    samples.usage("4", at=midnight + HOUR, quantity=8, meter="other"),
+                    samples.usage("5", "bob", at=midnight, quantity=16),
+                    samples.usage("6", at=midnight + DAY - SECOND, quantity=-3),
+                ]
+            )
+            tx.metering.add_window(window("w1", start=midnight, quantity=32))
+            sent = window("w2", start=midnight + HOUR, quantity=64, status=WindowStatus.SENT)
+            tx.metering.add_window(sent)
+            never = window("w3", start=midnight, quantity=7, status=WindowStatus.DISCARDED)
+            tx.metering.add_window(never)
+
+        await store.write(write)
+
+        def days(limit: int, after: tuple[datetime, str] | None = None) -> Callable[..., object]:
+            return lambda tx: tx.metering.days("ada", midnight, midnight + 2 * DAY, limit, after)
+
+        whole = [
+            MeterDay(midnight, "other", 8),
+            MeterDay(midnight, "overage", 94),
+            MeterDay(midnight + DAY, "overage", 4),
+        ]
+        assert await store.read(days(10)) == whole
+        assert await store.read(days(1)) == whole[:1]
+        assert await store.read(days(10, whole[0].place)) == whole[1:]
+        late = (midnight + HOUR, midnight + DAY)
+        assert await store.read(lambda tx: tx.metering.days("ada", *late, 10)) == [
+            MeterDay(midnight, "other", 8),
+            MeterDay(midnight, "overage", 62),
+        ]
 
     async def test_what_was_told_is_summed_by_the_events_moments(self, store: Store) -> None:
         sent = WindowStatus.SENT
