@@ -264,6 +264,17 @@ async def test_a_card_that_is_renewed_under_its_id_is_another(shop: Shop) -> Non
     assert len(shop.sim.events("payment_intent.payment_failed")) == 2  # it was tried
 
 
+async def test_another_card_is_tried_at_once_and_not_by_the_next_sweep(shop: Shop) -> None:
+    house = await house_of(shop, "pm_card_authenticationRequired")
+    await house.spend(6)
+    await house.deliverer.drain()
+    assert (await house.top_up()).reason is BlockReason.AUTHENTICATION_REQUIRED
+    await house.card("pm_card_visa")
+    await house.deliverer.drain()
+    assert await shop.available() == 119
+    assert house.topics() == ["top_up.due", "top_up.failed", "top_up.blocked", "payment.succeeded"]
+
+
 async def test_who_pays_themselves_opens_the_breaker(shop: Shop) -> None:
     house = await house_of(shop, "pm_card_chargeCustomerFail")
     await house.spend(6)

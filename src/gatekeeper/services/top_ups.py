@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
+import msgspec
 from msgspec.structs import replace
 from uuid_utils.compat import uuid7
 
@@ -19,9 +20,10 @@ from gatekeeper.services import accounts
 from gatekeeper.services.ledger.batch import carry_out
 from gatekeeper.services.ledger.commands import WatchCommand
 from gatekeeper.services.outbox import tell
+from gatekeeper.services.outbox.signals import BETWEEN
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.port import Transaction
-from gatekeeper.storage.records import Purchase, PurchaseStatus
+from gatekeeper.storage.records import OutboxMessage, Purchase, PurchaseStatus
 from gatekeeper.topping_up import Seen, TopUp, TopUpState, Wish
 
 logger = logging.getLogger("gatekeeper.stripe")
@@ -29,6 +31,9 @@ logger = logging.getLogger("gatekeeper.stripe")
 DUE: Final = "top_up.due"
 FAILED: Final = "top_up.failed"
 BLOCKED: Final = "top_up.blocked"
+
+RECEIVER: Final = "gatekeeper.top_ups"
+"""The name in the outbox of what pays them."""
 
 Step = Callable[[TopUp, datetime], TopUp]
 
@@ -60,6 +65,8 @@ def agree(tx: Transaction, rules: Rules, customer: str, unit: str, wish: Wish) -
     if after.state is TopUpState.DUE:
         body = {"unit": unit, "left": balance.available, "threshold": after.threshold}
         tell(tx, DUE, customer, body, now)
+    else:
+        _wake(tx, after, now)
     return after
 
 
@@ -87,7 +94,7 @@ def take_up(tx: Transaction, rules: Rules, customer: str, unit: str) -> TopUp | 
     now = tx.now()
     seen = look(tx, rules, found)
     noticed = topping_up.noticed(found, seen.available, now)
-    if noticed.state is not TopUpState.DUE or noticed.due_at is None or noticed.due_at > now:
+    if noticed.state is TopUpState.PAYING or noticed.due_at is None or noticed.due_at > now:
         return None
     return _save(tx, found, replace(noticed, due_at=now + topping_up.LEASE))
 
@@ -215,6 +222,7 @@ def _save(tx: Transaction, before: TopUp, after: TopUp) -> TopUp:
     if after == before:
         return after
     tx.top_ups.save(after)
+    _wake(tx, after, tx.now())
     body = {
         "unit": after.unit,
         "pack": after.pack,
@@ -233,3 +241,20 @@ def _save(tx: Transaction, before: TopUp, after: TopUp) -> TopUp:
         told = {**body, "reason": after.reason, "until": after.due_at}
         tell(tx, BLOCKED, after.customer, told, after.updated_at)
     return after
+
+
+def _wake(tx: Transaction, top_up: TopUp, now: datetime) -> None:
+    """Have a top-up looked at at once, and not by the next sweep: a message to who pays them, and to
+    no host."""
+    if top_up.state is TopUpState.PAYING or top_up.due_at is None or top_up.due_at > now:
+        return
+    message = OutboxMessage(
+        id=f"{uuid7()}{BETWEEN}{RECEIVER}",
+        customer=top_up.customer,
+        topic=DUE,
+        body=msgspec.json.encode({"unit": top_up.unit}).decode(),
+        created_at=now,
+        due_at=now,
+        receiver=RECEIVER,
+    )
+    tx.outbox.add([message])

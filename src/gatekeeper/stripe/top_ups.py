@@ -28,9 +28,6 @@ from gatekeeper.topping_up import LEASE, TopUp, TopUpState
 
 logger: Final = logging.getLogger("gatekeeper.stripe")
 
-NAME: Final = "gatekeeper.top_ups"
-"""The receiver's name in the outbox."""
-
 OPERATION: Final = "top-up payments create"
 
 _MADE_FOR: Final = "gatekeeper_purchase"

@@ -51,7 +51,6 @@ from gatekeeper.stripe.sellers import SellerDesk
 from gatekeeper.stripe.sold_prices import SoldPrices
 from gatekeeper.stripe.subscribing import Means, PaymentMethods, Subscribing
 from gatekeeper.stripe.top_up_desk import TopUpDesk
-from gatekeeper.stripe.top_ups import NAME as TOP_UPS
 from gatekeeper.stripe.top_ups import TopUpPayer
 from gatekeeper.stripe.transfers import TransferSender
 from gatekeeper.stripe.webhooks import (
@@ -218,7 +217,7 @@ def _with_stripe(
         signals.on(duplicates.TOPIC, name=DUPLICATES)(refunds.settle)
     copies = projections.copies["payment_intent"]
     top_up_payer = TopUpPayer(gateway, store, rules, outgoing, copies)
-    signals.on(top_ups.DUE, name=TOP_UPS)(top_up_payer.on_due)
+    signals.on(top_ups.DUE, name=top_ups.RECEIVER)(top_up_payer.on_due)
     MeterReports(gateway).register(receiver.registry)
     silent = Projections(gateway, store, replace(rules, tells=False), forget)
     identities = StripeIdentities(gateway, outgoing, store)
