@@ -244,8 +244,7 @@ def _save(tx: Transaction, before: TopUp, after: TopUp) -> TopUp:
 
 
 def _wake(tx: Transaction, top_up: TopUp, now: datetime) -> None:
-    """Have a top-up looked at at once, and not by the next sweep: a message to who pays them, and to
-    no host."""
+    """Have a top-up looked at before the next sweep: a message to who pays them, and to no host."""
     if top_up.state is TopUpState.PAYING or top_up.due_at is None or top_up.due_at > now:
         return
     message = OutboxMessage(

@@ -24,11 +24,13 @@ class OpenPayment(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         payment_intent: Stripe's id of it.
         client_secret: for the customer's own browser, and nobody else: Stripe.js confirms with it.
+        payment_method: the saved card by which it was tried.
         amount_minor: in minor units of `currency`.
     """
 
     payment_intent: str
     client_secret: str
+    payment_method: str
     amount_minor: int
     currency: str
 
@@ -153,6 +155,7 @@ class TopUpDesk:
         return OpenPayment(
             payment_intent=found["id"],
             client_secret=found["client_secret"],
+            payment_method=str(top_up.card),
             amount_minor=found["amount"],
             currency=found["currency"],
         )
