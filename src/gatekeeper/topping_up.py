@@ -44,6 +44,7 @@ HARD: Final = frozenset(
         "incorrect_number",
         "invalid_account",
         "lost_card",
+        "mobile_device_authentication_required",
         "merchant_blacklist",
         "new_account_information_available",
         "pickup_card",
@@ -59,7 +60,13 @@ HARD: Final = frozenset(
 (https://docs.stripe.com/declines/codes,
 https://docs.stripe.com/billing/revenue-recovery/smart-retries#non-retryable-decline-codes)."""
 
-AUTHENTICATION: Final = frozenset({"authentication_not_handled", "authentication_required"})
+AUTHENTICATION: Final = frozenset(
+    {
+        "authentication_not_handled",
+        "authentication_required",
+        "mobile_device_authentication_required",
+    }
+)
 """The codes that ask for the person
 (https://docs.stripe.com/payments/save-and-reuse#charge-saved-payment-method)."""
 

@@ -15,7 +15,7 @@ import anyio
 import msgspec
 
 from gatekeeper import topping_up
-from gatekeeper.errors import GatekeeperError, StripeRequestError
+from gatekeeper.errors import CardDeclinedError, GatekeeperError, StripeRequestError
 from gatekeeper.services import intents, top_ups
 from gatekeeper.services.outbox import Signal
 from gatekeeper.services.rules import Rules
@@ -145,7 +145,7 @@ class TopUpPayer:
         await self._copies.refresh(intent_id)
 
     async def _refused(self, purchase_id: str, error: StripeRequestError) -> None:
-        """Note a refusal: of the card, which says so by 402, or of the request."""
+        """Note a refusal: of the means of payment, or of the request."""
         asked = error.params
         code = asked.get("decline_code") or asked.get("stripe_code") or "refused"
         intent_id = asked.get("payment_intent")
@@ -155,7 +155,7 @@ class TopUpPayer:
                 purchase_id,
                 str(code),
                 intent_id=None if intent_id is None else str(intent_id),
-                final=asked.get("stripe_status") != 402,
+                final=not isinstance(error, CardDeclinedError),
             )
         )
 
