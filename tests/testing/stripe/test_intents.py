@@ -205,7 +205,10 @@ def test_what_pays_a_first_invoice_is_kept(client: Any) -> None:
             "customer": customer.id,
             "items": [{"price": new_price(client).id}],
             "payment_behavior": "default_incomplete",
-            "payment_settings": {"save_default_payment_method": "on_subscription"},
+            "payment_settings": {
+                "save_default_payment_method": "on_subscription",
+                "payment_method_types": ["card"],
+            },
             "expand": ["latest_invoice.confirmation_secret"],
         }
     )
@@ -215,6 +218,7 @@ def test_what_pays_a_first_invoice_is_kept(client: Any) -> None:
         {"payment_method": "pm_card_visa", "client_secret": secret},
     )
     assert done.setup_future_usage == "off_session"
+    assert done.payment_method_types == ["card"]
     after = client.v1.subscriptions.retrieve(
         subscription.id, {"expand": ["default_payment_method"]}
     )

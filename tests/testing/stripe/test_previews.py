@@ -262,6 +262,7 @@ def test_a_trial_asks_for_a_payment_method_by_a_setup_intent(
     assert subscription.status == "trialing"
     intent = subscription.pending_setup_intent
     assert intent.client_secret.startswith(intent.id)
+    assert intent.payment_method_types == ["card"]
     done = client.v1.setup_intents.confirm(intent.id, {"payment_method": "pm_card_visa"})
     after = client.v1.subscriptions.retrieve(subscription.id)
     assert after.pending_setup_intent is None

@@ -3,6 +3,7 @@
 from typing import Any
 
 from gatekeeper.testing.stripe.api import subscriptions as subscriptions_api
+from gatekeeper.testing.stripe.api.subscription_params import ITEM_CHANGE, PRORATION
 from gatekeeper.testing.stripe.billing import changes, discounts, previews
 from gatekeeper.testing.stripe.billing.lines import cost
 from gatekeeper.testing.stripe.core.errors import invalid, missing_parameter
@@ -25,8 +26,8 @@ _DETAILS = Fields(
         "billing_cycle_anchor": Choice(("now", "unchanged")),
         "cancel_at_period_end": Flag(),
         "cancel_now": Flag(),
-        "items": Many(Fields(subscriptions_api.ITEM_CHANGE), 20),
-        "proration_behavior": subscriptions_api.PRORATION,
+        "items": Many(Fields(ITEM_CHANGE), 20),
+        "proration_behavior": PRORATION,
         "proration_date": Moment(),
         "resume_at": Choice(("now",)),
         "trial_end": Moment(now=True),

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from gatekeeper.testing.stripe.api.prices import PRICE_DATA, new_price
+from gatekeeper.testing.stripe.api.prices import new_price
+from gatekeeper.testing.stripe.api.subscription_params import CREATE, DETAILS, RESUME, UPDATE
 from gatekeeper.testing.stripe.billing import (
     changes,
     discounts,
@@ -20,11 +21,6 @@ from gatekeeper.testing.stripe.core.params import (
     Choice,
     Fields,
     Flag,
-    Integer,
-    Kind,
-    Many,
-    Metadata,
-    Moment,
     Text,
     merge_metadata,
 )
@@ -32,83 +28,6 @@ from gatekeeper.testing.stripe.core.store import Obj
 from gatekeeper.testing.stripe.listing import list_params, page, plain_list_params
 from gatekeeper.testing.stripe.routing import Api
 from gatekeeper.testing.stripe.state import State
-
-PRORATION = Choice(("always_invoice", "create_prorations", "none"))
-
-_ITEM: dict[str, Kind] = {
-    "metadata": Metadata(),
-    "price": Text(),
-    "price_data": PRICE_DATA,
-    "quantity": Integer(0),
-}
-
-ITEM_CHANGE: dict[str, Kind] = {**_ITEM, "deleted": Flag(), "id": Text()}
-
-_DETAILS = Fields({"comment": Text(), "feedback": Text()})
-
-_PAYMENT_SETTINGS = Fields(
-    {
-        "payment_method_types": Many(Choice(("card", "sepa_debit"))),
-        "save_default_payment_method": Choice(("off", "on_subscription")),
-    }
-)
-
-_END_BEHAVIOR = Fields({"missing_payment_method": Choice(("cancel", "create_invoice", "pause"))})
-
-_COMMON: dict[str, Kind] = {
-    "cancel_at": Moment(),
-    "cancel_at_period_end": Flag(),
-    "days_until_due": Integer(1),
-    "default_payment_method": Text(),
-    "description": Text(500),
-    "discounts": discounts.GIVEN,
-    "metadata": Metadata(),
-    "off_session": Flag(),
-    "payment_settings": _PAYMENT_SETTINGS,
-    "proration_behavior": PRORATION,
-    "trial_end": Moment(now=True),
-}
-
-_CREATE: dict[str, Kind] = {
-    **_COMMON,
-    **takings.SUBSCRIPTION,
-    "billing_mode": Fields({"type": Choice(("classic", "flexible"))}, ("type",)),
-    "collection_method": Choice(("charge_automatically", "send_invoice")),
-    "currency": Text(3),
-    "customer": Text(),
-    "items": Many(Fields(_ITEM), 20),
-    "payment_behavior": Choice(("allow_incomplete", "default_incomplete", "error_if_incomplete")),
-    "trial_period_days": Integer(0, 730),
-    "trial_settings": Fields({"end_behavior": _END_BEHAVIOR}),
-}
-
-_PAUSE = Fields(
-    {
-        "behavior": Choice(("keep_as_draft", "mark_uncollectible", "void")),
-        "resumes_at": Moment(),
-    },
-    ("behavior",),
-)
-
-_UPDATE: dict[str, Kind] = {
-    **_COMMON,
-    "cancellation_details": _DETAILS,
-    "items": Many(Fields(ITEM_CHANGE), 20),
-    "billing_cycle_anchor": Choice(("now", "unchanged")),
-    "pause_collection": _PAUSE,
-    "payment_behavior": Choice(
-        (
-            *("allow_incomplete", "default_incomplete", "error_if_incomplete"),
-            "pending_if_incomplete",
-        )
-    ),
-    "proration_date": Moment(),
-}
-
-_RESUME: dict[str, Kind] = {
-    "billing_cycle_anchor": Choice(("now", "unchanged")),
-    "proration_behavior": PRORATION,
-}
 
 
 def create(state: State, params: dict[str, Any]) -> Obj:
@@ -284,7 +203,7 @@ def register(api: Api) -> None:
         *("active", "all", "canceled", "ended", "incomplete", "incomplete_expired"),
         *("past_due", "paused", "trialing", "unpaid"),
     )
-    api.add("POST", path, create, Fields(_CREATE, ("customer",)))
+    api.add("POST", path, create, Fields(CREATE, ("customer",)))
     api.add(
         "GET",
         path,
@@ -297,14 +216,14 @@ def register(api: Api) -> None:
         ),
     )
     api.add("GET", f"{path}/{{subscription_exposed_id}}", retrieve)
-    api.add("POST", f"{path}/{{subscription_exposed_id}}", update, Fields(_UPDATE))
+    api.add("POST", f"{path}/{{subscription_exposed_id}}", update, Fields(UPDATE))
     api.add(
         "DELETE",
         f"{path}/{{subscription_exposed_id}}",
         cancel,
-        Fields({"cancellation_details": _DETAILS, "invoice_now": Flag(), "prorate": Flag()}),
+        Fields({"cancellation_details": DETAILS, "invoice_now": Flag(), "prorate": Flag()}),
     )
     api.add("DELETE", f"{path}/{{subscription_exposed_id}}/discount", delete_discount)
-    api.add("POST", f"{path}/{{subscription}}/resume", resume, Fields(_RESUME))
+    api.add("POST", f"{path}/{{subscription}}/resume", resume, Fields(RESUME))
     items = plain_list_params(subscription=Text())
     api.add("GET", "/v1/subscription_items", list_items, Fields(items.kinds, ("subscription",)))

@@ -52,6 +52,7 @@ def finalize(state: State, invoice: Obj, intent: Obj | None = None) -> Obj:
 
 def _attach_intent(state: State, invoice: Obj, customer: Obj, intent: Obj | None) -> None:
     owner = ("invoice", str(invoice["id"]))
+    subscription = subscription_of(state, invoice)
     if intent is None:
         intent = payments.new_intent(
             state,
@@ -61,7 +62,8 @@ def _attach_intent(state: State, invoice: Obj, customer: Obj, intent: Obj | None
             customer=customer["id"],
             description=invoice["description"],
             setup_future_usage=_future_use(invoice),
-            **takings.invoice_terms(subscription_of(state, invoice), invoice["amount_due"]),
+            **_kinds(subscription),
+            **takings.invoice_terms(subscription, invoice["amount_due"]),
         )
     else:
         payments.own(state, intent, owner)
@@ -83,6 +85,12 @@ def _attach_intent(state: State, invoice: Obj, customer: Obj, intent: Obj | None
     state.store.hidden(invoice)["payments"].append(payment["id"])
     if intent["status"] == "succeeded":
         intent_moved(state, intent, "succeeded")
+
+
+def _kinds(subscription: Obj | None) -> Obj:
+    """The kinds of payment methods that a subscription takes, if it says so."""
+    types = ((subscription or {}).get("payment_settings") or {}).get("payment_method_types")
+    return {"payment_method_types": types} if types else {}
 
 
 def _future_use(invoice: Obj) -> str | None:

@@ -63,7 +63,9 @@ def _redeem(state: State, subscription: Obj, plan: Start) -> None:
 def _ask_for_method(state: State, subscription: Obj, customer: Obj) -> None:
     """Nothing is due yet: a setup intent is there for what will pay later, if there is nothing."""
     if method_of(state, subscription) is None:
-        intent = setups.new(state, customer=customer["id"])
+        types = subscription["payment_settings"]["payment_method_types"]
+        kinds = {"payment_method_types": types} if types else {}
+        intent = setups.new(state, customer=customer["id"], **kinds)
         subscription["pending_setup_intent"] = intent["id"]
 
 
