@@ -47,7 +47,8 @@ def test_a_card_that_asks_once_asks_at_the_set_up(client: Any, stripe_sim: Simul
     assert "3-D Secure" in httpx.get(url).text
     back = httpx.post(url, data={"outcome": "complete"})
     assert back.headers["location"] == (
-        f"http://host.test/back?setup_intent={intent.id}&redirect_status=succeeded"
+        f"http://host.test/back?setup_intent={intent.id}"
+        f"&setup_intent_client_secret={intent.client_secret}&redirect_status=succeeded"
     )
     assert httpx.get(url).status_code == 404
     done = client.v1.setup_intents.retrieve(intent.id)

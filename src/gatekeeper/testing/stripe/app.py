@@ -43,6 +43,7 @@ from gatekeeper.testing.stripe.endpoint import Endpoint
 from gatekeeper.testing.stripe.pages.checkout import CheckoutPages
 from gatekeeper.testing.stripe.pages.elements import OPEN, ElementsScript
 from gatekeeper.testing.stripe.pages.html import page
+from gatekeeper.testing.stripe.pages.invoices import InvoicePages
 from gatekeeper.testing.stripe.pages.onboarding import OnboardingPages
 from gatekeeper.testing.stripe.pages.portal import PortalPages
 from gatekeeper.testing.stripe.routing import Api
@@ -135,6 +136,7 @@ def build_app(state: State, endpoint: Endpoint, control: list[Route]) -> Starlet
         Route("/v2/{rest:path}", endpoint.handle, methods=["GET"]),
         *CheckoutPages(state).routes,
         *ElementsScript(state).routes,
+        *InvoicePages(state).routes,
         *PortalPages(state).routes,
         *OnboardingPages(state).routes,
         *control,

@@ -112,7 +112,12 @@ def intent_of(state: State, invoice: Obj) -> Obj | None:
 
 
 def collect(
-    state: State, invoice: Obj, method: Obj | None, *, off_session: bool
+    state: State,
+    invoice: Obj,
+    method: Obj | None,
+    *,
+    off_session: bool,
+    return_url: str | None = None,
 ) -> ApiError | None:
     """One attempt to collect an open invoice; the refusal if it failed."""
     intent = intent_of(state, invoice)
@@ -127,7 +132,7 @@ def collect(
             " Please consider adding a default payment method.",
             code="resource_missing",
         )
-    payments.confirm(state, intent, method, off_session=off_session)
+    payments.confirm(state, intent, method, off_session=off_session, return_url=return_url)
     if intent["status"] == "requires_action":
         invoice["attempt_count"] -= 1  # asked, but not attempted: as at Stripe
     if intent["status"] == "requires_payment_method":

@@ -192,7 +192,7 @@ class CheckoutPages:
         parts.append(field("email", "Email", email or "", type="email"))
         if "card" in types:
             parts.append(_choice("card", "Card", not debit) if len(types) > 1 else "")
-            parts.append(_card_fields(form))
+            parts.append(card_fields(form))
         if "sepa_debit" in types:
             parts.append(_choice("sepa_debit", "Bank debit (SEPA)", debit or "card" not in types))
             hint = "DE89 3704 0044 0532 0130 00"
@@ -231,7 +231,8 @@ def _choice(value: str, label: str, checked: bool) -> str:
     )
 
 
-def _card_fields(form: dict[str, str]) -> str:
+def card_fields(form: dict[str, str]) -> str:
+    """What is typed of a card."""
     number = field(
         "card_number",
         "Card number",

@@ -1,7 +1,7 @@
-"""The customer portal, the hosted invoice, and the 3-D Secure page of a bare payment intent."""
+"""The customer portal, and the 3-D Secure page of a bare payment intent."""
 
-from datetime import UTC, datetime
 from html import escape
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -14,20 +14,15 @@ from gatekeeper.testing.stripe.core.money import money
 from gatekeeper.testing.stripe.core.store import Obj
 from gatekeeper.testing.stripe.pages.checkout import payer_from, question, read_form
 from gatekeeper.testing.stripe.pages.html import alert, field, page
+from gatekeeper.testing.stripe.pages.invoices import NOT_FOUND, day, found_by
 from gatekeeper.testing.stripe.state import State
-
-_NOT_FOUND = "<h1>Not found</h1><p>There is no such page.</p>"
-
-
-def _day(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).strftime("%d %B %Y")
 
 
 class PortalPages:
     """The pages of one simulator's customers.
 
-    The portal's form fields: `action` (cancel, resume or card), `subscription`, and for a card the
-    fields of the checkout page.
+    The portal's form fields: `action` (cancel, resume, change or card), `subscription`, for a
+    change the `price`, and for a card the fields of the checkout page.
     """
 
     def __init__(self, state: State) -> None:
@@ -35,8 +30,6 @@ class PortalPages:
         self.routes = [
             Route("/p/session/{session}", self.show, methods=["GET"]),
             Route("/p/session/{session}", self.act, methods=["POST"]),
-            Route("/i/{invoice}", self.invoice, methods=["GET"]),
-            Route("/receipts/{charge}", self.receipt, methods=["GET"]),
             Route("/3ds/{intent}", self.ask, methods=["GET"]),
             Route("/3ds/{intent}", self.authenticate, methods=["POST"]),
         ]
@@ -50,16 +43,16 @@ class PortalPages:
         with self._state.lock:
             session = self._find(request, "billing_portal.session", "session")
             if session is None:
-                return page("Not found", _NOT_FOUND, status=404)
+                return page("Not found", NOT_FOUND, status=404)
             return self._portal(session)
 
     async def act(self, request: Request) -> Response:
-        """Cancel at the end of the period, resume, or change the card."""
+        """Cancel at the end of the period, resume, change the plan, or change the card."""
         form = await read_form(request)
         with self._state.lock:
             session = self._find(request, "billing_portal.session", "session")
             if session is None:
-                return page("Not found", _NOT_FOUND, status=404)
+                return page("Not found", NOT_FOUND, status=404)
             try:
                 self._do(session["customer"], form)
             except ApiError as error:
@@ -81,9 +74,35 @@ class PortalPages:
             return
         wanted = form.get("subscription", "")
         subscription = state.store.need("subscription", wanted)
-        if subscription["customer"] != customer_id or action not in ("cancel", "resume"):
+        known = ("cancel", "change", "resume")
+        if subscription["customer"] != customer_id or action not in known:
             raise invalid("There is no such action.")
+        if action == "change":
+            self._change(subscription, form.get("price", ""))
+            return
         changes.update(state, subscription, {"cancel_at_period_end": action == "cancel"})
+
+    def _change(self, subscription: Obj, price: str) -> None:
+        if price not in [one["id"] for one in self._offered(subscription)]:
+            raise invalid("There is no such plan.", "price")
+        (item,) = subscription["items"]["data"]
+        changes.update(self._state, subscription, {"items": [{"id": item["id"], "price": price}]})
+
+    def _offered(self, subscription: Obj) -> list[Obj]:
+        """The prices that a subscription of one item can change to: at Stripe a portal
+        configuration says which, here they are all that would do."""
+        items, store = subscription["items"]["data"], self._state.store
+        if len(items) != 1 or subscription["schedule"] is not None:
+            return []
+        now = items[0]["price"]
+        return [
+            price
+            for price in reversed(store.where("price", active=True, currency=now["currency"]))
+            if price["recurring"] is not None
+            and price["recurring"]["usage_type"] == now["recurring"]["usage_type"] == "licensed"
+            and price["id"] != now["id"]
+            and store.get("product", price["product"])["active"]
+        ]
 
     def _subscriptions(self, customer: str) -> list[Obj]:
         found = self._state.store.where("subscription", customer=customer)
@@ -117,57 +136,35 @@ class PortalPages:
         )
         ending = subscription["cancel_at_period_end"]
         action, label = ("resume", "Do not cancel") if ending else ("cancel", "Cancel plan")
-        when = f"{'Ends' if ending else 'Renews'} on {_day(period.end)}"
+        when = f"{'Ends' if ending else 'Renews'} on {day(period.end)}"
+        options = "".join(self._option(price) for price in self._offered(subscription))
+        plans = (
+            f'<label for="price">Another plan</label><select id="price" name="price">{options}'
+            '</select><button class="quiet" type="submit" name="action" value="change">Change plan'
+            "</button>"
+            if options
+            else ""
+        )
         return (
             f"<h2>{names}</h2><p class='soft'>{subscription['status'].capitalize()}. {when}</p>"
             f'<form method="post"><input type="hidden" name="subscription"'
             f' value="{subscription["id"]}"><button class="quiet" type="submit" name="action"'
-            f' value="{action}">{label}</button></form>'
+            f' value="{action}">{label}</button>{plans}</form>'
         )
 
-    async def invoice(self, request: Request) -> Response:
-        """A hosted invoice, to read."""
-        with self._state.lock:
-            invoice = self._find(request, "invoice", "invoice")
-            if invoice is None:
-                return page("Not found", _NOT_FOUND, status=404)
-            rows = [
-                f"<tr><td>{escape(line['description'])}</td>"
-                f"<td>{money(line['amount'], line['currency'])}</td></tr>"
-                for line in invoice["lines"]["data"]
-            ]
-            total = money(invoice["total"], invoice["currency"])
-            head = f"<h1>Invoice {escape(invoice['number'] or '')}</h1><p>{invoice['status']}</p>"
-            return page(
-                "Invoice", f"{head}<p class='total'>{total}</p><table>{''.join(rows)}</table>"
-            )
-
-    async def receipt(self, request: Request) -> Response:
-        """A charge's receipt, to read."""
-        with self._state.lock:
-            seen = [
-                state.store.find("charge", request.path_params["charge"])
-                for state in self._state.seen()
-            ]
-            charge = next((one for one in seen if one is not None and one["paid"]), None)
-            if charge is None:
-                return page("Not found", _NOT_FOUND, status=404)
-            paid = money(charge["amount_captured"], charge["currency"])
-            back = charge["amount_refunded"]
-            rest = f"<p>Refunded: {money(back, charge['currency'])}</p>" if back else ""
-            what = escape(charge["description"] or "")
-            when = _day(charge["created"])
-            head = f"<h1>Receipt from {escape(self._state.settings.account_name)}</h1>"
-            return page(
-                "Receipt", f"{head}<p class='total'>{paid}</p><p>{when}</p><p>{what}</p>{rest}"
-            )
+    def _option(self, price: Obj) -> str:
+        name = escape(self._state.store.get("product", price["product"])["name"])
+        each = money(price["unit_amount"] or 0, price["currency"])
+        every = price["recurring"]["interval"]
+        return f'<option value="{price["id"]}">{name} ({each} / {every})</option>'
 
     async def ask(self, request: Request) -> Response:
         """The bank's question about a payment or setup intent."""
         with self._state.lock:
-            intent = self._asking(request)
-            if intent is None:
-                return page("Not found", _NOT_FOUND, status=404)
+            found = self._asking(request)
+            if found is None:
+                return page("Not found", NOT_FOUND, status=404)
+            intent = found[1]
             amount = money(intent.get("amount", 0), intent.get("currency", "eur"))
             return page("3-D Secure", question(amount, f"/3ds/{intent['id']}"))
 
@@ -175,20 +172,33 @@ class PortalPages:
         """The answer to it; the browser goes on to the intent's return_url, if it has one."""
         form = await read_form(request)
         with self._state.lock:
-            intent = self._asking(request)
-            if intent is None:
-                return page("Not found", _NOT_FOUND, status=404)
+            found = self._asking(request)
+            if found is None:
+                return page("Not found", NOT_FOUND, status=404)
+            state, intent = found
             back = (intent["next_action"].get("redirect_to_url") or {}).get("return_url")
             act = setups if intent["object"] == setups.KIND else payments
-            act.authenticate(self._state, intent, form.get("outcome") == "complete")
+            act.authenticate(state, intent, form.get("outcome") == "complete")
             status = intent["status"]
             if back is None:
                 return page("3-D Secure", f"<h1>Done</h1><p>It is now: {status}</p>")
-            join = "&" if "?" in back else "?"
-            query = f"{intent['object']}={intent['id']}&redirect_status={status}"
-            return RedirectResponse(f"{back}{join}{query}", 303)
+            return RedirectResponse(returned_to(back, intent), 303)
 
-    def _asking(self, request: Request) -> Obj | None:
-        found = self._find(request, "payment_intent", "intent")
-        found = found or self._find(request, setups.KIND, "intent")
-        return found if found is not None and found["status"] == "requires_action" else None
+    def _asking(self, request: Request) -> tuple[State, Obj] | None:
+        self._state.catch_up()
+        kinds = ("payment_intent", setups.KIND)
+        found = found_by(self._state, *kinds, identifier=request.path_params["intent"])
+        return found if found is not None and found[1]["status"] == "requires_action" else None
+
+
+def returned_to(back: str, intent: Obj) -> str:
+    """The host's address with what Stripe adds: the intent, its client secret, and whether it
+    "succeeded", is "pending" or "failed"."""
+    kind = intent["object"]
+    words = {"succeeded": "succeeded", "requires_capture": "succeeded", "processing": "pending"}
+    query = {
+        kind: intent["id"],
+        f"{kind}_client_secret": intent["client_secret"],
+        "redirect_status": words.get(intent["status"], "failed"),
+    }
+    return f"{back}{'&' if '?' in back else '?'}{urlencode(query)}"
