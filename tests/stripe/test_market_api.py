@@ -174,11 +174,12 @@ async def test_case_43_the_refund_of_a_destination_charge_is_reversed_and_record
     assert (await bazaar.post(path, {"amount_minor": 601})).status_code in (409, 422)
 
 
+@pytest.mark.parametrize("transfers", ["separate", "destination"])
 async def test_case_37_a_dispute_is_taken_once_answered_won_and_given_back(
-    bazaar: Bazaar,
+    transfers: str, bazaar: Bazaar
 ) -> None:
     await bazaar.opened()
-    order = await bazaar.bought(transfers="separate")
+    order = await bazaar.bought(transfers=transfers)
     await bazaar.settle()
     bazaar.sim.dispute(await bazaar.charge(order))
     for event in bazaar.sim.events("charge.dispute.created", "charge.dispute.funds_withdrawn"):

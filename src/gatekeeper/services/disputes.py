@@ -103,6 +103,8 @@ def listed(
 
     def work(tx: Transaction) -> Sequence[DisputeRow]:
         found: list[DisputeRow] = []
+        if tx.sellers.get(seller) is None:
+            return found
         place = before
         while len(found) < limit:
             page = tx.mirror.listed("dispute", _AT_ONCE, place)

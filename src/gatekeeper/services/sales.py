@@ -5,7 +5,8 @@ destination charge), or by a transfer of its own that is noted here when the ord
 buyer gets back, everybody gives back who had a part of it, in proportion:
 
 - the refund of a destination charge takes the seller's part along by itself (`reverse_transfer`,
-  https://docs.stripe.com/connect/destination-charges#issue-refunds);
+  https://docs.stripe.com/connect/destination-charges#issue-refunds); one that was made without
+  that leaves it to them, unless they have got something again;
 - after a transfer of its own, Stripe takes nothing from the seller: a payback is noted for each
   refund (https://docs.stripe.com/connect/separate-charges-and-transfers#issue-refunds);
 - the money of a dispute is always the platform's to lose. Where the seller bears it, by a declared
@@ -173,12 +174,21 @@ def _causes(
     disputes = list(_disputes(rules, money))
     if order.transfers == "separate":
         return [*refunds, *disputes], 0
-    along = 0
+    rows = tx.paybacks.of_order(order.id)
+    along, alone = 0, []
     for one in refunds:
         copy = tx.mirror.get(*one.name.split("/"))
         if copy is not None and _facts(copy.facts).get("transfer_reversal"):
             along += one.takes_minor
-    return disputes, along
+        elif gets_again(rows) or any(row.cause == one.name for row in rows):
+            alone.append(one)
+    return [*alone, *disputes], along
+
+
+def gets_again(rows: Sequence[Payback]) -> bool:
+    """Whether a seller has got something again, by a transfer of its own. From then on Stripe can't
+    take their part along with a refund: what went with the payment is gone already."""
+    return any(one.status is PaybackStatus.ENDED and one.reversal_id for one in rows)
 
 
 def _refunds(money: ChargeMoney) -> Iterator[_Cause]:

@@ -139,8 +139,8 @@ class Mirror(ABC):
         customer: str | None = None,
     ) -> Sequence[MirrorObject]:
         """Everybody's objects of a kind on our own account that have a date, the newest first; of
-        these statuses, and of one customer, if any are given. For "dispute" and "refund" an index
-        has this order.
+        these statuses, and of one customer, if any are given. For "balance_transaction",
+        "dispute" and "refund" an index has this order.
 
         Args:
             before: only what comes after this one in that order.

@@ -233,7 +233,7 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             summary="Become a seller.",
             body=BecomeSeller,
             answer=SellerView,
-            errors=(ConflictError, *_STRIPE),
+            errors=(NotFoundError, ConflictError, *_STRIPE),
             tag="selling",
         ),
         Operation(

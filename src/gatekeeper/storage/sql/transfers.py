@@ -48,6 +48,9 @@ _LISTED: Final = (
     .limit(bindparam("at_most"))
 )
 
+_LISTED_UNSENT: Final = _LISTED.where(text("status <> 'sent'"))
+"""As the index of what waits has it."""
+
 
 class SqlTransfers(Aggregate, Transfers):
     """`Transfers` over the table `transfers`."""
@@ -82,7 +85,8 @@ class SqlTransfers(Aggregate, Transfers):
         return sorted(found, key=lambda one: (one.created_at, one.id))
 
     def listed(self, status: TransferStatus, limit: int) -> Sequence[Transfer]:
-        rows = self._connection.execute(_LISTED, {"of_status": status, "at_most": limit})
+        statement = _LISTED if status is TransferStatus.SENT else _LISTED_UNSENT
+        rows = self._connection.execute(statement, {"of_status": status, "at_most": limit})
         return [_transfer(row) for row in rows.mappings()]
 
 

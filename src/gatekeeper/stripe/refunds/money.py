@@ -7,6 +7,7 @@ import msgspec
 
 from gatekeeper.errors import ConflictError, InvalidInputError, NotFoundError
 from gatekeeper.projection.clawback import REFUND_GONE, ChargeMoney, project_charge_money
+from gatekeeper.services import sales
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.refunds import AskedStatus
 from gatekeeper.stripe.client import Obj, StripeGateway
@@ -78,8 +79,21 @@ async def look(gateway: StripeGateway, store: Store, of: Of) -> Refundable:
         money=project_charge_money(charge, refunds, disputes),
         marks=frozenset(one for one in marks if one),
         customer=customer,
-        shares=shares_of(charge),
+        shares=await _shares(store, charge),
     )
+
+
+async def _shares(store: Store, charge: Obj) -> dict[str, Any]:
+    """As `shares_of`; nothing, where the seller's part comes back by paybacks alone."""
+    shares = shares_of(charge)
+    if not shares:
+        return shares
+
+    def read(tx: Transaction) -> bool:
+        payment = tx.orders.payment(str(charge.get("payment_intent")))
+        return payment is not None and sales.gets_again(tx.paybacks.of_order(payment.order_id))
+
+    return {} if await store.read(read) else shares
 
 
 def left_minor(tx: Transaction, found: Refundable) -> int:

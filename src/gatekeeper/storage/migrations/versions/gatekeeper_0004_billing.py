@@ -176,7 +176,7 @@ def _create_refunds() -> None:
 
 def _index_objects() -> None:
     objects = "gatekeeper_objects"
-    for kind in ("dispute", "refund"):
+    for kind in ("balance_transaction", "dispute", "refund"):
         _partial_index(f"ix_{objects}_{kind}s", objects, ["created_at", "id"], f"kind = '{kind}'")
 
 

@@ -26,6 +26,12 @@ objects: Final = table(
     Index(None, "parent", "kind"),
     partial_index("ix_gatekeeper_objects_nobodys", "stripe_customer", where="customer IS NULL"),
     partial_index("ix_gatekeeper_objects_disputes", "created_at", "id", where="kind = 'dispute'"),
+    partial_index(
+        "ix_gatekeeper_objects_balance_transactions",
+        "created_at",
+        "id",
+        where="kind = 'balance_transaction'",
+    ),
     partial_index("ix_gatekeeper_objects_refunds", "created_at", "id", where="kind = 'refund'"),
     key=("kind", "id", "account"),
     comment="Stripe's objects as last fetched: facts is JSON, by projection/.",
