@@ -278,6 +278,27 @@ async def test_less_is_had_at_once_by_policy(shop: Shop) -> None:
     assert [up.items[0].quantity for up in later.subscription.upcoming] == [1]
 
 
+async def test_a_credit_for_less_is_on_the_next_invoice(shop: Shop) -> None:
+    front = front_of(shop, downgrades="now")
+    own = await front.paid("team_monthly", quantity=3)
+    shop.clock.now = shop.sim.advance(days=10)
+    seen = await front.desk.preview("org_1", own, quantity=1)
+    assert (seen.when, seen.due_now_minor) == ("now", 0)
+    assert seen.total_minor < 2_999
+    paid = len(shop.sim.events("invoice.paid"))
+    await front.desk.change("org_1", own, quantity=1, as_of=seen.at)
+    await shop.settle()
+    assert len(shop.sim.events("invoice.paid")) == paid
+    same = await front.desk.preview("org_1", own, quantity=1)
+    assert (same.when, same.due_now_minor) == ("now", 0)
+    # A period of another length begins now, and is paid now, less what is left of this one.
+    shorter = await front.desk.preview("org_1", own, price="pro_monthly")
+    assert (shorter.when, shorter.due_now_minor) == ("now", 0)
+    longer = await front.desk.preview("org_1", own, price="pro_yearly")
+    assert longer.when == "now"
+    assert longer.due_now_minor > 0
+
+
 async def test_a_trial_is_not_carried_over_to_a_plan_without_one(front: Front) -> None:
     started = await front.subscribe("pro_monthly")
     changed = await front.desk.change("org_1", started.subscription.id, price="team_monthly")

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from gatekeeper.catalog import PriceEntry
 from gatekeeper.errors import ConflictError, InvalidInputError
@@ -50,6 +51,15 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the subscription is so already."""
         has = (self.item["price"]["id"], self.item.get("quantity", 1))
         return has == (self.price_id, self.quantity)
+
+    @property
+    def bills_now(self) -> bool:
+        """Whether an invoice is made at once: of more, or of a period that begins now because it
+        has another length. A credit for less is on the next invoice."""
+        if self.is_nothing or self.found["status"] == "trialing" or self.when != "now":
+            return False
+        old, new = self.old.price, self.entry.price
+        return self.is_more or (old.every, old.every_count) != (new.every, new.every_count)
 
     @property
     def schedule(self) -> str | None:
@@ -127,7 +137,7 @@ class Intents:
         keeps = price is None or entry == old
         price_id = item["price"]["id"] if keeps else await means.prices.price_id(entry)
         more = is_more(means.rules.catalog, old, entry, has, wanted)
-        return Intent(
+        intent = Intent(
             found=found,
             item=item,
             old=old,
@@ -139,6 +149,7 @@ class Intents:
             when=self._when(found, entry, when, is_more=more),
             as_of=await means.store.read(lambda tx: _billable(tx, as_of)),
         )
+        return replace(intent, when="now") if intent.is_nothing else intent
 
     def _sold(self, tx: Transaction, found: Obj) -> tuple[Obj, PriceEntry]:
         """The one item that sells a plan of the catalogue."""

@@ -46,7 +46,8 @@ class Previews:
 
     async def of_change(self, customer: str, intent: Intent) -> Preview:
         """What a change would cost: now, with the rest of the period shared out; or at its end,
-        and then it is the next period's invoice that is shown."""
+        and then it is the next period's invoice that is shown, as for what is not billed at once.
+        """
         now = await self._means.store.read(_now)
         if intent.when == "period_end":
             asked = {"items": intent.items, "proration_behavior": "none"}
@@ -64,7 +65,7 @@ class Previews:
         invoice = await self._asked(
             {"subscription": intent.found["id"], "subscription_details": details}
         )
-        return _preview(invoice, "now", at, is_due=intent.found["status"] != "trialing")
+        return _preview(invoice, "now", at, is_due=intent.bills_now)
 
     async def _asked(self, params: dict[str, Any]) -> Obj:
         return await self._means.gateway.preview_invoice(params)

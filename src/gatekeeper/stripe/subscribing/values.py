@@ -74,9 +74,9 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
         at: when it would take effect. Handed to `change` as `as_of` within a quarter of an hour, it
             is billed to the second that this was made for.
         due_now_minor: what would be collected at once.
-        subtotal_minor, discount_minor, tax_minor, total_minor: of the invoice that `lines` are of;
-            less than nothing is credited to the customer's balance. At the end of the period that
-            is the first invoice after the change.
+        subtotal_minor, discount_minor, tax_minor, total_minor: of the invoice that `lines` are of:
+            the one that is made at once, or else the next; less than nothing is credited to the
+            customer's balance.
         trial_days: of a new subscription that begins with a trial.
     """
 
