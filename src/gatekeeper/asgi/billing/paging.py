@@ -7,11 +7,13 @@ up with its owner again.
 import base64
 import binascii
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 from msgspec import Meta
 
+from gatekeeper.asgi.billing.values import instant
 from gatekeeper.errors import InvalidInputError
 
 T = TypeVar("T")
@@ -77,6 +79,16 @@ def place_of(cursor: str | None, type_: type[P]) -> P | None:
     if cursor is None:
         return None
     try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * 3), type=type_)
+        place = msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * 3), type=type_)
+        for part in _parts(place):
+            if isinstance(part, datetime):
+                instant(part, "cursor")
+        return place
     except (ValueError, msgspec.DecodeError, binascii.Error, RecursionError):
         raise InvalidInputError("The cursor is not one that a list has returned.") from None
+
+
+def _parts(place: Any) -> tuple[Any, ...]:
+    if isinstance(place, msgspec.Struct):
+        return msgspec.structs.astuple(place)
+    return place if isinstance(place, tuple) else (place,)

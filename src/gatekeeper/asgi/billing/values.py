@@ -44,8 +44,10 @@ def instant(value: datetime, what: str) -> datetime:
     """An instant from outside, in UTC; within the years that every database can count.
 
     Raises:
-        InvalidInputError: it is not.
+        InvalidInputError: it is not, or it has no offset from UTC: then it names no instant.
     """
+    if value.tzinfo is None:
+        raise InvalidInputError(f"{what} needs its offset from UTC.")
     if not _FIRST_YEAR < value.year < _LAST_YEAR:
         raise InvalidInputError(f"{what} is out of range.")
     return value.astimezone(UTC)

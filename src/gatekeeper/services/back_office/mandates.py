@@ -65,6 +65,10 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     customer: str | None = None
 
 
+class AskedAtOnceError(IdempotencyConflictError):
+    """This idempotency key was used before, for another request."""
+
+
 class Act(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is to be done once, under `name`.
 
@@ -121,7 +125,7 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
             fingerprint=self._fingerprint(),
         )
         if not tx.actions.add(action):  # somebody has done it meanwhile: nothing of this is kept
-            raise IdempotencyConflictError("The same was asked for at once; ask again.")
+            raise AskedAtOnceError("The same was asked for at once; ask again.")
         return action
 
     def once(self, effect: Callable[[Transaction], Change]) -> Callable[[Transaction], Action]:
@@ -162,7 +166,9 @@ async def carry_out(store: Store, to_do: Act, effect: Callable[[Transaction], Ch
     except StoreUnavailableError as error:
         if not may_be_committed(error):
             raise
-        return await store.write(work)
+    except AskedAtOnceError:
+        """Somebody was faster, under the same key: what they did is found now."""
+    return await store.write(work)
 
 
 def _packed(facts: Mapping[str, Any] | None) -> str | None:

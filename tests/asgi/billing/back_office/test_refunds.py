@@ -123,3 +123,25 @@ async def test_a_change_without_a_reason_is_refused(office: Office) -> None:
         "/billing/admin/refunds", json={"payment": "ch_1"}, headers=ANN
     )
     assert answer.status_code == 400
+
+
+async def test_case_38_an_inquiry_and_a_prevented_dispute_hinder_no_refund(
+    durable_office: Office,
+) -> None:
+    """They take nothing: what is refunded beside them is taken back once."""
+    office = durable_office
+    charge = await office.buy()
+    inquiry = office.sim.dispute(charge, amount=500, status="warning_needs_response")
+    await office.settle()
+    assert await office.available() == FREE + PACK
+    await office.ask("refunds", 201, payment=charge, amount_minor=250)
+    office.sim.close_dispute(inquiry["id"], "warning_closed")
+    await office.settle()
+    assert await office.available() == FREE + PACK // 2
+    office.sim.dispute(charge, amount=250, status="prevented")
+    await office.settle()
+    assert await office.available() == FREE + PACK // 2
+    assert {one["status"] for one in await office.walk("disputes")} == {
+        "warning_closed",
+        "prevented",
+    }
