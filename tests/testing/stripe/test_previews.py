@@ -39,6 +39,9 @@ def test_a_preview_is_what_the_change_will_cost(
     )
     assert len(stripe_sim.events()) == events
     assert preview.id.startswith("upcoming_in_")
+    details = preview.parent.subscription_details.to_dict()
+    prorated = None if behavior == "none" else change["proration_date"]
+    assert details.get("subscription_proration_date") == prorated
     assert (preview.billing_reason, preview.status) == ("upcoming", "draft")
     assert client.v1.subscriptions.retrieve(subscription.id).items.data[0].price.id == small.id
     changed = client.v1.subscriptions.update(subscription.id, change)

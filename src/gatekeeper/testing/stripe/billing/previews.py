@@ -55,7 +55,14 @@ def of_subscription(
     made["next_payment_attempt"] = bill.at
     if bill.at > state.now():
         made["next_payment_attempt"] += state.settings.draft_seconds
+    if any(_is_proration(line) for line in bill.lines):
+        at = details.get("proration_date") or state.now()
+        made["parent"]["subscription_details"]["subscription_proration_date"] = at
     return made
+
+
+def _is_proration(line: Obj) -> bool:
+    return bool(line["parent"]["subscription_item_details"]["proration"])
 
 
 def of_new(
