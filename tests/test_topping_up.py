@@ -34,6 +34,7 @@ from gatekeeper.topping_up import (
     paid_otherwise,
     shown,
     turned_off,
+    waiting,
 )
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -194,6 +195,11 @@ def test_a_payment_that_was_never_made_is_decided_on_anew() -> None:
     anew = given_up(PAYING, "pur_1", NOW)
     assert (anew.state, anew.spent_minor, anew.due_at) == (TopUpState.IDLE, 0, NOW)
     assert given_up(anew, "pur_1", NOW) is anew
+
+
+def test_a_payment_on_its_way_is_looked_at_less_often() -> None:
+    assert waiting(PAYING, "pur_1", NOW).due_at == NOW + LOOK_AGAIN
+    assert waiting(PAYING, "pur_2", NOW) is PAYING
 
 
 def test_an_earlier_payment_that_the_customer_has_seen_to_counts_and_opens() -> None:

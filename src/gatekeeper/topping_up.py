@@ -348,6 +348,14 @@ def declined(top_up: TopUp, purchase_id: str, error: str, now: datetime, *, fina
     return replace(free, state=TopUpState.DUE, error=error, due_at=due_at, updated_at=now)
 
 
+def waiting(top_up: TopUp, purchase_id: str, now: datetime) -> TopUp:
+    """The payment is on its way, as a debit from a bank account is for days: its event will tell,
+    and it is looked at less often."""
+    if not is_paying(top_up, purchase_id):
+        return top_up
+    return replace(top_up, due_at=now + LOOK_AGAIN)
+
+
 def given_up(top_up: TopUp, purchase_id: str, now: datetime) -> TopUp:
     """The payment was never made, and is not made any more: it is decided anew."""
     if not is_paying(top_up, purchase_id):

@@ -311,6 +311,36 @@ async def test_the_bank_asks_for_the_customer_who_finishes_the_payment(shop: Sho
         await house.desk.open_payment("org_1", "credits")
 
 
+async def test_who_chooses_another_card_is_not_asked_for_the_first_payment_too(shop: Shop) -> None:
+    house = await house_of(shop, "pm_card_authenticationRequired")
+    await house.spend(6)
+    await house.work()
+    waiting = await house.desk.open_payment("org_1", "credits")
+    await house.card("pm_card_visa")
+    await house.work()
+    await house.work()
+    assert await shop.available() == 119
+    (canceled,) = shop.sim.events("payment_intent.canceled")
+    assert canceled["data"]["object"]["id"] == waiting.payment_intent
+    assert (await house.top_up()).spent_minor == 500
+
+
+async def test_a_payment_that_the_customer_finishes_meanwhile_is_what_counts(shop: Shop) -> None:
+    house = await house_of(shop, "pm_card_authenticationRequired")
+    await house.spend(6)
+    await house.work()
+    waiting = await house.desk.open_payment("org_1", "credits")
+    stripe = shop.sim.client().v1
+    card = str((await house.top_up()).card)
+    await house.card("pm_card_visa")
+    stripe.payment_intents.confirm(waiting.payment_intent, {"payment_method": card})
+    shop.sim.authenticate(waiting.payment_intent)
+    await house.deliverer.drain()  # before any event of it has come
+    assert await shop.available() == 119
+    await house.work()
+    assert len(house.paid()) == 1
+
+
 async def test_no_card_blocks_until_there_is_one(shop: Shop) -> None:
     house = await house_of(shop, None)
     await house.spend(6)
@@ -468,8 +498,9 @@ async def test_what_is_paid_late_is_one_payment(succeeds: bool, shop: Shop) -> N
         await house.turn_on(**yen)
     await house.spend(10, "h2")
     shop.clock.advance(minutes=10)
+    assert await house.payer.pay_due() == 0  # its event will tell
+    shop.clock.advance(hours=1)
     assert await house.payer.pay_due() == 1
-    await house.deliverer.drain()
     assert (await house.top_up()).state is TopUpState.PAYING
     assert await shop.available() == 9
     house.later(seconds=shop.sim.settings.delayed_payment_seconds + 60)
@@ -537,9 +568,8 @@ async def test_a_request_that_is_resumed_leads_to_its_credits(
     house.later(minutes=2)
     assert await house.outgoing.resume() == 1
     assert await shop.available() == 19  # the answer alone gives nothing
-    house.later(minutes=5)
-    await house.payer.pay_due()
-    assert await shop.available() == 119
+    await house.deliverer.drain()
+    assert await shop.available() == 119  # what Stripe has, does
     assert len(house.paid()) == 1
 
 
@@ -611,3 +641,28 @@ async def test_what_never_reached_stripe_is_decided_on_anew(
     second = await house.top_up()
     assert (second.spent_minor, first.purchase_id != second.purchase_id) == (500, True)
     assert len(house.paid()) == 1
+
+
+async def test_what_was_given_up_is_not_sent_by_the_background_either(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A 500 has spent the key: the next try had another, which outlives the payment."""
+    house = await house_of(shop)
+    await house.spend(6)
+    post = shop.gateway.post
+
+    async def down(*args: Any, **options: Any) -> Any:
+        raise StripeUnavailableError("Stripe answered 500.", stripe_status=500)
+
+    monkeypatch.setattr(shop.gateway, "post", down)
+    await house.deliverer.drain()
+    house.later(hours=20)
+    await house.payer.pay_due()  # under a new key, as vain
+    house.later(hours=4)
+    await house.payer.pay_due()
+    assert (await house.top_up()).state is TopUpState.IDLE
+    await house.desk.turn_off("org_1", "credits")
+    monkeypatch.setattr(shop.gateway, "post", post)
+    assert await house.outgoing.resume() == 1
+    assert house.paid() == []
+    assert await house.outgoing.resume() == 0

@@ -73,6 +73,11 @@ def follow_intent(tx: Transaction, rules: Rules, copy: MirrorObject) -> None:
     elif copy.status in ("requires_payment_method", "canceled"):
         error = facts.get("last_payment_error.code") or copy.status
         note_refused(tx, purchase.id, error, intent_id=None, final=copy.status == "canceled")
+    elif copy.status == "requires_action":  # nobody is there to do it
+        error = "authentication_required"
+        note_refused(tx, purchase.id, error, intent_id=None, final=False)
+    elif copy.status == "processing":
+        top_ups.note_waiting(tx, purchase)
 
 
 def _fulfil(

@@ -6,7 +6,7 @@ seen, or its signal finds the row as it was left.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -176,6 +176,11 @@ def note_declined(tx: Transaction, purchase: Purchase, error: str, *, final: boo
     _change(tx, purchase, step)
 
 
+def note_waiting(tx: Transaction, purchase: Purchase) -> None:
+    """Note that the payment of a top-up takes its time."""
+    _change(tx, purchase, lambda one, now: topping_up.waiting(one, purchase.id, now))
+
+
 def note_given_up(tx: Transaction, purchase: Purchase) -> None:
     """Note that the payment of a top-up was never made, and won't be."""
     _change(tx, purchase, lambda one, now: topping_up.given_up(one, purchase.id, now))
@@ -245,13 +250,18 @@ def _save(tx: Transaction, before: TopUp, after: TopUp) -> TopUp:
 
 def _wake(tx: Transaction, top_up: TopUp, now: datetime) -> None:
     """Have a top-up looked at before the next sweep: a message to who pays them, and to no host."""
-    if top_up.state is TopUpState.PAYING or top_up.due_at is None or top_up.due_at > now:
-        return
+    if top_up.state is not TopUpState.PAYING and top_up.due_at is not None and top_up.due_at <= now:
+        wake(tx, top_up.customer, {"unit": top_up.unit})
+
+
+def wake(tx: Transaction, customer: str, body: Mapping[str, str]) -> None:
+    """Write a message to who pays top-ups: to look at the one of a `unit`, or at an `intent`."""
+    now = tx.now()
     message = OutboxMessage(
         id=f"{uuid7()}{BETWEEN}{RECEIVER}",
-        customer=top_up.customer,
+        customer=customer,
         topic=DUE,
-        body=msgspec.json.encode({"unit": top_up.unit}).decode(),
+        body=msgspec.json.encode(body).decode(),
         created_at=now,
         due_at=now,
         receiver=RECEIVER,

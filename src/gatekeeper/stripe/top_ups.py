@@ -10,25 +10,33 @@ same key. What it has come to is read from the intent as Stripe has it, as by th
 import hashlib
 import logging
 from typing import Any, Final
+from urllib.parse import quote
 
 import anyio
 import msgspec
 
 from gatekeeper import topping_up
-from gatekeeper.errors import CardDeclinedError, GatekeeperError, StripeRequestError
+from gatekeeper.errors import (
+    CardDeclinedError,
+    ConflictError,
+    GatekeeperError,
+    StripeRequestError,
+)
 from gatekeeper.services import intents, top_ups
 from gatekeeper.services.outbox import Signal
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.outgoing import OutgoingRequest
 from gatekeeper.storage.port import Store, Transaction
+from gatekeeper.storage.records import PurchaseStatus
 from gatekeeper.stripe.client import Obj, StripeGateway
 from gatekeeper.stripe.outgoing import KEY_LIFE, OutgoingRequests
 from gatekeeper.stripe.webhooks.handlers.mirror import MirrorProjector
-from gatekeeper.topping_up import LEASE, TopUp, TopUpState
+from gatekeeper.topping_up import LEASE, BlockReason, TopUp, TopUpState
 
 logger: Final = logging.getLogger("gatekeeper.stripe")
 
 OPERATION: Final = "top-up payments create"
+CANCEL: Final = "top-up payments cancel"
 
 _MADE_FOR: Final = "gatekeeper_purchase"
 """The key of metadata by which a payment is found again whose making was not heard of."""
@@ -54,11 +62,14 @@ class TopUpPayer:
         self._rules = rules
         self._outgoing = outgoing
         self._copies = copies
-        outgoing.on_resumed(OPERATION, _note_resumed, look=self._look)
+        outgoing.on_resumed(OPERATION, _note_resumed, look=self._look, looks_first=True)
 
     async def on_due(self, signal: Signal) -> None:
         """Begin what a signal tells of, unless it is under way. What had no answer is left to
         `pay_due`."""
+        if "intent" in signal.body:
+            await self._copies.refresh(str(signal.body["intent"]))
+            return
         unit = str(signal.body["unit"])
         claimed = await self._store.write(
             lambda tx: top_ups.take_up(tx, self._rules, signal.customer, unit)
@@ -98,6 +109,8 @@ class TopUpPayer:
             logger.warning(
                 "the top-up of %s for %s has to wait: %s", claimed.unit, claimed.customer, error
             )
+        except Exception:  # a fault of ours in one must not hold up the others
+            logger.exception("a top-up could not be looked at; it is tried again")
 
     async def _go_on(self, claimed: TopUp) -> None:
         if claimed.state is TopUpState.PAYING:
@@ -107,6 +120,8 @@ class TopUpPayer:
         card = None
         if await self._may_pay(claimed):
             card = await self._default_card(claimed.customer)
+        if card is not None and card[1] != claimed.card_mark:
+            await self._take_back_question(claimed)
         begun = await self._store.write(lambda tx: top_ups.begin(tx, self._rules, claimed, card))
         if begun is not None and begun.state is TopUpState.PAYING:
             await self._pay(begun)
@@ -117,6 +132,29 @@ class TopUpPayer:
             return True  # it may be another by now
         seen = await self._store.read(lambda tx: top_ups.look(tx, self._rules, claimed))
         return topping_up.is_below(claimed, seen.available)
+
+    async def _take_back_question(self, claimed: TopUp) -> None:
+        """Cancel the payment that waits for the customer, who has chosen another card instead: not
+        both are to be paid. Has it been paid just now, it is what counts."""
+        purchase_id = claimed.purchase_id
+        if claimed.reason is not BlockReason.AUTHENTICATION_REQUIRED or purchase_id is None:
+            return
+        purchase = await self._store.read(lambda tx: tx.purchases.get(purchase_id))
+        intent_id = None if purchase is None else purchase.payment_intent_id
+        if intent_id is None:
+            return
+        try:
+            await self._outgoing.post(
+                CANCEL,
+                f"/v1/payment_intents/{quote(intent_id, safe='')}/cancel",
+                {"cancellation_reason": "abandoned"},
+                customer=claimed.customer,
+                idempotency_key=f"gatekeeper-top-up-cancel-{purchase_id}",
+                settle=lambda tx, intent: None,
+            )
+        except StripeRequestError as error:
+            logger.info("payment %s was not canceled: %s", intent_id, error)
+        await self._copies.refresh(intent_id)
 
     async def _pay(self, paying: TopUp) -> None:
         purchase_id = str(paying.purchase_id)
@@ -223,9 +261,18 @@ class TopUpPayer:
         return None
 
     async def _look(self, request: OutgoingRequest) -> Obj | None:
-        """The payment that a request has made, if it has."""
+        """The payment that a request has made, if it has.
+
+        Raises:
+            ConflictError: it has not, and is not wanted any more.
+        """
         asked: dict[str, Any] = msgspec.json.decode(request.params)
-        return await self._find(asked["customer"], asked["metadata"][_MADE_FOR])
+        purchase_id = asked["metadata"][_MADE_FOR]
+        found = await self._find(asked["customer"], purchase_id)
+        purchase = await self._store.read(lambda tx: tx.purchases.get(purchase_id))
+        if found is None and (purchase is None or purchase.status is not PurchaseStatus.PENDING):
+            raise ConflictError("This payment was given up.")
+        return found
 
 
 def _params(paying: TopUp, stripe_customer: str) -> dict[str, Any]:
@@ -257,6 +304,8 @@ def _stripe_customer(tx: Transaction, customer: str) -> str | None:
 
 
 def _note_resumed(tx: Transaction, request: OutgoingRequest, intent: Obj) -> None:
-    """The answer came after a crash: its purchase is followed up by the next look."""
+    """The answer came after a crash, or an outage: what it says is looked at by itself."""
     asked = msgspec.json.decode(request.params)
     intents.note_intent(tx, asked["metadata"][_MADE_FOR], intent["id"])
+    if request.customer is not None:
+        top_ups.wake(tx, request.customer, {"intent": intent["id"]})

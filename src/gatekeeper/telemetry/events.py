@@ -332,6 +332,8 @@ EVENTS: Final = (
         "order",
     ),
     _event("topup.interrupted", "paying top-ups was interrupted; it goes on"),
+    _event("topup.failed", "a top-up could not be looked at; it is tried again"),
+    _event("topup.not_canceled", "payment %s was not canceled: %s", "payment_intent", "reason"),
     _event(
         "topup.waits",
         "the top-up of %s for %s has to wait: %s",
