@@ -188,6 +188,11 @@ EVENTS: Final = (
         "amount",
     ),
     _event("hold.left_to_expire", "the holds of %s are left to expire", "route"),
+    _event(
+        "live.customer_failed",
+        "customer %s could not be looked at; once they change, again",
+        "customer",
+    ),
     _event("live.failed", "customers could not be looked at; it is tried again"),
     _event("request.not_charged", "%s was refused: it could not be charged", "route"),
     _event("ledger.batch_failed", "a batch failed"),

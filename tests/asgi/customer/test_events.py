@@ -17,8 +17,9 @@ from gatekeeper.asgi import App, BillingOptions, billing_routes
 from gatekeeper.asgi.billing.event_stream import EventLimits, server_is_leaving
 from gatekeeper.errors import InvalidInputError, StoreUnavailableError
 from gatekeeper.services.live import Known, LiveDesk
+from gatekeeper.services.live.seen import seen_of
 from gatekeeper.services.rules import Rules
-from gatekeeper.storage.port import Store
+from gatekeeper.storage.port import Store, Transaction
 from tests.adapters.driver import http_scope
 from tests.asgi.customer.conftest import CATALOG, Place
 
@@ -253,6 +254,25 @@ async def test_an_outage_of_the_database_is_waited_out(
             await reader.until(lambda r: "could not be looked at" in caplog.text)
         await spend(place, 1)
         await reader.until(lambda r: r.kinds == ["ready", "balance.changed"])
+
+
+async def test_what_cannot_be_read_of_one_customer_keeps_no_other_waiting(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def poisoned(tx: Transaction, rules: Rules, customer: str) -> Any:
+        if customer == "eve":
+            raise ValueError("facts that nobody can read")
+        return seen_of(tx, rules, customer)
+
+    monkeypatch.setattr("gatekeeper.services.live.desk.seen_of", poisoned)
+    desk = LiveDesk(place.gate.store, Rules(CATALOG))
+    limits = {"per_customer": 1, "per_process": 9}
+    with desk.watch("eve", **limits) as eve, desk.watch("ada", **limits) as ada:
+        await desk.look()
+        assert (ada.latest is not None, eve.latest is None) == (True, True)
+        assert caplog.text.count("customer eve could not be looked at") == 1
+        await desk.look()
+        assert caplog.text.count("could not be looked at") == 1  # nothing has changed
 
 
 async def test_one_look_asks_once_for_all_and_closely_for_whom_has_changed(place: Place) -> None:

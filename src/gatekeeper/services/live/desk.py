@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import partial
@@ -10,7 +10,12 @@ from itertools import islice
 from types import TracebackType
 from typing import Final
 
-from gatekeeper.errors import CustomerNotFoundError, OverloadedError, RateLimitedError
+from gatekeeper.errors import (
+    CustomerNotFoundError,
+    OverloadedError,
+    RateLimitedError,
+    UnavailableError,
+)
 from gatekeeper.services.live.seen import Mark, Seen, marks_of, seen_of
 from gatekeeper.services.owned import OwnedTasks
 from gatekeeper.services.rules import Rules
@@ -173,11 +178,26 @@ class LiveDesk:
             for start in range(0, len(changed), _CLOSELY):
                 await self._look_closely(changed[start : start + _CLOSELY], marks)
 
-    async def _look_closely(self, names: list[str], marks: dict[str, Mark]) -> None:
+    async def _look_closely(self, names: Sequence[str], marks: Mapping[str, Mark]) -> None:
         def work(tx: Transaction) -> dict[str, Seen | None]:
             return {name: _maybe_seen(tx, self._rules, name) for name in names}
 
-        for name, seen in (await self._store.read(work)).items():
+        try:
+            found = await self._store.read(work)
+        except UnavailableError:
+            raise
+        except Exception:
+            if len(names) > 1:  # what can't be read of one must not keep the others waiting
+                for name in names:
+                    await self._look_closely([name], marks)
+                return
+            logger.exception(
+                "customer %s could not be looked at; once they change, again", names[0]
+            )
+            found = {}
+            if (own := self._watched.get(names[0])) is not None:
+                own.mark = marks[names[0]]
+        for name, seen in found.items():
             own = self._watched.get(name)
             if own is None:
                 continue
