@@ -171,6 +171,28 @@ async def test_debt_is_told_with_what_is_owed(host: tuple[Gatekeeper, Notes]) ->
     assert "You owe 7 credits" in Letters().letter(owed).subject
 
 
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("declined", "The payment of 5.00 EUR was declined: please choose another card."),
+        ("authentication_required", "Your bank asks for you"),
+        ("monthly_cap", "The most that you wished to spend in a month is spent."),
+        ("frozen", ""),
+    ],
+)
+def test_why_nothing_is_bought_any_more_is_told_where_it_may_be(reason: str, words: str) -> None:
+    told = signal("top_up.blocked", unit="credits", reason=reason, **PAID)
+    kind = kind_of(told)
+    assert kind == "top_up_blocked"
+    notice = Notice(
+        id="1", kind=kind, customer=CUSTOMER, to="a@b.example", at=told.at, facts=told.body
+    )
+    letter = Letters().letter(notice)
+    assert letter.subject == "Your credits are not topped up any more"
+    assert words in letter.text
+    assert reason not in letter.text.replace("declined:", "")
+
+
 async def test_the_settings_alone_send_mail(migrated_sqlite_url: str, free_port: int) -> None:
     with mail_server(free_port) as mailbox:
         gate = new_gate(

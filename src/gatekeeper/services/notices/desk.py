@@ -26,6 +26,7 @@ _KIND_OF: Final[Mapping[str, NoticeKind]] = {
     "grant.expiring": "credits_expiring",
     "payment.failed": "payment_failed",
     "payment.succeeded": "receipt",
+    "top_up.blocked": "top_up_blocked",
 }
 _SUBSCRIPTION: Final = "subscription.changed"
 _HAS_IT: Final = frozenset({"active", "trialing", "past_due"})
@@ -40,6 +41,7 @@ FOR_CUSTOMERS: Final[frozenset[NoticeKind]] = frozenset(
         "credits_owed",
         "subscription_ending",
         "subscription_ended",
+        "top_up_blocked",
     }
 )
 """What is told if the host does not say otherwise."""

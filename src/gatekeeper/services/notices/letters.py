@@ -138,6 +138,29 @@ def _subscription_ended(facts: Mapping[str, Any]) -> list[str]:
     return ["Your subscription has ended", "Your subscription has ended. You can take another."]
 
 
+_WHY_BLOCKED: Mapping[str, str] = {
+    "authentication_required": "Your bank asks for you: please confirm the payment yourself once.",
+    "monthly_cap": "The most that you wished to spend in a month is spent.",
+    "no_card": "There is no saved card to pay with: please save one.",
+}
+"""The reasons that a letter names. The others are the card's, or are not for a letter to say: why
+somebody's credits are frozen may warn who is being looked at."""
+
+_CARD = frozenset({"declined", "too_many_declines", "refused"})
+
+
+def _top_up_blocked(facts: Mapping[str, Any]) -> list[str]:
+    unit, reason = facts["unit"], str(facts.get("reason"))
+    why = _WHY_BLOCKED.get(reason)
+    if reason in _CARD:
+        why = f"The payment of {_money(facts)} was declined: please choose another card."
+    return [
+        f"Your {unit} are not topped up any more",
+        f"No more {unit} are bought automatically for now.",
+        *([why] if why else []),
+    ]
+
+
 _WORDS: Mapping[NoticeKind, Callable[[Mapping[str, Any]], list[str]]] = {
     "receipt": _receipt,
     "payment_failed": _payment_failed,
@@ -149,6 +172,7 @@ _WORDS: Mapping[NoticeKind, Callable[[Mapping[str, Any]], list[str]]] = {
     "subscription_started": _subscription_started,
     "subscription_ending": _subscription_ending,
     "subscription_ended": _subscription_ended,
+    "top_up_blocked": _top_up_blocked,
 }
 """For each kind the subject, and the paragraphs."""
 

@@ -18,6 +18,7 @@ NoticeKind = Literal[
     "subscription_started",
     "subscription_ending",
     "subscription_ended",
+    "top_up_blocked",
 ]
 """What there is to tell a customer."""
 
