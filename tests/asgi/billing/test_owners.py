@@ -9,10 +9,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
 import pytest
 
-from gatekeeper import OrderRequest, Quote
 from gatekeeper.asgi import BillingOptions
 from gatekeeper.asgi.billing import operations_of
 from gatekeeper.storage.memory import MemoryStore
@@ -24,13 +22,12 @@ from gatekeeper.testing.stripe.fixtures import (  # noqa: F401 -- fixtures
     stripe_sim_settings,
     stripe_sim_spec,
 )
+from tests.asgi.billing.world import BUYER, SELLER, STRANGER, World
 from tests.asgi.subscribing.conftest import Page, opened
 
 pytestmark = pytest.mark.anyio
 
-BUYER, SELLER, STRANGER = "ada", "sam", "eve"
 EVIDENCE = {"evidence": {"uncategorized_text": "It was delivered."}}
-TOP_UP = {"threshold": 10, "pack": "credits_100", "cap_minor": 5_000}
 
 
 @dataclass(frozen=True)
@@ -93,94 +90,17 @@ OWN = {
 """What takes a name from everybody, and why."""
 
 
-class World:
-    """Ada has bought all there is to buy, some of it from Sam; Eve buys and sells too."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.ids: dict[str, str] = {"unit": "credits"}
-        self.quote: dict[str, Any] = {}
-        self.asked: list[str] = []
-        """What Stripe was asked to change."""
-        page.gate.orders.priced(self._price)
-        page.sim.on_exchange(
-            lambda one: self.asked.append(one.operation) if one.method != "GET" else None
-        )
-
-    async def _price(self, request: OrderRequest) -> Quote:
-        return Quote(amount_minor=1_000, currency="eur", **self.quote)
-
-    async def fill(self) -> None:
-        for customer in (BUYER, STRANGER):
-            await self._subscribed(customer)
-        for customer in (SELLER, STRANGER):
-            await self._sells(customer)
-        await self.page.ask("PUT", "/top-ups/credits", TOP_UP, status=200, customer=BUYER)
-        self.ids["order"], _ = await self._order(pay=False)
-        _, self.ids["payment_intent"] = await self._order(pay=False)
-        self.ids["paid_order"], _ = await self._order()
-        self.quote = {"seller": SELLER, "commission_minor": 100, "capture": "manual"}
-        self.ids["sale"], self.ids["held"] = await self._order()
-        self.quote = {"seller": SELLER, "commission_minor": 100}
-        order, _ = await self._order()
-        (payment,) = await self.page.gate.orders.payments(order, BUYER)
-        assert payment.charge_id is not None
-        self.page.sim.dispute(payment.charge_id)
-        await self.page.settle()
-        (dispute,) = (await self.page.get("/disputes", customer=SELLER))["data"]
-        self.ids["dispute"] = dispute["id"]
-
-    async def _subscribed(self, customer: str) -> None:
-        page = self.page
-        body = {"price": "team_monthly"}
-        started = await page.post("/subscriptions", body, customer=customer, status=201)
-        page.confirm(started["secret"])
-        await page.settle()
-        setup = await page.post("/payment-methods/setup", customer=customer, status=201)
-        page.confirm(setup["secret"], "pm_card_mastercard")
-        await page.settle()
-        saved = (await page.get("/payment-methods", customer=customer))["data"]
-        (invoice,) = (await page.get("/invoices", customer=customer))["data"]
-        if customer == BUYER:
-            self.ids |= {
-                "subscription": started["subscription"]["id"],
-                "checkout": started["checkout"],
-                "invoice": invoice["id"],
-                "payment_method": saved[0]["id"],
-            }
-
-    async def _sells(self, customer: str) -> None:
-        page = self.page
-        await page.post("/sellers", {"country": "IE"}, customer=customer)
-        link = await page.post("/sellers/onboarding", {}, customer=customer)
-        async with httpx.AsyncClient() as browser:
-            await browser.post(link["url"], data={"action": "submit"})
-        seller = await page.get("/sellers/me?refresh=true", customer=customer)
-        assert seller["ready"]
-
-    async def _order(self, *, pay: bool = True) -> tuple[str, str]:
-        """An order of Ada's and its payment."""
-        page = self.page
-        order = (await page.post("/orders", {"items": {"pot": 1}}, status=201))["order"]
-        intent = await page.post("/payment-intents", {"order": order})
-        if pay:
-            page.confirm({**intent, "confirms": "payment"})
-            await page.settle()
-        return order, intent["id"]
-
-    async def ask(self, row: Row, who: str, ids: dict[str, str]) -> tuple[int, Any]:
-        method, path = row.operation.split()
-        named = {**ids, **{name: ids[other] for name, other in row.names.items()}}
-        body: Any = row.body
-        if isinstance(body, dict):
-            body = {
-                name: value.format(**named) if isinstance(value, str) else value
-                for name, value in body.items()
-            }
-        found: tuple[int, Any] = await self.page.ask(
-            method, path.format(**named), body, customer=who
-        )
-        return found
+async def ask(page: Page, row: Row, who: str, ids: dict[str, str]) -> tuple[int, Any]:
+    method, path = row.operation.split()
+    named = {**ids, **{name: ids[other] for name, other in row.names.items()}}
+    body: Any = row.body
+    if isinstance(body, dict):
+        body = {
+            name: value.format(**named) if isinstance(value, str) else value
+            for name, value in body.items()
+        }
+    found: tuple[int, Any] = await page.ask(method, path.format(**named), body, customer=who)
+    return found
 
 
 @pytest.fixture
@@ -197,8 +117,8 @@ async def test_to_everybody_else_an_object_does_not_exist(page: Page) -> None:
     world.asked.clear()
     for row in ROWS:
         for who in {BUYER, SELLER, STRANGER} - {row.owner}:
-            status, problem = await world.ask(row, who, world.ids)
-            unknown = await world.ask(row, who, nobodys)
+            status, problem = await ask(page, row, who, world.ids)
+            unknown = await ask(page, row, who, nobodys)
             told = str(problem)
             for name, one in nobodys.items():
                 unknown = (unknown[0], str(unknown[1]).replace(one, world.ids[name]))
@@ -210,10 +130,24 @@ async def test_to_everybody_else_an_object_does_not_exist(page: Page) -> None:
     assert not wrong, "\n".join(wrong)
     # And that is not because it would be there for nobody.
     for row in ROWS:
-        status, found = await world.ask(row, row.owner, world.ids)
+        status, found = await ask(page, row, row.owner, world.ids)
         if status == 404 or status >= 500:
             wrong.append(f"{row} by its owner: {status} {found}")
     assert not wrong, "\n".join(wrong)
+
+
+async def test_nobody_pays_with_a_card_of_another(page: Page) -> None:
+    world = World(page)
+    await world.subscribed(BUYER)
+    _, payment = await world.order(STRANGER, pay=False)
+    path = f"/payment-intents/{payment}/confirm"
+    for method in (world.ids["payment_method"], "pm_of_nobody"):
+        body = {"payment_method": method}
+        problem = await page.ask("POST", path, body, customer=STRANGER, status=404)
+        assert (problem["code"], problem["detail"]) == (
+            "not_found",
+            "There is no such payment method.",
+        )
 
 
 async def test_every_operation_on_an_object_has_its_row(page: Page) -> None:

@@ -31,6 +31,7 @@ from tests.gates import gate_url  # noqa: F401 -- fixture
 from tests.stripe.world import CATALOG
 
 SECRET = "whsec_" + "s" * 32
+OPTIONS = BillingOptions(success_url="/thanks?{CHECKOUT_SESSION_ID}", cancel_url="/pricing")
 
 
 @dataclass
@@ -100,7 +101,9 @@ class Page:
 
 
 @asynccontextmanager
-async def opened(sim: Simulator, store: Store, **more: Any) -> AsyncIterator[Page]:
+async def opened(
+    sim: Simulator, store: Store, *, options: BillingOptions = OPTIONS, **more: Any
+) -> AsyncIterator[Page]:
     settings = Settings.load(
         background_work=False,
         stripe_secret_key=sim.settings.api_key,
@@ -116,7 +119,6 @@ async def opened(sim: Simulator, store: Store, **more: Any) -> AsyncIterator[Pag
     def who(connection: HTTPConnection) -> str | None:
         return connection.headers.get("x-customer")
 
-    options = BillingOptions(success_url="/thanks?{CHECKOUT_SESSION_ID}", cancel_url="/pricing")
     app = Starlette(routes=[Mount("/billing", app=billing_routes(gate, options))])
     sim.webhook_endpoint(f"{BASE_URL}/billing/webhooks", secret=SECRET, app=app)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)

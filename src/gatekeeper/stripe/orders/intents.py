@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gatekeeper.errors import (
+    CardDeclinedError,
     GatekeeperError,
     InvalidAmountError,
     NotFoundError,
@@ -133,8 +134,10 @@ class OrderIntents:
             key = params.key_of("confirm", payment_id, customer, idempotency_key)
         try:
             made = await self._post(CONFIRM, order, payment_id, "confirm", asked, key)
-        except GatekeeperError:
+        except GatekeeperError as error:
             await self.refresh(payment_id)  # what the refusal means for the order
+            if _is_of_no_method(error):
+                raise NotFoundError("There is no such payment method.") from None
             raise
         await self.refresh(payment_id)
         return intent_of(order, made)
@@ -377,6 +380,14 @@ def _keep(tx: Transaction, request: OutgoingRequest, made: Obj) -> None:
 
 def _named_in(request: OutgoingRequest) -> str:
     return request.path.split("/")[3]
+
+
+def _is_of_no_method(error: GatekeeperError) -> bool:
+    """Whether Stripe has no such payment method, or it is another customer's; not that a card was
+    declined."""
+    if isinstance(error, CardDeclinedError) or not isinstance(error, StripeRequestError):
+        return False
+    return error.params.get("stripe_param") == "payment_method"
 
 
 def _not_now(found: Obj | None, what: str) -> PaymentStateError:

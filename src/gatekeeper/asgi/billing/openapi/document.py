@@ -8,6 +8,7 @@ from gatekeeper._version import __version__
 from gatekeeper.asgi.billing.keys import HEADER
 from gatekeeper.asgi.billing.openapi.schemas import Schemas
 from gatekeeper.asgi.billing.operations import Empty, Operation
+from gatekeeper.asgi.billing.values import PLAIN
 from gatekeeper.asgi.problem import MEDIA_TYPE as PROBLEM
 from gatekeeper.errors import (
     AuthenticationRequiredError,
@@ -29,6 +30,7 @@ from gatekeeper.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from gatekeeper.types import MAX_ID_CHARS
 
 _ALWAYS: Final = (InvalidInputError, RateLimitedError, StoreUnavailableError, UnavailableError)
 _WITH_BODY: Final = (PayloadError, BodyTimeoutError, PayloadTooLargeError, OverloadedError)
@@ -154,7 +156,7 @@ def _listed(kinds: Iterable[type[GatekeeperError]]) -> str:
 
 
 def _path_parameters(one: Operation) -> list[dict[str, Any]]:
-    schema = {"type": "string", "minLength": 1, "maxLength": 255}
+    schema = {"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARS, "pattern": PLAIN}
     return [
         {"name": name, "in": "path", "required": True, "schema": schema}
         for name in re.findall(r"\{(\w+)\}", one.path)
