@@ -333,6 +333,7 @@ def test_a_customer_types_a_code(client: Any, stripe_sim: Simulator) -> None:
     shown = httpx.post(session.url, data={"action": "apply", "promotion_code": " half "})
     assert shown.status_code == 200
     assert "-€5.00" in shown.text  # half of 9.99, rounded up
+    assert "Discount (HALF)" in shown.text
     assert "€4.99" in shown.text
     shown = httpx.post(session.url, data={"action": "apply", "promotion_code": ""})
     assert "id='discount'" not in shown.text

@@ -26,7 +26,14 @@ def portal(client: Any, subscription: Any) -> str:
 def test_a_plan_is_canceled_and_resumed(client: Any, portal: str, subscription: Any) -> None:
     page = httpx.get(portal)
     assert page.status_code == 200
-    for text in ("Pro", "Renews on 01 December 2026", BACK, "€9.99", "Cancel plan"):
+    for text in (
+        "Pro",
+        "Visa ending in 4242",
+        "Renews on 01 December 2026",
+        BACK,
+        "€9.99",
+        "Cancel plan",
+    ):
         assert text in page.text
     form = {"subscription": subscription.id}
     canceled = httpx.post(portal, data={**form, "action": "cancel"}, follow_redirects=True)

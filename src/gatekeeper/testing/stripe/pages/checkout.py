@@ -169,7 +169,8 @@ class CheckoutPages:
         off = session["total_details"]["amount_discount"]
         if off:
             amount = _amount(session, -off)
-            rows.append(f"<tr><td>Discount</td><td id='discount'>{amount}</td></tr>")
+            word = escape(self._discount(session))
+            rows.append(f"<tr><td>{word}</td><td id='discount'>{amount}</td></tr>")
         total = _amount(session, checkout.due_now(self._state, session))
         back = session["cancel_url"]
         cancel = (
@@ -180,6 +181,13 @@ class CheckoutPages:
             f"<h1>{name}</h1><p class='soft'>Due today</p><p class='total' id='total'>{total}</p>"
             f"<table>{''.join(rows)}</table>{_code_form(session)}{cancel}"
         )
+
+    def _discount(self, session: Obj) -> str:
+        (one,) = session["discounts"]
+        code = self._state.store.find("promotion_code", one["promotion_code"])
+        coupon = self._state.store.find("coupon", one["coupon"]) or {}
+        name = code["code"] if code is not None else coupon.get("name")
+        return f"Discount ({name})" if name else "Discount"
 
     def _form(self, session: Obj, form: dict[str, str], error: ApiError | None) -> str:
         known = session["customer"]

@@ -118,7 +118,7 @@ class PortalPages:
         back = session["return_url"]
         link = f'<p><a id="return" href="{escape(back)}">Return</a></p>' if back else ""
         card = (
-            f'<h2>Payment method</h2><form method="post">'
+            f'<h2>Payment method</h2>{self._card(session["customer"])}<form method="post">'
             f"{field('card_number', 'Card number', hint='4242 4242 4242 4242')}"
             f"{field('card_expiry', 'Expiry', hint='MM / YY')}{field('card_cvc', 'CVC')}"
             '<button type="submit" name="action" value="card">Use this card</button></form>'
@@ -127,6 +127,16 @@ class PortalPages:
         invoices = f"<h2>Invoices</h2><table>{''.join(rows)}</table>"
         status = error.status if error is not None else 200
         return page("Your billing", first, card, invoices, status=status)
+
+    def _card(self, customer_id: str) -> str:
+        customer = self._state.store.get("customer", customer_id)
+        default = customer["invoice_settings"]["default_payment_method"]
+        method = self._state.store.find("payment_method", default)
+        if method is None:
+            return ""
+        kind = method["card"]["brand"] if method["type"] == "card" else "SEPA"
+        own = method[method["type"]]["last4"]
+        return f"<p class='soft'>{escape(kind.capitalize())} ending in {escape(own)}</p>"
 
     def _subscription(self, subscription: Obj) -> str:
         store, period = self._state.store, subscriptions.period_of(subscription)
@@ -139,7 +149,8 @@ class PortalPages:
         when = f"{'Ends' if ending else 'Renews'} on {day(period.end)}"
         options = "".join(self._option(price) for price in self._offered(subscription))
         plans = (
-            f'<label for="price">Another plan</label><select id="price" name="price">{options}'
+            f'<label for="price_{subscription["id"]}">Another plan</label>'
+            f'<select id="price_{subscription["id"]}" name="price">{options}'
             '</select><button class="quiet" type="submit" name="action" value="change">Change plan'
             "</button>"
             if options
