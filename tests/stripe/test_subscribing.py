@@ -13,6 +13,7 @@ from gatekeeper.entitlements import AccessPolicy
 from gatekeeper.errors import (
     ConflictError,
     DiscountError,
+    IdempotencyConflictError,
     InvalidAmountError,
     InvalidInputError,
     NotFoundError,
@@ -143,6 +144,24 @@ async def test_the_same_key_does_it_once_and_says_what_has_become_of_it(front: F
     done = await front.subscribe(idempotency_key="k")
     assert (done.subscription.status, done.secret) == ("active", None)
     assert len(front.shop.sim.events("customer.subscription.created")) == 1
+
+
+async def test_two_keys_begin_one_and_each_finds_it_ever_after(front: Front) -> None:
+    first = await front.subscribe(idempotency_key="click-1")
+    second = await front.subscribe(idempotency_key="click-2")
+    assert second.subscription.id == first.subscription.id
+    assert second.secret == first.secret
+    with pytest.raises(IdempotencyConflictError):
+        await front.subscribe(idempotency_key="click-2", quantity=2)
+    front.confirm(first.secret)
+    await front.shop.settle()
+    for key in ("click-1", "click-2"):
+        done = await front.subscribe(idempotency_key=key)
+        assert (done.subscription.id, done.secret) == (first.subscription.id, None)
+        found = await front.shop.checkout.status(done.purchase_id, "org_1")
+        assert found.status is PurchaseStatus.PAID
+    assert len(front.shop.sim.events("customer.subscription.created")) == 1
+    assert await front.shop.store.read(lambda tx: tx.purchases.duplicates(10)) == []
 
 
 async def test_what_was_never_paid_is_begun_anew(front: Front) -> None:
@@ -498,8 +517,10 @@ async def test_a_preview_is_what_is_billed(front: Front) -> None:
 # -- crashes and races --------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("price", ["team_monthly", "pro_monthly"])
+@pytest.mark.parametrize("is_told", [False, True])
 async def test_case_41_a_subscription_whose_making_was_not_heard_of_is_not_made_again(
-    front: Front, monkeypatch: pytest.MonkeyPatch
+    front: Front, monkeypatch: pytest.MonkeyPatch, price: str, is_told: bool
 ) -> None:
     send = httpx.AsyncClient.request
     lost: list[str] = []
@@ -513,8 +534,10 @@ async def test_case_41_a_subscription_whose_making_was_not_heard_of_is_not_made_
 
     monkeypatch.setattr(httpx.AsyncClient, "request", lose_one)
     with pytest.raises(StripeUnavailableError):
-        await front.subscribe(idempotency_key="k")
-    started = await front.subscribe(idempotency_key="k")
+        await front.subscribe(price, idempotency_key="k")
+    if is_told:  # of a trial, which is then the customer's one and only
+        await front.shop.settle()
+    started = await front.subscribe(price, idempotency_key="k")
     made = front.shop.sim.events("customer.subscription.created")
     assert [event["data"]["object"]["id"] for event in made] == [started.subscription.id]
 

@@ -7,12 +7,9 @@ to be confirmed instead; a trial that ends without one ends the subscription.
 """
 
 import hashlib
-from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
-from uuid_utils.compat import uuid7
 
 from gatekeeper.catalog import PriceEntry
 from gatekeeper.entitlements import TERMINAL
@@ -30,15 +27,13 @@ from gatekeeper.storage.records import Purchase, PurchaseStatus
 from gatekeeper.stripe.checkout_params import check_quantity
 from gatekeeper.stripe.client import Obj
 from gatekeeper.stripe.open_checkouts import may_try, trial_days_of
+from gatekeeper.stripe.subscribing.begun import begun, begun_at_once, purchase_id, under
 from gatekeeper.stripe.subscribing.discounts import Discount, Discounts, is_alike, refused
 from gatekeeper.stripe.subscribing.means import Means, secret_of
 from gatekeeper.stripe.subscribing.values import Started
 from gatekeeper.types import check_id
 
 OPERATION: Final = "subscriptions create"
-
-_AT_ONCE: Final = timedelta(minutes=10)
-"""How long a purchase may still be getting its subscription; its process may have died."""
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,14 +84,19 @@ class Starting:
         )
 
     async def start(self, customer: str, asked: Asked, idempotency_key: str | None) -> Started:
-        """Begin it, or go on with the one that was begun and waits for its payment."""
+        """Begin it, or go on with the one that was begun and waits for its payment; under a key
+        that was used before, with that one, whatever it has become."""
         check_id(customer, "customer")
-        if idempotency_key is None:
+        own = purchase_id(customer, idempotency_key)
+        known = await self._means.store.read(lambda tx: tx.purchases.get(own))
+        if known is None or known.subscription_id is None:
             waiting = await self._waiting(customer, asked)
             if waiting is not None:
-                return waiting
-        await self._means.identities.ensure(customer)
-        purchase, trial_days = await self._opened(customer, asked, idempotency_key)
+                return await self._told(await self._under(own, waiting, idempotency_key))
+        stripe_id = await self._means.identities.ensure(customer)
+        purchase, trial_days, again = await self._opened(customer, asked, own)
+        if again and purchase.subscription_id is None:
+            purchase = await self._heard_late(purchase, stripe_id)
         if purchase.subscription_id is not None:
             found = await self._means.with_secrets(purchase.subscription_id)
             if found["status"] not in TERMINAL:
@@ -112,27 +112,21 @@ class Starting:
             if isinstance(error, StripeRequestError) and refused(error):
                 raise DiscountError from error
             raise
-        assert purchase.subscription_id is not None
-        return await self._told(purchase)
+        return await self._told(await self._under(own, purchase, idempotency_key))
 
     # -- its steps --------------------------------------------------------------------------------
 
     async def _opened(
-        self, customer: str, asked: Asked, idempotency_key: str | None
-    ) -> tuple[Purchase, int | None]:
-        """The purchase's row, and the days of its trial, decided under the lock of the customer's
-        row; the row of the same request, if that was made at once."""
+        self, customer: str, asked: Asked, own: str
+    ) -> tuple[Purchase, int | None, bool]:
+        """The purchase's row, the days of its trial, decided under the lock of the customer's row,
+        and whether the row was there: of the same request, now or earlier."""
         means, lookup_key = self._means, asked.entry.price.lookup_key
-        purchase_id = f"pur_{uuid7().hex}"
-        if idempotency_key is not None:
-            check_id(idempotency_key, "idempotency key")
-            scoped = repr((ELEMENTS, customer, idempotency_key)).encode()
-            purchase_id = f"pur_{hashlib.sha256(scoped).hexdigest()[:32]}"
 
-        def work(tx: Transaction) -> tuple[Purchase, int | None]:
+        def work(tx: Transaction) -> tuple[Purchase, int | None, bool]:
             tx.customers.get(customer, lock=True)  # the same request, twice at once: one by one
             wanted = Purchase(
-                id=purchase_id,
+                id=own,
                 customer=customer,
                 price_lookup_key=lookup_key,
                 quantity=asked.quantity,
@@ -140,14 +134,27 @@ class Starting:
                 status=PurchaseStatus.PENDING,
                 created_at=tx.now(),
             )
-            beside = None if idempotency_key else _begun_at_once(tx, wanted)
+            again = tx.purchases.get(own) is not None
+            beside = None if again else begun_at_once(tx, wanted)
             opened = beside or purchases.open_purchase(tx, wanted)
             trial_days = trial_days_of(asked.entry)
             if trial_days is not None and not may_try(tx, means.rules, opened):
                 trial_days = None
-            return opened, trial_days
+            return opened, trial_days, again or beside is not None
 
         return await means.store.write(work)
+
+    async def _heard_late(self, purchase: Purchase, stripe_customer: str) -> Purchase:
+        """The purchase with the subscription that was made for it, if an answer was lost: it is not
+        asked for again, since what was to be asked for then (a trial) may not be so now."""
+        made = await self._made(stripe_customer, purchase.id)
+        if made is None:
+            return purchase
+
+        def work(tx: Transaction) -> Purchase:
+            return purchases.attach_subscription(tx, purchase.id, made["id"], None) or purchase
+
+        return await self._means.store.write(work)
 
     async def _create(
         self, purchase: Purchase, asked: Asked, trial_days: int | None, stripe_customer: str
@@ -182,17 +189,24 @@ class Starting:
             keeps_trying=False,  # its customer has been told that it failed
         )
 
-    async def _waiting(self, customer: str, asked: Asked) -> Started | None:
+    async def _under(self, own: str, purchase: Purchase, key: str | None) -> Purchase:
+        if key is None or own == purchase.id:
+            return purchase
+        return await self._means.store.write(lambda tx: under(tx, own, purchase))
+
+    async def _waiting(self, customer: str, asked: Asked) -> Purchase | None:
         """The one of the same price that was begun and is still to be confirmed. One that waits
         with another quantity or discount is given up: two can't be paid by mistake."""
-        for purchase in await self._means.store.read(lambda tx: _begun(tx, customer, asked)):
+        for purchase in await self._means.store.read(
+            lambda tx: begun(tx, customer, asked.entry.price.lookup_key)
+        ):
             assert purchase.subscription_id is not None
             found = await self._means.with_secrets(purchase.subscription_id)
             if found["status"] in TERMINAL or secret_of(found) is None:
                 continue
             same = purchase.quantity == asked.quantity and is_alike(found, asked.discount)
             if same:
-                return await self._told(purchase, found)
+                return purchase
             if found["status"] == "incomplete":
                 await self._means.gateway.cancel_subscription(found["id"])
                 await self._means.seen(customer, found["id"])
@@ -212,52 +226,24 @@ class Starting:
         )
 
     async def _look(self, request: OutgoingRequest) -> Obj | None:
-        """The subscription that a request has made. (Its customer's subscriptions are few.)"""
+        """The subscription that a request has made."""
         asked: dict[str, Any] = msgspec.json.decode(request.params)
+        return await self._made(asked["customer"], asked["metadata"]["gatekeeper_purchase"])
+
+    async def _made(self, stripe_customer: str, named: str) -> Obj | None:
+        """The running subscription that was made for a purchase of ours. (A customer's are few.)"""
         made = await self._means.gateway.listed(
             "/v1/subscriptions",
-            {"customer": asked["customer"], "status": "all"},
+            {"customer": stripe_customer, "status": "all"},
             what="listing subscriptions",
         )
-        alike = (
+        ours = (
             one
             for one in made
-            if one.get("metadata") == asked["metadata"] and one["status"] not in TERMINAL
+            if (one.get("metadata") or {}).get("gatekeeper_purchase") == named
+            and one["status"] not in TERMINAL
         )
-        return next(alike, None)
-
-
-def _begun(tx: Transaction, customer: str, asked: Asked) -> Sequence[Purchase]:
-    """The customer's purchases of the same price that have a subscription which may wait for a
-    confirmation: an unpaid one, or a trial without a payment method."""
-    trying = [
-        one
-        for one in tx.purchases.paid(customer)
-        if one.mode == ELEMENTS
-        and one.subscription_id is not None
-        and (row := tx.subscriptions.get(one.subscription_id)) is not None
-        and row.status == "trialing"
-    ]
-    return [
-        one
-        for one in (*tx.purchases.pending(customer), *trying)
-        if one.mode == ELEMENTS
-        and one.subscription_id is not None
-        and one.price_lookup_key == asked.entry.price.lookup_key
-    ]
-
-
-def _begun_at_once(tx: Transaction, wanted: Purchase) -> Purchase | None:
-    """The same purchase, by another request of just now that is still on its way to Stripe."""
-    for one in tx.purchases.pending(wanted.customer):
-        alike = (one.mode, one.price_lookup_key, one.quantity) == (
-            ELEMENTS,
-            wanted.price_lookup_key,
-            wanted.quantity,
-        )
-        if alike and wanted.created_at - one.created_at < _AT_ONCE:
-            return one
-    return None
+        return next(ours, None)
 
 
 def _attach(tx: Transaction, request: OutgoingRequest, made: Obj) -> None:
