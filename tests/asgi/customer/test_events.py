@@ -125,14 +125,16 @@ async def test_what_changes_is_told_as_it_changes(place: Place) -> None:
         )
         assert reader.headers["cache-control"] == "no-store"
         await spend(place, 1)
-        await reader.until(lambda r: len(r.kinds) == 2)
-        kind, data, event_id = reader.events[-1]
-        assert (kind, data["balances"]["credits"]["available"]) == ("balance.changed", 4)
+        # A look may fall between the hold and its capture: then both are told.
+        await reader.until(lambda r: "balance.changed" in r.kinds)
+        _, data, event_id = reader.events[1]
+        assert data["balances"]["credits"]["available"] == 4
         assert event_id is not None
 
         await spend(place, 1)
-        await reader.until(lambda r: r.kinds[2:] == ["balance.changed", "credits.low"])
-        assert [one["code"] for one in reader.events[-1][1]["warnings"]] == ["credits_low"]
+        await reader.until(lambda r: "credits.low" in r.kinds)
+        (low,) = [data for kind, data, _ in reader.events if kind == "credits.low"]
+        assert [one["code"] for one in low["warnings"]] == ["credits_low"]
 
         await place.buy("pro_monthly")
         await reader.until(lambda r: {"payment.settled", "plan.changed"} <= set(r.kinds))
@@ -179,7 +181,7 @@ async def test_nobody_hears_of_another_customer(place: Place) -> None:
         await spend(place, 1)
         await ada.until(lambda r: "plan.changed" in r.kinds)
         await spend(place, 2, "eve")
-        await eve.until(lambda r: len(r.kinds) > 1)
+        await eve.until(lambda r: "credits.low" in r.kinds)
         assert "ada" not in eve.text
         assert eve.events[1][1]["balances"]["credits"]["available"] == 3
         assert set(eve.kinds) == {"ready", "balance.changed", "credits.low"}
@@ -253,7 +255,7 @@ async def test_an_outage_of_the_database_is_waited_out(
             patched.setattr(place.gate.store, "read", gone)
             await reader.until(lambda r: "could not be looked at" in caplog.text)
         await spend(place, 1)
-        await reader.until(lambda r: r.kinds == ["ready", "balance.changed"])
+        await reader.until(lambda r: "balance.changed" in r.kinds)
 
 
 async def test_what_cannot_be_read_of_one_customer_keeps_no_other_waiting(
