@@ -3,8 +3,11 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
+from gatekeeper.catalog import Catalog, Plan
 from gatekeeper.errors import (
     ConflictError,
     GatekeeperError,
@@ -15,13 +18,15 @@ from gatekeeper.errors import (
     UnknownNameError,
 )
 from gatekeeper.ledger import GrantCredits, GrantKind
-from gatekeeper.services import accounts, customers, freezes, top_ups
+from gatekeeper.services import accounts, customers, freezes, intents, top_ups
 from gatekeeper.services.ledger.batch import carry_out
 from gatekeeper.services.ledger.commands import WatchCommand
 from gatekeeper.services.outbox import Signal, SignalRegistry
 from gatekeeper.services.outbox.deliverer import Deliverer
+from gatekeeper.services.rules import Rules
+from gatekeeper.storage.mirror import MirrorObject
 from gatekeeper.storage.port import Transaction
-from gatekeeper.storage.records import PurchaseStatus
+from gatekeeper.storage.records import Purchase, PurchaseStatus
 from gatekeeper.stripe.identities import StripeIdentities
 from gatekeeper.stripe.outgoing import OutgoingRequests
 from gatekeeper.stripe.top_up_desk import TopUpDesk
@@ -30,6 +35,7 @@ from gatekeeper.stripe.webhooks import Projections
 from gatekeeper.testing.stripe import Simulator
 from gatekeeper.topping_up import BlockReason, TopUp, TopUpState
 from tests.stripe.shop import Shop
+from tests.stripe.world import credits
 
 pytestmark = pytest.mark.anyio
 
@@ -666,3 +672,118 @@ async def test_what_was_given_up_is_not_sent_by_the_background_either(
     assert await house.outgoing.resume() == 1
     assert house.paid() == []
     assert await house.outgoing.resume() == 0
+
+
+# -- what is not as it was asked for --------------------------------------------------------------
+
+
+async def begun(shop: Shop) -> tuple[House, Purchase]:
+    """A house whose top-up is being paid by the intent pi_1."""
+    house = await house_of(shop)
+    await house.spend(6)
+    row = await house.top_up()
+    claimed = await shop.store.write(
+        lambda tx: top_ups.take_up(tx, shop.rules, row.customer, row.unit)
+    )
+    assert claimed is not None
+    card = ("pm_1", "mark")
+    paying = await shop.store.write(lambda tx: top_ups.begin(tx, shop.rules, claimed, card))
+    assert paying is not None
+    await shop.store.write(lambda tx: intents.note_intent(tx, str(paying.purchase_id), "pi_1"))
+    purchase = await shop.store.read(lambda tx: tx.purchases.by_intent("pi_1"))
+    assert purchase is not None
+    return house, purchase
+
+
+async def follow(shop: Shop, rules: Rules | None = None, **seen: Any) -> None:
+    """Stripe says something of pi_1."""
+    customer = await shop.customer()
+    received = seen.pop("received", 500)
+    fields = {
+        "kind": "payment_intent",
+        "id": "pi_1",
+        "customer": "org_1",
+        "stripe_customer": customer.stripe_id,
+        "status": "succeeded",
+        "amount_minor": 500,
+        "currency": "eur",
+        "facts": msgspec.json.encode({"amount_received": received}).decode(),
+        "seen_at": shop.clock.now,
+    }
+    copy = MirrorObject(**{**fields, **seen})
+    await shop.store.write(lambda tx: intents.follow_intent(tx, rules or shop.rules, copy))
+
+
+async def test_what_was_paid_as_it_was_asked_for_is_given_once(shop: Shop) -> None:
+    house, _ = await begun(shop)
+    for _ in range(2):
+        await follow(shop)
+    assert await shop.available() == 119
+    assert (await house.top_up()).state is TopUpState.IDLE
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        {"stripe_customer": "cus_other"},
+        {"currency": "usd"},
+        {"received": 499},
+        {"amount_minor": None},
+        {"rules": Rules(Catalog(plans=[Plan("free", default=True, grants=[credits.once(5)])]))},
+    ],
+    ids=lambda seen: next(iter(seen)),
+)
+async def test_what_was_paid_otherwise_gives_nothing_and_stops(
+    seen: dict[str, Any], shop: Shop
+) -> None:
+    house, purchase = await begun(shop)
+    await follow(shop, **seen)
+    assert await shop.available() == 19
+    top_up = await house.top_up()
+    assert (top_up.reason, top_up.error) == (BlockReason.REFUSED, "not_given")
+    found = await shop.store.read(lambda tx: tx.purchases.get(purchase.id))
+    assert found is not None
+    assert found.status is PurchaseStatus.FAILED
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ("requires_action", BlockReason.AUTHENTICATION_REQUIRED),
+        ("canceled", BlockReason.REFUSED),
+        ("processing", TopUpState.PAYING),
+        ("requires_capture", TopUpState.PAYING),
+    ],
+)
+async def test_what_stripe_says_of_a_payment(status: str, state: str, shop: Shop) -> None:
+    house, purchase = await begun(shop)
+    await follow(shop, status=status)
+    top_up = await house.top_up()
+    assert (top_up.reason or top_up.state) == state
+    await shop.store.write(lambda tx: intents.note_never_made(tx, purchase.id))
+    await follow(shop)  # whatever was thought: it has been paid
+    assert await shop.available() == 119
+
+
+async def test_nobody_is_topped_up_who_is_gone_nor_with_what_is_not_sold(shop: Shop) -> None:
+    house = await house_of(shop, threshold=30)
+    row = await house.top_up()
+    without = Rules(Catalog(plans=[Plan("free", default=True)]))
+    seen = await shop.store.read(lambda tx: top_ups.look(tx, without, row))
+    assert seen.amount_minor is None
+    await shop.store.write(lambda tx: top_ups.watch_again(tx, without, row))
+
+    def delete(tx: Transaction) -> None:
+        known = tx.customers.get("org_1", lock=True)
+        assert known is not None
+        tx.customers.save(replace(known, deleted_at=tx.now()))
+        account = tx.ledger.account("org_1", "credits", lock=True)
+        assert account.top_up_below == 30
+
+    await shop.store.write(delete)
+    await house.work()
+    assert (await house.top_up()).reason is BlockReason.FROZEN
+    await shop.store.write(
+        lambda tx: top_ups.watch_again(tx, shop.rules, replace(row, threshold=31))
+    )
+    assert house.paid() == []
