@@ -181,10 +181,17 @@ async def test_case_37_a_dispute_is_taken_once_answered_won_and_given_back(
     await bazaar.opened()
     order = await bazaar.bought(transfers=transfers)
     await bazaar.settle()
+    (known,) = (await bazaar.get("admin/sellers", OFFICE))["data"]
+    assert (known["customer"], known["may_be_charged_for"]) == ("seller_1", True)
     bazaar.sim.dispute(await bazaar.charge(order))
+    await bazaar.sim.deliver_pending()
+    await bazaar.gate.receiver.drain()
+    (back,) = (await bazaar.get("admin/paybacks", OFFICE))["data"]
+    assert (back["status"], back["amount_minor"], back["order_id"]) == ("owed", 900, order.id)
     for event in bazaar.sim.events("charge.dispute.created", "charge.dispute.funds_withdrawn"):
         bazaar.sim.redeliver(event["id"])
     await bazaar.settle()
+    assert (await bazaar.get("admin/paybacks", OFFICE))["data"] == []
     assert await bazaar.has() == 0
     (dispute,) = (await bazaar.get("disputes"))["data"]
     assert (dispute["order"], dispute["borne_by"], dispute["open"]) == (order.id, "seller", True)

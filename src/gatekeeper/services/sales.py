@@ -138,8 +138,12 @@ def note_charge(tx: Transaction, rules: Rules, money: ChargeMoney) -> None:
             continue
         returned += cause.takes_minor
         target = to_take_back(part.amount_minor, money.amount_minor, returned) - before
-        _note(tx, order, part, cause.name, target - given, before)
-        given = max(given, target)
+        given += _note(tx, order, part, cause.name, target - given, before)
+    owing = [one.name for one in causes if one.takes_minor]
+    if owing:
+        # What another had taken of all there is, and takes no more, is left to the last.
+        target = to_take_back(part.amount_minor, money.amount_minor, returned) - before
+        _note(tx, order, part, owing[-1], target - given, before)
 
 
 def _stands(row: Payback) -> bool:
@@ -208,9 +212,11 @@ def _disputes(rules: Rules, money: ChargeMoney) -> Iterator[_Cause]:
 
 def _note(
     tx: Transaction, order: Order, part: _Part, cause: str, amount: int, taken_along: int
-) -> None:
+) -> int:
     """Note what is given back for a cause: of what the seller got first, and then of what they
-    got again, as far as there is any left of each. `taken_along` of the first is gone already."""
+    got again, as far as there is any left of each. `taken_along` of the first is gone already.
+    Returns how much of `amount` there was."""
+    asked = amount
     rows = tx.paybacks.of_order(order.id)
     now = tx.now()
     turn = 1 + sum(1 for one in rows if one.cause == cause)
@@ -238,6 +244,7 @@ def _note(
         )
         amount -= taken
         turn += 1
+    return asked - max(amount, 0) if asked > 0 else 0
 
 
 def _again_id(made: Payback) -> str:

@@ -20,6 +20,7 @@ from gatekeeper.services.backoff import after_failures
 from gatekeeper.services.once import write_once
 from gatekeeper.services.outbox import tell
 from gatekeeper.storage.mirror import MirrorObject
+from gatekeeper.storage.paybacks import Payback
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.transfers import Transfer, TransferStatus
 from gatekeeper.types import check_amount, check_id, check_limit
@@ -253,6 +254,15 @@ class TransferDesk:
         if found is None:
             raise NotFoundError(f"There is no transfer {transfer_id!r}.")
         return found
+
+    async def unmade_paybacks(self, limit: int = 100) -> Sequence[Payback]:
+        """What sellers are to give back of orders and did not yet, the oldest first.
+
+        Raises:
+            InvalidInputError: `limit` is not from 1 to 1000.
+        """
+        check_limit(limit)
+        return await self._store.read(lambda tx: tx.paybacks.unmade(limit))
 
     async def listed(self, status: TransferStatus, limit: int = 100) -> Sequence[Transfer]:
         """The transfers of a status, the oldest first.

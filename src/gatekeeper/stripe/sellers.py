@@ -181,6 +181,19 @@ class SellerDesk:
             found = await self._store.read(lambda tx: _state(tx, customer))
         return found
 
+    async def listed(self, *, limit: int = 100, after: str | None = None) -> Sequence[SellerState]:
+        """All sellers as they are known, by the customers' ids, from behind the customer `after`.
+
+        Raises:
+            InvalidInputError: `limit` is not from 1 to 1000.
+        """
+        check_limit(limit)
+
+        def read(tx: Transaction) -> Sequence[SellerState]:
+            return [sellers.state_of(tx, one) for one in tx.sellers.listed(limit, after)]
+
+        return await self._store.read(read)
+
     async def known(self, customer: str) -> Seller:
         """The seller that a customer is; nobody is asked.
 

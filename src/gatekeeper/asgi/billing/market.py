@@ -10,6 +10,7 @@ from starlette.responses import Response
 from gatekeeper.asgi.billing.back_office.shared import CHANGING, mandate_of, operation
 from gatekeeper.asgi.billing.operations import Call, Operation
 from gatekeeper.asgi.billing.options import BillingOptions
+from gatekeeper.asgi.billing.paging import Page, PageQuery, paged, place_of
 from gatekeeper.asgi.billing.sellers import (
     CSV,
     EvidenceTexts,
@@ -19,10 +20,11 @@ from gatekeeper.asgi.billing.sellers import (
     dispute_view,
     wants_csv,
 )
-from gatekeeper.asgi.billing.values import Reason
+from gatekeeper.asgi.billing.values import Id, Reason
 from gatekeeper.errors import StripeRequestError, StripeUnavailableError
 from gatekeeper.gate import Gatekeeper
 from gatekeeper.services.reports import PlatformRow, as_csv
+from gatekeeper.services.sellers import SellerState
 from gatekeeper.storage.transfers import Transfer, TransferStatus
 
 _MOST = 100
@@ -100,6 +102,59 @@ class TransferList(msgspec.Struct, frozen=True, kw_only=True):
     data: list[TransferView]
 
 
+class PaybackView(msgspec.Struct, frozen=True, kw_only=True):
+    """What a seller is to give back of an order.
+
+    Attributes:
+        id: what it is for: refund/re_... or dispute/du_...
+        customer: who has paid.
+        destination: the seller's connected account.
+        attempts: how often Stripe has refused it, and `last_error` why.
+        due_at: when it is tried next.
+    """
+
+    id: str
+    status: str
+    order_id: str
+    customer: str
+    destination: str
+    amount_minor: int
+    currency: str
+    attempts: int
+    last_error: str | None
+    created_at: datetime
+    due_at: datetime
+
+
+class PaybackList(msgspec.Struct, frozen=True, kw_only=True):
+    """What sellers are to give back.
+
+    Attributes:
+        data: the oldest first; at most 100.
+    """
+
+    data: list[PaybackView]
+
+
+class SellerLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A seller.
+
+    Attributes:
+        account_id: their connected account; null while it is being made.
+        may_be_charged_for: whether buyers can pay for what they sell.
+        disabled_reason: why not, in Stripe's word.
+        has_left: the account has left the platform.
+    """
+
+    customer: str
+    country: str
+    account_id: str | None
+    may_be_charged_for: bool
+    payouts_enabled: bool
+    disabled_reason: str | None
+    has_left: bool
+
+
 class PlatformReport(msgspec.Struct, frozen=True, kw_only=True):
     """The platform's money, by month and currency.
 
@@ -140,6 +195,21 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             body=TransferBody,
             answer=TransferView,
             errors=CHANGING,
+        ),
+        operation(
+            "GET",
+            "/admin/paybacks",
+            routes.paybacks,
+            summary="What sellers are to give back of orders, and did not yet.",
+            answer=PaybackList,
+        ),
+        operation(
+            "GET",
+            "/admin/sellers",
+            routes.sellers,
+            summary="All sellers.",
+            query=PageQuery,
+            answer=Page[SellerLine],
         ),
         operation(
             "GET",
@@ -192,6 +262,17 @@ class _Market:
         transfer = call.path["transfer"]
         return _transfer(await self._gate.transfers.discard_by(mandate_of(call), transfer))
 
+    async def paybacks(self, call: Call) -> PaybackList:
+        found = await self._gate.transfers.unmade_paybacks(_MOST)
+        names = PaybackView.__struct_fields__
+        rows = [PaybackView(**{name: getattr(one, name) for name in names}) for one in found]
+        return PaybackList(data=rows)
+
+    async def sellers(self, call: Call[None, PageQuery]) -> Page[SellerLine]:
+        after = place_of(call.query.cursor, Id)
+        rows = await self._gate.sellers.listed(limit=call.query.limit + 1, after=after)
+        return paged(rows, call.query, _line, lambda row: row.customer)
+
     async def report(self, call: Call[None, ReportQuery]) -> PlatformReport | Response:
         reports = self._gate.reports
         rows = await reports.platform(await reports.span(call.query.since, call.query.until))
@@ -212,6 +293,10 @@ class _Market:
     async def accept(self, call: Call[AcceptBody]) -> SaleDispute:
         desk = self._gate.disputes
         return dispute_view(await desk.accept(call.path["dispute"], mandate=mandate_of(call)))
+
+
+def _line(one: SellerState) -> SellerLine:
+    return SellerLine(**{name: getattr(one, name) for name in SellerLine.__struct_fields__})
 
 
 def _transfer(one: Transfer) -> TransferView:
