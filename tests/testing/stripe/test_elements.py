@@ -16,6 +16,7 @@ pytestmark = pytest.mark.timeout(120)
 
 @pytest.fixture(scope="module")
 def browser(chromium_path: str) -> Iterator[Browser]:
+    expect.set_options(timeout=20_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path, args=["--no-sandbox"])
         yield browser
@@ -298,6 +299,23 @@ def test_the_older_card_element(client: Any, page: Page) -> None:
     assert done["paymentIntent"]["status"] == "succeeded"
     page.evaluate("card.destroy()")
     expect(page.get_by_label("Card number")).to_have_count(0)
+
+
+def test_a_seller_s_own_payment(client: Any, stripe_sim: Simulator, page: Page) -> None:
+    seller = client.v1.accounts.create({})
+    stripe_sim.onboard(seller.id)
+    made = client.v1.payment_intents.create(
+        {"amount": 700, "currency": "eur", "application_fee_amount": 70},
+        {"stripe_account": seller.id},
+    )
+    page.evaluate(
+        "([secret, seller]) => show({clientSecret: secret}, {stripeAccount: seller})",
+        [made.client_secret, seller.id],
+    )
+    fill(page, "4000002760003184")
+    page.evaluate("confirmed()")
+    page.frame_locator("iframe").get_by_role("button", name="Complete").click()
+    assert result(page)["paymentIntent"]["status"] == "succeeded"
 
 
 def test_mistakes_of_the_host(client: Any, page: Page) -> None:
