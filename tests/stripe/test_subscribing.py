@@ -732,3 +732,20 @@ async def test_two_prices_at_once_are_one_trial(front: Front) -> None:
         for price in ("pro_monthly", "pro_yearly"):
             group.start_soon(tab, price)
     assert sorted(one.subscription.status for one in begun) == ["incomplete", "trialing"]
+
+
+@pytest.mark.parametrize("sent", [False, True])
+async def test_case_41_a_subscription_whose_making_crashed_is_made_once_and_found(
+    front: Front, monkeypatch: pytest.MonkeyPatch, sent: bool
+) -> None:
+    await front.methods.setup("org_1")  # Stripe knows them
+    with monkeypatch.context() as broken:
+        dying(front.shop.gateway, broken, sent=sent)
+        with pytest.raises(Crash):
+            await front.subscribe(idempotency_key="k")
+    front.shop.clock.now = front.shop.sim.advance(minutes=2)
+    assert await front.outgoing.resume() == 1
+    started = await front.subscribe(idempotency_key="k")
+    assert started.secret is not None
+    made = front.shop.sim.state.store.all("subscription")
+    assert [one["id"] for one in made] == [started.subscription.id]
