@@ -1,6 +1,6 @@
 """The accounts of a customer as people see them: what runs, what renews, what expires. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -25,27 +25,45 @@ class Turn:
 
 
 def running_window(
-    account: Account, items: Mapping[str, Item], policy: AccessPolicy, now: datetime
+    account: Account, state: CustomerState, policy: AccessPolicy, now: datetime
 ) -> Turn | None:
     """The window of an account that ends first; None if nothing is granted in windows.
 
-    The target of a window is named "ITEM:SERIES@START", or by "default" or a gift in the item's
-    place (see `entitlements.allotments`).
+    The target of a window is named "ITEM:SERIES@START", or "default:..." or "gift:PLAN:..."; see
+    `entitlements.allotments`. What is left of a default plan's window runs on beside a plan that
+    has taken its place, and no other follows it.
     """
+    items = {item.id: item for item in state.items}
+    free: list[Turn] = []
     found: list[Turn] = []
     for key, received in account.received.items():
         start, end, series = received.start, received.end, received.series
         if start is None or end is None or series is None or series.endswith(_OVERAGE):
             continue
-        if start <= now < end:
-            item = items.get(key.partition(":")[0])
-            found.append(Turn(start, end, item is None or _renews(item, end, policy, now)))
-    return min(found, key=lambda turn: (not turn.renews, turn.end), default=None)
+        if not start <= now < end:
+            continue
+        source, _, rest = key.partition(":")
+        if source == "default":
+            free.append(Turn(start, end, True))
+        elif source == "gift":
+            found.append(Turn(start, end, _is_given(rest.partition(":")[0], state, end)))
+        else:
+            item = items.get(source)
+            found.append(Turn(start, end, item is not None and _renews(item, end, policy, now)))
+    return min(found or free, key=lambda turn: (not turn.renews, turn.end), default=None)
 
 
 def _renews(item: Item, end: datetime, policy: AccessPolicy, now: datetime) -> bool:
     access = access_of(item, policy, now)
     return access.allowed and (access.until is None or access.until > end)
+
+
+def _is_given(plan: str, state: CustomerState, end: datetime) -> bool:
+    """Whether a plan is a gift beyond an instant."""
+    return any(
+        (one.kind, one.key) == ("plan", plan) and (one.expires_at is None or one.expires_at > end)
+        for one in state.overrides
+    )
 
 
 def unit_standing(

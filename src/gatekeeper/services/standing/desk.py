@@ -58,8 +58,7 @@ def standing_of(tx: Transaction, rules: Rules, customer: str) -> Standing:
     entitled = evaluate(state, rules.default_terms, rules.policy, now, terms_of=rules.terms_of)
     stored = tx.ledger.accounts(customer)
     accounts = _brought_up(rules, state, stored, now)
-    items = {item.id: item for item in state.items}
-    turns = {one.unit: running_window(one, items, rules.policy, now) for one in accounts}
+    turns = {one.unit: running_window(one, state, rules.policy, now) for one in accounts}
     spent = _spent(tx, state, accounts, turns, now)
     units = tuple(
         unit_standing(one, turns[one.unit], state, spent.get(one.unit, 0), now) for one in accounts
