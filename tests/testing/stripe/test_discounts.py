@@ -317,6 +317,18 @@ def test_a_session_with_a_discount(client: Any, stripe_sim: Simulator, mode: str
         )
 
 
+def test_a_checkout_keeps_the_coupon_that_it_began_with(client: Any, stripe_sim: Simulator) -> None:
+    made = coupon(client, percent_off=20, duration="forever")
+    session = new_session(client, discounts=[{"coupon": made.id}])
+    client.v1.coupons.delete(made.id)
+    done = stripe_sim.pay_checkout(session.id)
+    stripe_sim.advance(days=31)
+    assert paid(client, done["customer"]) == [799, 799]
+    wanted = {"expand": ["discounts.source.coupon"]}
+    (kept,) = client.v1.subscriptions.retrieve(done["subscription"], wanted).discounts
+    assert (kept.source.coupon.percent_off, kept.source.coupon.valid) == (20, False)
+
+
 def test_all_of_it_can_be_taken_off(client: Any, stripe_sim: Simulator) -> None:
     made = coupon(client, percent_off=100)
     session = new_session(client, mode="payment", discounts=[{"coupon": made.id}])

@@ -48,7 +48,7 @@ def reduce(state: State, session: Obj, found: list[Reduction]) -> None:
     hidden = state.store.hidden(session)
     rows: list[Obj] = hidden["line_items"]
     parts = [reductions.Part(row["amount_subtotal"], row["price"]["product"]) for row in rows]
-    taken = reductions.taken(discounts.terms(state, found), parts)
+    taken = reductions.taken(discounts.terms(found), parts)
     for row, shares in zip(rows, taken, strict=True):
         row["amount_discount"] = sum(shares)
         row["amount_total"] = row["amount_subtotal"] - row["amount_discount"]

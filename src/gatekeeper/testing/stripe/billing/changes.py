@@ -134,7 +134,7 @@ def proposed(
         return None
     behavior = params.get("proration_behavior") or "create_prorations"
     wanted = params.get("items") or []
-    coupons = None if reductions is None else discounts.terms(state, reductions)
+    coupons = None if reductions is None else discounts.terms(reductions)
     return items.propose(
         state, subscription, wanted, behavior, restart=restart, at=at, coupons=coupons
     )

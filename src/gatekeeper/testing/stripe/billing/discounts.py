@@ -28,7 +28,8 @@ NEW = Many(Fields({"coupon": Text(), "promotion_code": Text()}), 1)
 
 @dataclass(frozen=True, slots=True)
 class Reduction:
-    """A coupon that may be redeemed, or (`kept`) a discount that is there already."""
+    """A coupon (as it was when it was named, with its products) that may be redeemed, or (`kept`) a
+    discount that is there already."""
 
     coupon: Obj
     promotion_code: str | None = None
@@ -66,7 +67,7 @@ def _one(state: State, given: dict[str, Any], sale: Sale, path: str) -> Reductio
     if key == "coupon":
         found = state.store.need("coupon", identifier, param)
         check_coupon(found, sale.currency, param)
-        return Reduction(found)
+        return Reduction(_named(state, found))
     code = state.store.need(CODE, identifier, param)
     if code["restrictions"]["first_time_transaction"] and sale.customer is None:
         raise invalid(
@@ -99,7 +100,7 @@ def of_code(state: State, code: Obj, sale: Sale, param: str) -> Reduction:
         raise invalid(
             f"This promotion code cannot be redeemed because {reason[0]}.", param, reason[1]
         )
-    return Reduction(coupon, code["id"])
+    return Reduction(_named(state, coupon), code["id"])
 
 
 def typed(state: State, code: str, sale: Sale) -> Reduction:
@@ -111,15 +112,12 @@ def typed(state: State, code: str, sale: Sale) -> Reduction:
     return of_code(state, found[0], sale, "promotion_code")
 
 
-def terms(state: State, reductions: list[Reduction]) -> list[Obj]:
+def terms(reductions: list[Reduction]) -> list[Obj]:
     """The coupons of reductions, with the products that each is for."""
-    return [
-        coupon_of(state, state.store.get(KIND, one.kept)) if one.kept else _terms(state, one.coupon)
-        for one in reductions
-    ]
+    return [one.coupon for one in reductions]
 
 
-def _terms(state: State, coupon: Obj) -> Obj:
+def _named(state: State, coupon: Obj) -> Obj:
     return {**coupon, "applies_to": state.store.hidden(coupon).get("applies_to")}
 
 
@@ -166,24 +164,29 @@ def redeem(
 
 def _redeem(state: State, one: Reduction, customer: str | None, owner: dict[str, Any]) -> str:
     made = new(state, one, customer, **owner)
-    coupon = one.coupon
-    with state.changing(coupon, "coupon.updated"):
-        coupon["times_redeemed"] += 1
-        over = coupon["times_redeemed"] >= (coupon["max_redemptions"] or 10**12)
-        coupon["valid"] = coupon["valid"] and not over
+    coupon = state.store.get("coupon", one.coupon["id"])
+    if not coupon.get("deleted"):  # a checkout began before that, and goes on
+        _count(state, coupon)
     code = state.store.find(CODE, one.promotion_code)
     if code is not None:
         with state.changing(code, "promotion_code.updated"):
             code["times_redeemed"] += 1
             if code["times_redeemed"] >= (code["max_redemptions"] or 10**12):
                 code["active"] = False
-    if over:
+    if not coupon.get("valid"):
         close_codes(state, coupon["id"])
     if owner.get("subscription") is not None:
         state.emit("customer.discount.created", made)
         if made["end"] is not None:
             state.agenda.at(made["end"], lambda: _ended(state, made))
     return str(made["id"])
+
+
+def _count(state: State, coupon: Obj) -> None:
+    with state.changing(coupon, "coupon.updated"):
+        coupon["times_redeemed"] += 1
+        over = coupon["times_redeemed"] >= (coupon["max_redemptions"] or 10**12)
+        coupon["valid"] = coupon["valid"] and not over
 
 
 def _ended(state: State, made: Obj) -> None:
@@ -213,7 +216,7 @@ def new(state: State, one: Reduction, customer: str | None, **owner: str | None)
         "subscription_item": None,
         **owner,
     }
-    return state.store.add(KIND, made, coupon=_terms(state, one.coupon))
+    return state.store.add(KIND, made, coupon=one.coupon)
 
 
 def close_codes(state: State, coupon_id: str) -> None:

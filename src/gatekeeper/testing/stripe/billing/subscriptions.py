@@ -29,7 +29,7 @@ def start(state: State, plan: Start) -> Obj:
     trialing = plan.trial_end is not None and plan.trial_end > state.now()
     subscription = _blank(state, plan, trialing)
     _add_items(state, subscription, plan)
-    coupons = discounts.terms(state, plan.reductions)
+    coupons = discounts.terms(plan.reductions)
     due = reductions.due(_first_lines(state, subscription, trial=trialing), coupons)
     check_method(plan, due)
     if plan.behavior == "error_if_incomplete" and due and plan.paid_by is None:
