@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import anyio
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,6 +16,7 @@ from gatekeeper.errors import (
 from gatekeeper.projection.orders import MISMATCH, OrderStatus
 from gatekeeper.services.orders import Quote
 from gatekeeper.services.orders.payments import STRANGER
+from gatekeeper.stripe.reconciliation.reconciler import RunOptions
 from gatekeeper.testing.stripe import Simulator
 from tests.gates import gate_url  # noqa: F401 -- fixture
 from tests.sdk.hosts import COUNT, INSERT, async_host, sync_host
@@ -210,7 +212,6 @@ async def test_an_order_is_made_in_the_hosts_own_transaction(
 def test_an_order_is_made_in_a_synchronous_hosts_own_transaction(
     migrated_sqlite_url: str, stripe_sim: Simulator
 ) -> None:
-    import anyio
 
     async def story() -> None:
         async with open_till(stripe_sim, url=migrated_sqlite_url) as till:
@@ -220,3 +221,43 @@ def test_an_order_is_made_in_a_synchronous_hosts_own_transaction(
             assert (await till.gate.orders.get(made.id, "ada")).amount_minor == 500
 
     anyio.run(story)
+
+
+async def test_case_47_reconciliation_finds_the_payments_whose_events_never_came(
+    till: Till,
+) -> None:
+    in_page, on_stripe, late = await till.order(), await till.order(), await till.order()
+    begun = await till.pay(in_page)
+    till.browse(begun)
+    back = "https://app.test/"
+    link = await till.gate.orders.checkout(on_stripe.id, "ada", success_url=back, cancel_url=back)
+    till.sim.pay_checkout(link.session_id)
+    await till.gate.orders.checkout(late.id, "ada", success_url=back, cancel_url=back)
+    for event in till.sim.events():
+        till.sim.drop(event["id"])
+    objects = RunOptions(events=False)
+    found = await till.gate.reconciler.run(objects)
+    assert {one.id for one in found.drift} == {begun.id, link.session_id}
+    assert (await till.get(in_page)).status is PAID
+    assert (await till.get(on_stripe)).status is PAID
+    assert (await till.get(late)).status is OrderStatus.PENDING
+    assert (await till.gate.reconciler.run(objects)).drift == ()
+
+
+async def test_two_who_begin_to_pay_at_once_begin_one_payment(till: Till) -> None:
+    order = await till.order()
+    other = await till.pay(await till.order())  # Ada has her Stripe customer by now
+    found: list[str] = []
+
+    async def begin() -> None:
+        try:
+            found.append((await till.pay(order)).id)
+        except StripeUnavailableError:  # the other one holds the key just now
+            found.append((await till.pay(order)).id)
+
+    async with anyio.create_task_group() as clicks:
+        clicks.start_soon(begin)
+        clicks.start_soon(begin)
+    assert len(set(found)) == 1
+    made = till.sim.events("payment_intent.created")
+    assert {one["data"]["object"]["id"] for one in made} == {*found, other.id}

@@ -126,6 +126,11 @@ class Orders(ABC):
         """The orders of a seller's sales, in the same way."""
 
     @abstractmethod
+    def unsettled_after(self, order_id: str, since: datetime, limit: int) -> Sequence[Order]:
+        """Everybody's orders that are pending, processing or failed, of which a payment or checkout
+        session was begun, and that were made since, by id, beginning after one."""
+
+    @abstractmethod
     def payment(self, payment_id: str) -> OrderPayment | None:
         """A payment by its intent's id. Who means to write it locks the order first."""
 

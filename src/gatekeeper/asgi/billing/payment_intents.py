@@ -11,6 +11,7 @@ from gatekeeper.asgi.billing.options import BillingOptions
 from gatekeeper.asgi.billing.orders import CancelBody, OrderView, shown
 from gatekeeper.asgi.billing.values import Id, Quantity, Url
 from gatekeeper.errors import (
+    AmountNotChargeableError,
     InvalidAmountError,
     NotFoundError,
     OrderClosedError,
@@ -86,7 +87,7 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             summary="Begin to pay an order, or go on with it: the same payment, and secret.",
             body=PayBody,
             answer=OrderIntent,
-            errors=(*own, SellerNotReadyError),
+            errors=(*own, SellerNotReadyError, AmountNotChargeableError),
             tag="orders",
         ),
         Operation(

@@ -1,12 +1,17 @@
 """What customers pay once, in memory."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final
 
 from msgspec.structs import replace
 
 from gatekeeper.errors import NotFoundError
+from gatekeeper.projection.orders import OrderStatus
 from gatekeeper.storage.memory.tables import Journal, Table
 from gatekeeper.storage.orders import Order, OrderPayment, OrderPlace, Orders
+
+_UNSETTLED: Final = frozenset({OrderStatus.PENDING, OrderStatus.PROCESSING, OrderStatus.FAILED})
 
 
 class MemoryOrders(Orders):
@@ -44,6 +49,17 @@ class MemoryOrders(Orders):
         self, seller: str, limit: int, before: OrderPlace | None = None
     ) -> Sequence[Order]:
         return self._listed(lambda one: one.seller == seller, limit, before)
+
+    def unsettled_after(self, order_id: str, since: datetime, limit: int) -> Sequence[Order]:
+        found = (
+            one
+            for one in self._orders.values()
+            if one.id > order_id
+            and one.created_at >= since
+            and one.status in _UNSETTLED
+            and (one.payment_id is not None or one.checkout_session_id is not None)
+        )
+        return sorted(found, key=lambda one: one.id)[:limit]
 
     def payment(self, payment_id: str) -> OrderPayment | None:
         return self._payments.get(payment_id)

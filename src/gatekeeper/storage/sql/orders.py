@@ -1,14 +1,16 @@
 """What customers pay once."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Select, bindparam, tuple_, update
+from sqlalchemy import Select, bindparam, or_, text, tuple_, update
 
 from gatekeeper.errors import NotFoundError
 from gatekeeper.storage.orders import Order, OrderPayment, OrderPlace, Orders
 from gatekeeper.storage.sql.aggregate import Aggregate, columns_of, select_of, struct_of
 from gatekeeper.storage.sql.tables import order_payments, orders
+from gatekeeper.storage.sql.tables.orders import UNSETTLED
 from gatekeeper.storage.sql.types import UtcDateTime
 
 _GET: Final = select_of(orders, Order).where(orders.c.id == bindparam("of_id"))
@@ -41,6 +43,17 @@ def _listing(whose: str) -> tuple[Select[Any], Select[Any]]:
 
 _OF_CUSTOMER: Final = _listing("customer")
 _OF_SELLER: Final = _listing("seller")
+_UNSETTLED: Final = (
+    select_of(orders, Order)
+    .where(
+        text(UNSETTLED),
+        orders.c.id > bindparam("after"),
+        orders.c.created_at >= bindparam("since"),
+        or_(orders.c.payment_id.is_not(None), orders.c.checkout_session_id.is_not(None)),
+    )
+    .order_by(orders.c.id)
+    .limit(bindparam("at_most"))
+)
 _PAYMENT: Final = select_of(order_payments, OrderPayment).where(
     order_payments.c.id == bindparam("of_id")
 )
@@ -82,6 +95,10 @@ class SqlOrders(Aggregate, Orders):
         self, seller: str, limit: int, before: OrderPlace | None = None
     ) -> Sequence[Order]:
         return self._listed(_OF_SELLER, seller, limit, before)
+
+    def unsettled_after(self, order_id: str, since: datetime, limit: int) -> Sequence[Order]:
+        which = {"after": order_id, "since": since, "at_most": limit}
+        return [Order(**row) for row in self._connection.execute(_UNSETTLED, which).mappings()]
 
     def payment(self, payment_id: str) -> OrderPayment | None:
         rows = self._connection.execute(_PAYMENT, {"of_id": payment_id})

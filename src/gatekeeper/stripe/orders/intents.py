@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from gatekeeper.errors import (
     CardDeclinedError,
+    AmountNotChargeableError,
     GatekeeperError,
     InvalidAmountError,
     NotFoundError,
@@ -45,6 +46,11 @@ REASONS: Final = frozenset({"abandoned", "duplicate", "fraudulent", "requested_b
 
 _SALE: Final = ("amount_minor", "commission_minor", "currency")
 """What of an order a seller's sale is checked by."""
+
+_CANCELABLE: Final = frozenset({*PAYABLE, "requires_capture"})
+
+_BOUNDS: Final = frozenset({"amount_too_small", "amount_too_large"})
+"""What Stripe says of an amount that is outside of what its own settlement currency allows."""
 
 _TRIES: Final = 3
 """How often a payment is brought to an order that is being changed meanwhile."""
@@ -86,7 +92,7 @@ class OrderIntents:
             if not orders.is_open(order):
                 raise orders.closed(order)
             destination = await self.destination(order)
-            if found is not None and found["status"] in PAYABLE:
+            if found is not None and found["status"] in PAYABLE and params.is_ours(found):
                 if not params.can_be_changed(order, found, destination):
                     await self.let_go(order)
                     continue
@@ -179,13 +185,16 @@ class OrderIntents:
             return
         found = await self.refresh(payment_id)
         if found is not None and found["status"] != "canceled":
-            if found["status"] not in {*PAYABLE, "requires_capture"}:
+            if found["status"] not in _CANCELABLE:
                 raise _not_now(found, "canceled")
             asked = {"cancellation_reason": reason}
             try:
                 await self._post(CANCEL, order, payment_id, "cancel", asked)
             except StripeRequestError:
-                raise _not_now(await self.refresh(payment_id), "canceled") from None
+                now = await self.refresh(payment_id)
+                if now is not None and now["status"] in _CANCELABLE:
+                    raise  # it is not for the payment's state
+                raise _not_now(now, "canceled") from None
             await self.refresh(payment_id)
 
         def leave(tx: Transaction) -> None:
@@ -250,6 +259,7 @@ class OrderIntents:
         try:
             return await self._create(order, stripe_customer, destination, tried)
         except StripeRequestError as error:
+            _check_bounds(error)
             refused = (error.params.get("stripe_code"), error.params.get("stripe_param"))
             if refused != ("resource_missing", "customer"):
                 raise
@@ -283,6 +293,7 @@ class OrderIntents:
         try:
             made = await self._post(CHANGE, order, found["id"], "", changed)
         except StripeRequestError as error:
+            _check_bounds(error)
             if error.params.get("stripe_code") != "payment_intent_unexpected_state":
                 raise
             raise _not_now(await self.refresh(found["id"]), "changed") from None
@@ -376,6 +387,13 @@ def _keep(tx: Transaction, request: OutgoingRequest, made: Obj) -> None:
     """The process died before it heard of the payment: the order gets it all the same."""
     asked: dict[str, Any] = msgspec.json.decode(request.params)
     _attach(tx, asked["metadata"]["gatekeeper_order"], made)
+
+
+def _check_bounds(error: StripeRequestError) -> None:
+    """Tell an amount that Stripe does not take by its own name
+    (https://docs.stripe.com/error-codes#amount-too-small)."""
+    if error.params.get("stripe_code") in _BOUNDS:
+        raise AmountNotChargeableError(str(error)) from None
 
 
 def _named_in(request: OutgoingRequest) -> str:

@@ -25,6 +25,12 @@ def noted(order: Order, request: str | None = None) -> dict[str, str]:
     return {**words, **own, **({} if request is None else {REQUEST: request})}
 
 
+def is_ours(found: Obj) -> bool:
+    """Whether a payment was made by us: one of a checkout session's can't be gone on with in the
+    host's page."""
+    return REQUEST in (found.get("metadata") or {})
+
+
 def key_of(*parts: object) -> str:
     """An idempotency key that everybody derives who asks for the same."""
     return f"gatekeeper-order-{hashlib.sha256(repr(parts).encode()).hexdigest()[:40]}"

@@ -27,6 +27,7 @@ from gatekeeper.stripe.client import Obj, StripeGateway
 from gatekeeper.stripe.long_work import Held
 from gatekeeper.stripe.reconciliation.invoices import InvoiceSweep
 from gatekeeper.stripe.reconciliation.money import MoneySweep
+from gatekeeper.stripe.reconciliation.orders import OrderSweep
 from gatekeeper.stripe.reconciliation.report import Drift, Watch, unreadable_object
 from gatekeeper.stripe.webhooks import Projections
 from gatekeeper.stripe.webhooks.handlers.context import nothing
@@ -65,6 +66,7 @@ class ObjectSweep:
         self._projections = projections
         self._invoices = InvoiceSweep(gateway, store)
         self._money = MoneySweep(gateway, store)
+        self._orders = OrderSweep(gateway, store)
 
     async def look(self, watch: Watch, held: Held | None) -> Found:
         """Compare; writes nothing.
@@ -109,6 +111,7 @@ class ObjectSweep:
         for what, pages in (
             ("invoices", self._invoices.look(now)),
             ("refunds and disputes", self._money.look(now)),
+            ("orders", self._orders.look(now)),
         ):
             async for part in pages:
                 objects += part.objects
@@ -172,6 +175,11 @@ class ObjectSweep:
             await projections.invoices.refresh(object_id, because=SWEPT)
         elif kind == "checkout.session":
             await projections.checkouts.refresh(object_id, because=SWEPT)
+            ordered = await self._store.read(lambda tx: tx.orders.by_session(object_id))
+            if ordered is not None and ordered.payment_id is not None:
+                await projections.copies["payment_intent"].refresh(ordered.payment_id)
+        elif kind == "payment_intent":
+            await projections.copies[kind].refresh(object_id)
         elif charge_id is not None:
             found = await self._gateway.fetch(kind, object_id) if kind == WARNING else None
             warning = None if found is None else project_mirrored(found, WARNING)

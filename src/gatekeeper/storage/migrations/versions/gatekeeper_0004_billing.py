@@ -95,6 +95,15 @@ def _create_orders() -> None:
         op.create_index(name, orders, [whose, "created_at", "id"], unique=False)
     session = "checkout_session_id"
     op.create_index(op.f(f"ix_{orders}_{session}"), orders, [session], unique=False)
+    unsettled = sa.text("status IN ('pending', 'processing', 'failed')")
+    op.create_index(
+        "ix_gatekeeper_orders_unsettled",
+        orders,
+        ["id"],
+        unique=False,
+        postgresql_where=unsettled,
+        sqlite_where=unsettled,
+    )
     own = ["customer", "reference"]
     op.create_index("uq_gatekeeper_orders_reference", orders, own, unique=True)
 

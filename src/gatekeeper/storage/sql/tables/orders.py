@@ -5,8 +5,11 @@ from typing import Final
 from sqlalchemy import BigInteger, Column, Index, Integer, Text
 
 from gatekeeper.projection.orders import OrderStatus
-from gatekeeper.storage.sql.tables.base import required, table
+from gatekeeper.storage.sql.tables.base import partial_index, required, table
 from gatekeeper.storage.sql.types import FreeText, UtcDateTime, Word
+
+UNSETTLED: Final = "status IN ('pending', 'processing', 'failed')"
+"""What partial indexes and the statements that use them call an order that is not paid yet."""
 
 orders: Final = table(
     "orders",
@@ -39,6 +42,7 @@ orders: Final = table(
     Index(None, "customer", "created_at", "id"),
     Index(None, "seller", "created_at", "id"),
     Index(None, "checkout_session_id"),
+    partial_index("ix_gatekeeper_orders_unsettled", "id", where=UNSETTLED),
     Index("uq_gatekeeper_orders_reference", "customer", "reference", unique=True),
     key=("id",),
     comment="What customers pay once, as the host has priced it.",

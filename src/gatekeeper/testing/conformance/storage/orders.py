@@ -120,6 +120,28 @@ class OrderConformance:
         older = await store.read(lambda tx: tx.orders.of_seller("bob", 9, sales[0].place))
         assert [one.id for one in older] == ["ord_1", "ord_0"]
 
+    async def test_orders_that_are_not_paid_are_listed_in_pages(self, store: Store) -> None:
+        begun = replace(ORDER, payment_id="pi_1", reference=None)
+        rows = [
+            replace(begun, id="ord_3"),
+            replace(begun, id="ord_1", status=OrderStatus.PROCESSING),
+            replace(begun, id="ord_2", payment_id=None, checkout_session_id="cs_1"),
+            replace(begun, id="ord_4", payment_id=None),
+            replace(begun, id="ord_5", status=OrderStatus.PAID),
+            replace(begun, id="ord_6", created_at=NOW - SECOND),
+            replace(begun, id="ord_7", status=OrderStatus.FAILED),
+        ]
+
+        def insert(tx: Transaction) -> None:
+            for row in rows:
+                tx.orders.insert(row)
+
+        await store.write(insert)
+        first = await store.read(lambda tx: tx.orders.unsettled_after("", NOW, 2))
+        assert [one.id for one in first] == ["ord_1", "ord_2"]
+        rest = await store.read(lambda tx: tx.orders.unsettled_after("ord_2", NOW, 9))
+        assert [one.id for one in rest] == ["ord_3", "ord_7"]
+
     async def test_payments_are_kept_with_their_order(self, store: Store) -> None:
         other = replace(PAYMENT, id="pi_0", created_at=NOW + SECOND)
 
