@@ -13,8 +13,8 @@ import msgspec
 from msgspec.structs import replace
 
 from gatekeeper.errors import (
-    CardDeclinedError,
     AmountNotChargeableError,
+    CardDeclinedError,
     GatekeeperError,
     InvalidAmountError,
     NotFoundError,
