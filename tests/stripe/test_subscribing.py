@@ -749,3 +749,24 @@ async def test_case_41_a_subscription_whose_making_crashed_is_made_once_and_foun
     assert started.secret is not None
     made = front.shop.sim.state.store.all("subscription")
     assert [one["id"] for one in made] == [started.subscription.id]
+
+
+async def test_a_pack_for_nothing_is_given_and_nobody_is_asked_to_pay(shop: Shop) -> None:
+    front = front_of(shop)
+    sale(front, "GIFT", percent_off=100, duration="once")
+    link = await shop.start("topup_100", promotion_code="GIFT")
+    paid = shop.sim.pay_checkout(link.session_id)
+    assert (paid["amount_total"], paid["payment_status"]) == (0, "no_payment_required")
+    await shop.settle()
+    assert await shop.available() == 105
+
+
+async def test_a_customer_who_was_deleted_at_stripe_has_saved_nothing(front: Front) -> None:
+    await front.methods.setup("org_1")
+    gone = (await front.shop.customer()).stripe_id
+    assert gone is not None
+    front.shop.sim.client().v1.customers.delete(gone)
+    assert await front.methods.saved("org_1") == []
+    started = await front.subscribe()  # and another is made
+    assert started.subscription.status == "incomplete"
+    assert (await front.shop.customer()).stripe_id != gone

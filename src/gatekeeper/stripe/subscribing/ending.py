@@ -90,6 +90,7 @@ class Ending:
         elif found.get("pause_collection") is not None:
             params["pause_collection"] = ""
             if not await self._means.store.read(lambda tx: _is_paid_now(tx, subscription_id)):
+                await self._schedules.take_back(customer, found, idempotency_key)
                 params |= {
                     "billing_cycle_anchor": "now",
                     "proration_behavior": "none",

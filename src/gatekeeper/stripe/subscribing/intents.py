@@ -135,7 +135,13 @@ class Intents:
         if entry.price.currency != found["currency"]:
             raise ConflictError(f"The subscription is billed in {found['currency']}.")
         keeps = price is None or entry == old
+        # Who keeps a price keeps the one that they bought, and that of its overage.
         price_id = item["price"]["id"] if keeps else await means.prices.price_id(entry)
+        metered = (
+            [one["price"]["id"] for one in _rows(found) if _is_metered(one)]
+            if keeps
+            else await means.prices.metered_ids(entry)
+        )
         more = is_more(means.rules.catalog, old, entry, has, wanted)
         intent = Intent(
             found=found,
@@ -144,7 +150,7 @@ class Intents:
             entry=entry,
             quantity=wanted,
             price_id=price_id,
-            metered=tuple(await means.prices.metered_ids(entry)),
+            metered=tuple(metered),
             is_more=more,
             when=self._when(found, entry, when, is_more=more),
             as_of=await means.store.read(lambda tx: _billable(tx, as_of)),

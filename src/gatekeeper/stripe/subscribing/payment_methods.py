@@ -63,6 +63,9 @@ class PaymentMethods:
         stripe_customer = await self._known(customer)
         if stripe_customer is None:
             return []
+        holder = await self._means.gateway.fetch("customer", stripe_customer)
+        if holder is None or holder.get("deleted"):
+            return []
         path = f"/v1/customers/{stripe_customer}/payment_methods"
         found = await self._means.gateway.listed(path, what="listing payment methods")
         default, paying = await self._uses(stripe_customer)
