@@ -4,6 +4,7 @@ Everything that has to do with money is in three places: `install`, `@gate.consu
 `requires_feature`.
 """
 
+import secrets
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -42,8 +43,9 @@ def create_app(gate: Gatekeeper, stage: Stage) -> FastAPI:
     conversations: dict[str, list[str]] = {}
 
     @app.get("/", response_class=HTMLResponse)
-    async def page() -> str:
-        return PAGE
+    async def page() -> HTMLResponse:
+        nonce = secrets.token_urlsafe(16)
+        return HTMLResponse(PAGE.replace("{{ nonce }}", nonce), headers=stage.page_headers(nonce))
 
     @app.post("/chat")
     @gate.consumes_credits("message")

@@ -3,9 +3,10 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -21,6 +22,12 @@ ASSETS = {path.name: path for path in (Path(__file__).parent / "assets").iterdir
 STRIPE_JS = "https://js.stripe.com/clover/stripe.js"
 """Stripe's own script, always from Stripe (https://docs.stripe.com/js/including)."""
 MAX_DAYS = 400
+
+
+class Leap(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """How far the clock is moved."""
+
+    days: Annotated[int, msgspec.Meta(ge=1, le=MAX_DAYS)] = 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +70,11 @@ class Stage:
 
     async def _move(self, request: Request) -> Response:
         assert self.simulator is not None  # without one there is no such route
-        days = (await request.json()).get("days", 31)
-        if not isinstance(days, int) or not 1 <= days <= MAX_DAYS:
-            return JSONResponse({"detail": f"days: from 1 to {MAX_DAYS}."}, status_code=422)
-        await self.simulator.play(days=days)
+        try:
+            leap = msgspec.json.decode(await request.body() or b"{}", type=Leap)
+        except msgspec.DecodeError as error:
+            return JSONResponse({"detail": str(error)}, status_code=422)
+        await self.simulator.play(days=leap.days)
         return await self._now(request)
 
 
