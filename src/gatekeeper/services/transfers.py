@@ -135,9 +135,15 @@ def note_copy(tx: Transaction, copy: MirrorObject, now: datetime) -> None:
         tx.transfers.save(replace(locked, reversed_minor=taken))
 
 
-def unsent(tx: Transaction, limit: int) -> Sequence[Transfer]:
-    """What was not sent yet: what Stripe has refused first, and of each the oldest first."""
-    failed = tx.transfers.listed(TransferStatus.FAILED, limit)
+def unsent(
+    tx: Transaction, limit: int, after: tuple[str, datetime, str] | None = None
+) -> Sequence[Transfer]:
+    """What was not sent yet: what Stripe has refused first, and of each the oldest first. `after`
+    is the status, the instant of noting and the id of the last of the page before."""
+    place = None if after is None else after[1:]
+    if after is not None and after[0] != TransferStatus.FAILED:
+        return tx.transfers.listed(TransferStatus.OWED, limit, place)
+    failed = tx.transfers.listed(TransferStatus.FAILED, limit, place)
     return [*failed, *tx.transfers.listed(TransferStatus.OWED, limit - len(failed))]
 
 
@@ -206,14 +212,16 @@ class TransferDesk:
         """As `owe`, in a synchronous host's own transaction and on its own thread."""
         return self._store.join_sync(session).run(owing(transfer_id, **owed))
 
-    async def unsent(self, limit: int) -> Sequence[Transfer]:
+    async def unsent(
+        self, limit: int, after: tuple[str, datetime, str] | None = None
+    ) -> Sequence[Transfer]:
         """See the function `unsent`.
 
         Raises:
             InvalidInputError: `limit` is not from 1 to 1000.
         """
         check_limit(limit)
-        return await self._store.read(lambda tx: unsent(tx, limit))
+        return await self._store.read(lambda tx: unsent(tx, limit, after))
 
     async def retry(self, transfer_id: str) -> Transfer:
         """See the function `retry`."""
@@ -255,20 +263,29 @@ class TransferDesk:
             raise NotFoundError(f"There is no transfer {transfer_id!r}.")
         return found
 
-    async def unmade_paybacks(self, limit: int = 100) -> Sequence[Payback]:
-        """What sellers are to give back of orders and did not yet, the oldest first.
+    async def unmade_paybacks(
+        self, limit: int = 100, after: tuple[datetime, str] | None = None
+    ) -> Sequence[Payback]:
+        """What sellers are to give back of orders and did not yet, the oldest first; `after` is the
+        instant of noting and the id of the last of the page before.
 
         Raises:
             InvalidInputError: `limit` is not from 1 to 1000.
         """
         check_limit(limit)
-        return await self._store.read(lambda tx: tx.paybacks.unmade(limit))
+        return await self._store.read(lambda tx: tx.paybacks.unmade(limit, after))
 
-    async def listed(self, status: TransferStatus, limit: int = 100) -> Sequence[Transfer]:
-        """The transfers of a status, the oldest first.
+    async def listed(
+        self,
+        status: TransferStatus,
+        limit: int = 100,
+        after: tuple[datetime, str] | None = None,
+    ) -> Sequence[Transfer]:
+        """The transfers of a status, the oldest first; `after` is the instant of noting and the id
+        of the last of the page before.
 
         Raises:
             InvalidInputError: `limit` is not from 1 to 1000.
         """
         check_limit(limit)
-        return await self._store.read(lambda tx: tx.transfers.listed(status, limit))
+        return await self._store.read(lambda tx: tx.transfers.listed(status, limit, after))

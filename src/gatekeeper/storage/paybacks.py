@@ -83,5 +83,6 @@ class Paybacks(ABC):
         """Those that are due, the oldest first, for this caller alone until then."""
 
     @abstractmethod
-    def unmade(self, limit: int) -> Sequence[Payback]:
-        """Those that were not made yet, the oldest first."""
+    def unmade(self, limit: int, after: tuple[datetime, str] | None = None) -> Sequence[Payback]:
+        """Those that were not made yet, the oldest first; `after` is when the last of the page
+        before was noted, and its id."""

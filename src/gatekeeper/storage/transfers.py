@@ -74,5 +74,8 @@ class Transfers(ABC):
         """Those that are due, the oldest first, for this caller alone until then."""
 
     @abstractmethod
-    def listed(self, status: TransferStatus, limit: int) -> Sequence[Transfer]:
-        """The transfers of a status, the oldest first."""
+    def listed(
+        self, status: TransferStatus, limit: int, after: tuple[datetime, str] | None = None
+    ) -> Sequence[Transfer]:
+        """The transfers of a status, the oldest first; `after` is when the last of the page before
+        was noted, and its id."""

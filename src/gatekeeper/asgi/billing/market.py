@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 from starlette.responses import Response
 
-from gatekeeper.asgi.billing.back_office.shared import CHANGING, mandate_of, operation
+from gatekeeper.asgi.billing.back_office.shared import CHANGING, after_of, mandate_of, operation
 from gatekeeper.asgi.billing.operations import Call, Operation
 from gatekeeper.asgi.billing.options import BillingOptions
 from gatekeeper.asgi.billing.paging import Page, PageQuery, paged, place_of
@@ -20,17 +20,24 @@ from gatekeeper.asgi.billing.sellers import (
     dispute_view,
     wants_csv,
 )
-from gatekeeper.asgi.billing.values import Id, Reason
-from gatekeeper.errors import StripeRequestError, StripeUnavailableError
+from gatekeeper.asgi.billing.values import Id, Instant, Reason
+from gatekeeper.errors import InvalidInputError, StripeRequestError, StripeUnavailableError
 from gatekeeper.gate import Gatekeeper
 from gatekeeper.services.reports import PlatformRow, as_csv
 from gatekeeper.services.sellers import SellerState
+from gatekeeper.storage.paybacks import Payback
 from gatekeeper.storage.transfers import Transfer, TransferStatus
 
-_MOST = 100
+
+class TransferPlace(NamedTuple):
+    """Where a transfer stands in their list."""
+
+    status: Id
+    at: Instant
+    id: Id
 
 
-class TransferQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class TransferQuery(PageQuery, frozen=True, kw_only=True):
     """Which transfers.
 
     Attributes:
@@ -92,16 +99,6 @@ class TransferView(msgspec.Struct, frozen=True, kw_only=True):
     sent_at: datetime | None
 
 
-class TransferList(msgspec.Struct, frozen=True, kw_only=True):
-    """Transfers.
-
-    Attributes:
-        data: the oldest first; at most 100.
-    """
-
-    data: list[TransferView]
-
-
 class PaybackView(msgspec.Struct, frozen=True, kw_only=True):
     """What a seller is to give back of an order.
 
@@ -124,16 +121,6 @@ class PaybackView(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str | None
     created_at: datetime
     due_at: datetime
-
-
-class PaybackList(msgspec.Struct, frozen=True, kw_only=True):
-    """What sellers are to give back.
-
-    Attributes:
-        data: the oldest first; at most 100.
-    """
-
-    data: list[PaybackView]
 
 
 class SellerLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,7 +163,8 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             routes.transfers,
             summary="What sellers are owed, or were sent.",
             query=TransferQuery,
-            answer=TransferList,
+            answer=Page[TransferView],
+            errors=(InvalidInputError,),
         ),
         operation(
             "POST",
@@ -201,7 +189,9 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             "/admin/paybacks",
             routes.paybacks,
             summary="What sellers are to give back of orders, and did not yet.",
-            answer=PaybackList,
+            query=PageQuery,
+            answer=Page[PaybackView],
+            errors=(InvalidInputError,),
         ),
         operation(
             "GET",
@@ -245,14 +235,16 @@ class _Market:
     def __init__(self, gate: Gatekeeper) -> None:
         self._gate = gate
 
-    async def transfers(self, call: Call[None, TransferQuery]) -> TransferList:
-        desk, status = self._gate.transfers, call.query.status
-        found = (
-            await desk.unsent(_MOST)
-            if status is None
-            else await desk.listed(TransferStatus(status), _MOST)
-        )
-        return TransferList(data=[_transfer(one) for one in found])
+    async def transfers(self, call: Call[None, TransferQuery]) -> Page[TransferView]:
+        desk, query = self._gate.transfers, call.query
+        after = place_of(query.cursor, TransferPlace)
+        most = query.limit + 1
+        if query.status is None:
+            found = await desk.unsent(most, after)
+        else:
+            place = None if after is None else (after.at, after.id)
+            found = await desk.listed(TransferStatus(query.status), most, place)
+        return paged(found, query, _transfer, lambda one: (one.status, one.created_at, one.id))
 
     async def retry(self, call: Call[TransferBody]) -> TransferView:
         transfer = call.path["transfer"]
@@ -262,11 +254,10 @@ class _Market:
         transfer = call.path["transfer"]
         return _transfer(await self._gate.transfers.discard_by(mandate_of(call), transfer))
 
-    async def paybacks(self, call: Call) -> PaybackList:
-        found = await self._gate.transfers.unmade_paybacks(_MOST)
-        names = PaybackView.__struct_fields__
-        rows = [PaybackView(**{name: getattr(one, name) for name in names}) for one in found]
-        return PaybackList(data=rows)
+    async def paybacks(self, call: Call[None, PageQuery]) -> Page[PaybackView]:
+        after, most = after_of(call.query.cursor), call.query.limit + 1
+        found = await self._gate.transfers.unmade_paybacks(most, after)
+        return paged(found, call.query, _payback, lambda one: (one.created_at, one.id))
 
     async def sellers(self, call: Call[None, PageQuery]) -> Page[SellerLine]:
         after = place_of(call.query.cursor, Id)
@@ -301,3 +292,7 @@ def _line(one: SellerState) -> SellerLine:
 
 def _transfer(one: Transfer) -> TransferView:
     return TransferView(**{name: getattr(one, name) for name in TransferView.__struct_fields__})
+
+
+def _payback(one: Payback) -> PaybackView:
+    return PaybackView(**{name: getattr(one, name) for name in PaybackView.__struct_fields__})

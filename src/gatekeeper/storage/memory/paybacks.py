@@ -40,8 +40,11 @@ class MemoryPaybacks(Paybacks):
             self._paybacks.put(one.id, one)
         return _in_turn(claimed)
 
-    def unmade(self, limit: int) -> Sequence[Payback]:
-        return _in_turn(one for one in self._paybacks.values() if one.status in _OPEN)[:limit]
+    def unmade(self, limit: int, after: tuple[datetime, str] | None = None) -> Sequence[Payback]:
+        found = (one for one in self._paybacks.values() if one.status in _OPEN)
+        return _in_turn(one for one in found if after is None or (one.created_at, one.id) > after)[
+            :limit
+        ]
 
     def erase(self, customer: str, pseudonym: str) -> None:
         """Put a pseudonym in the place of a customer."""

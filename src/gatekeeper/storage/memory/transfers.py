@@ -42,8 +42,14 @@ class MemoryTransfers(Transfers):
             self._transfers.put(one.id, one)
         return sorted(claimed, key=lambda one: (one.created_at, one.id))
 
-    def listed(self, status: TransferStatus, limit: int) -> Sequence[Transfer]:
-        found = (one for one in self._transfers.values() if one.status is status)
+    def listed(
+        self, status: TransferStatus, limit: int, after: tuple[datetime, str] | None = None
+    ) -> Sequence[Transfer]:
+        found = (
+            one
+            for one in self._transfers.values()
+            if one.status is status and (after is None or (one.created_at, one.id) > after)
+        )
         return sorted(found, key=lambda one: (one.created_at, one.id))[:limit]
 
     def erase(self, customer: str, pseudonym: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import bindparam, select, text, update
+from sqlalchemy import bindparam, literal, select, text, tuple_, update
 
 from gatekeeper.errors import NotFoundError
 from gatekeeper.storage.paybacks import Payback, Paybacks, PaybackStatus
@@ -12,7 +12,7 @@ from gatekeeper.storage.sql.aggregate import Aggregate, columns_of, select_of
 from gatekeeper.storage.sql.among import Among
 from gatekeeper.storage.sql.inbox import MAX_ERROR_CHARS
 from gatekeeper.storage.sql.tables import paybacks
-from gatekeeper.storage.sql.types import storable
+from gatekeeper.storage.sql.types import UtcDateTime, storable
 
 _OPEN: Final = text("status IN ('owed', 'failed')")
 _GET: Final = select_of(paybacks, Payback).where(paybacks.c.id == bindparam("of_id"))
@@ -75,8 +75,12 @@ class SqlPaybacks(Aggregate, Paybacks):
         claimed = self._connection.execute(*_CLAIM.asked(self._dialect.name, which, until=until))
         return _in_turn(_payback(row) for row in claimed.mappings())
 
-    def unmade(self, limit: int) -> Sequence[Payback]:
-        rows = self._connection.execute(_UNMADE, {"at_most": limit}).mappings()
+    def unmade(self, limit: int, after: tuple[datetime, str] | None = None) -> Sequence[Payback]:
+        statement = _UNMADE
+        if after is not None:
+            passed = tuple_(literal(after[0], UtcDateTime()), literal(after[1]))
+            statement = statement.where(tuple_(paybacks.c.created_at, paybacks.c.id) > passed)
+        rows = self._connection.execute(statement, {"at_most": limit}).mappings()
         return [_payback(row) for row in rows]
 
 

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import bindparam, select, text, update
+from sqlalchemy import bindparam, literal, select, text, tuple_, update
 
 from gatekeeper.errors import NotFoundError
 from gatekeeper.storage.sql.aggregate import Aggregate, columns_of, select_of
 from gatekeeper.storage.sql.among import Among
 from gatekeeper.storage.sql.inbox import MAX_ERROR_CHARS
 from gatekeeper.storage.sql.tables import transfers
-from gatekeeper.storage.sql.types import storable
+from gatekeeper.storage.sql.types import UtcDateTime, storable
 from gatekeeper.storage.transfers import Transfer, Transfers, TransferStatus
 
 _GET: Final = select_of(transfers, Transfer).where(transfers.c.id == bindparam("of_id"))
@@ -84,8 +84,13 @@ class SqlTransfers(Aggregate, Transfers):
         found = [_transfer(row) for row in claimed.mappings()]
         return sorted(found, key=lambda one: (one.created_at, one.id))
 
-    def listed(self, status: TransferStatus, limit: int) -> Sequence[Transfer]:
+    def listed(
+        self, status: TransferStatus, limit: int, after: tuple[datetime, str] | None = None
+    ) -> Sequence[Transfer]:
         statement = _LISTED if status is TransferStatus.SENT else _LISTED_UNSENT
+        if after is not None:
+            passed = tuple_(literal(after[0], UtcDateTime()), literal(after[1]))
+            statement = statement.where(tuple_(transfers.c.created_at, transfers.c.id) > passed)
         rows = self._connection.execute(statement, {"of_status": status, "at_most": limit})
         return [_transfer(row) for row in rows.mappings()]
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from gatekeeper.errors import StripeUnavailableError
+from gatekeeper.services import transfers
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import EventStatus, OutboxMessage
 from gatekeeper.stripe.long_work import held
@@ -232,3 +233,29 @@ async def test_actions_are_found_by_who_what_and_when(
 async def test_what_can_not_be_asked_is_refused(office: Office, path: str) -> None:
     answer = await office.client.get(f"/billing/admin/{path}", headers={"x-actor": "ann@support"})
     assert answer.status_code == 400, answer.text
+
+
+async def test_transfers_are_paged_what_was_refused_first(durable_office: Office) -> None:
+    office = durable_office
+    for number in range(5):
+        await office.gate.owe_transfer(
+            f"order_{number}",
+            customer="org_1",
+            charge_id="ch_1",
+            destination="acct_1",
+            amount_minor=400,
+            currency="eur",
+        )
+    for number in (1, 3, 4):
+        name = f"order_{number}"
+        await office.gate.store.write(lambda tx, name=name: transfers.note_refused(tx, name, "No."))  # type: ignore[misc]
+    assert [one["id"] for one in await office.walk("transfers")] == [
+        *("order_1", "order_3", "order_4"),
+        *("order_0", "order_2"),
+    ]
+    failed = await office.walk("transfers", status="failed")
+    assert [one["id"] for one in failed] == ["order_1", "order_3", "order_4"]
+    assert [one["id"] for one in await office.walk("transfers", status="owed")] == [
+        "order_0",
+        "order_2",
+    ]

@@ -79,3 +79,6 @@ class TransferConformance:
             ["order_5"],
         ]
         assert list(await store.read(lambda tx: tx.transfers.listed(TransferStatus.OWED, 0))) == []
+        place = (OWED.created_at, "order_1")
+        rest = await store.read(lambda tx: tx.transfers.listed(TransferStatus.OWED, 9, place))
+        assert [one.id for one in rest] == ["order_3"]
