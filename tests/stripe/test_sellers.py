@@ -173,7 +173,10 @@ async def test_what_a_buyer_may_not_be_charged(fair: Fair) -> None:
 
 
 async def test_nobody_sells_who_was_deleted(fair: Fair) -> None:
-    await fair.desk.ensure("seller_1", "IE")
+    await fair.opened()
+    await fair.check()
     await fair.shop.store.write(lambda tx: customers.delete(tx, "seller_1"))
+    with pytest.raises(SellerNotReadyError):
+        await fair.check()
     with pytest.raises(CustomerNotFoundError):
         await fair.desk.ensure("seller_1", "IE")

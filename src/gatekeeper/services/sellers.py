@@ -152,7 +152,7 @@ def check_sale(
         InvalidAmountError: an amount is none, or the commission is more than the whole.
         InvalidInputError: Stripe takes no such currency.
         NotFoundError: the customer is no seller.
-        SellerNotReadyError: no money can reach the seller (yet).
+        SellerNotReadyError: no money can reach the seller (yet), or they were deleted.
     """
     check_amount(amount_minor, "The amount of a sale")
     check_amount(commission_minor, "The commission", minimum=0)
@@ -161,7 +161,9 @@ def check_sale(
     if find_currency(currency) is None:
         raise InvalidInputError("The currency must be one that Stripe takes, such as 'eur'.")
     state = state_of(tx, seller_of(tx, seller))
-    if state.account_id is None or not state.may_be_charged_for:
+    known = tx.customers.get(seller)
+    gone = known is None or known.deleted_at is not None
+    if gone or state.account_id is None or not state.may_be_charged_for:
         raise SellerNotReadyError(
             "No money can reach the seller: their onboarding is not finished, or Stripe has "
             "stopped it.",
