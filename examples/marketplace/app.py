@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 import gatekeeper_starlette
-from examples.marketplace.billing import CURRENCIES, Thing, sell
+from examples.marketplace.billing import CURRENCIES, Thing, made_to_order, sell
 from examples.stage import People, Stage
 from gatekeeper import Gatekeeper
 from gatekeeper.asgi import BillingOptions
@@ -64,6 +64,8 @@ def create_app(gate: Gatekeeper, stage: Stage) -> Starlette:
             return _refused("That is not a price that can be paid by card.", 422)
         if not await _may_sell(gate, who.id):
             return _refused("Finish the onboarding first: Stripe has to know whom to pay.", 409)
+        if asked.made_to_order and not await gate.allows(who.id, made_to_order.key):
+            return _refused("Only a workshop takes orders for what is not made yet.", 402)
         thing = Thing(
             f"thing-{secrets.token_hex(6)}",
             who.id,

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from gatekeeper import Catalog, Gatekeeper, Plan, Unit
+from gatekeeper import Catalog, Feature, Gatekeeper, Plan, Price
 from gatekeeper.errors import InvalidInputError
 from gatekeeper.services.orders import OrderRequest, Quote
 
@@ -19,7 +19,19 @@ CURRENCIES = ("eur", "usd", "jpy")
 COUPONS = {"WELCOME": 5}
 """Percent off the price. The platform gives them out, and they come off its commission."""
 
-catalog = Catalog(plans=[Plan("member", default=True, grants=[Unit("stars").once(1)])])
+made_to_order = Feature("made_to_order")
+
+catalog = Catalog(
+    plans=[
+        Plan("member", default=True),
+        Plan(
+            "workshop",
+            includes="member",
+            prices=[Price("workshop_monthly", amount_minor=900, currency="eur", every="month")],
+            features=[made_to_order],
+        ),
+    ]
+)
 
 
 class Wanted(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

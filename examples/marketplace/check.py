@@ -120,6 +120,14 @@ async def onboard(story: Story, seller: httpx.AsyncClient) -> None:
 
 async def put_up(story: Story, seller: httpx.AsyncClient) -> dict[str, str]:
     """Three things, in three currencies."""
+    story.step("What is made to order is for workshops: a 402, and 9.00 EUR a month")
+    story.expect("status", (await seller.post("/things", json=CHAIR)).status_code, 402)
+    await story.buy("workshop_monthly", GOOD_CARD, client=seller)
+
+    async def plan() -> object:
+        return (await story.me(seller))["plan"]
+
+    await comes_to(story, "Sam's plan", plan, "workshop")
     story.step("Sam puts three things up for sale, in three currencies")
     found = {}
     for key, thing in (("cup", CUP), ("map", MAP), ("chair", CHAIR)):
@@ -245,7 +253,7 @@ async def reports(story: Story, seller: httpx.AsyncClient, office: httpx.AsyncCl
     rows = (await story.ok("GET", "/billing/admin/report", client=office))["data"]
     euros = [one for one in rows if one["currency"] == "eur" and one["charges_minor"]]
     shown = [(one["charges_minor"], one["refunds_minor"]) for one in euros]
-    story.expect("euros", shown, [(1_900, -950)])
+    story.expect("euros", shown, [(2_800, -950)])
     unsent = (await story.ok("GET", "/billing/admin/transfers", client=office))["data"]
     story.expect("unsent transfers", unsent, [])
 

@@ -13,12 +13,16 @@ def sign_up(page: Page, name: str) -> None:
 
 
 def offer(page: Page, name: str, price: str, currency: str, *, made_to_order: bool = False) -> None:
+    fill(page, name, price, currency, made_to_order=made_to_order)
+    expect(page.get_by_role("status")).to_contain_text("is for sale")
+
+
+def fill(page: Page, name: str, price: str, currency: str, *, made_to_order: bool = False) -> None:
     page.get_by_label("What is it?").fill(name)
     page.get_by_label("Price").fill(price)
     page.get_by_label("Currency").select_option(currency)
     page.get_by_label("made to order").set_checked(made_to_order)
     page.get_by_role("button", name="Sell it").click()
-    expect(page.get_by_role("status")).to_contain_text("is for sale")
 
 
 @pytest.mark.timeout(300)
@@ -38,6 +42,15 @@ def test_the_whole_story_by_clicking(serve: Serve, page: Page) -> None:
     page.wait_for_url(f"{url}/*")
     expect(page.get_by_role("heading", name="Put something up for sale")).to_be_visible()
     offer(page, "A blue cup", "20.00", "eur")
+    fill(page, "A chair", "400", "usd", made_to_order=True)
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Only a workshop")
+    picture(page, "marketplace_402")
+    dialog.get_by_role("button", name="€9.00 a month").click()
+    pay(page, "Subscribe")
+    page.wait_for_url(f"{url}/*")
+    expect(page.get_by_role("status")).to_contain_text("Your workshop opens")
+    expect(page.locator("#plan")).to_be_visible()  # the webhook has come
     offer(page, "A chair", "400", "usd", made_to_order=True)
 
     browser = page.context.browser

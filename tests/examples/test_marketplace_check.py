@@ -10,6 +10,7 @@ from tests.examples.checking import check, sabotaged
 STEPS = [
     "Sam can't sell before Stripe knows him",
     "Sam becomes a seller, and goes through Stripe's onboarding",
+    "What is made to order is for workshops: a 402, and 9.00 EUR a month",
     "Sam puts three things up for sale, in three currencies",
     "Ada orders the cup with a coupon; an unknown one is refused",
     "Her first card is declined, the second pays; Sam has his share",
@@ -40,8 +41,8 @@ def test_check_walks_every_step_and_ends_0() -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "words"),
     [
-        ("billing.py", "COMMISSION_PERCENT = 10", "COMMISSION_PERCENT = 11", "step 5: Sam has is"),
-        ("__main__.py", '"seller"', '"platform"', "step 9: borne by is"),
+        ("billing.py", "COMMISSION_PERCENT = 10", "COMMISSION_PERCENT = 11", "step 6: Sam has is"),
+        ("__main__.py", '"seller"', '"platform"', "step 10: borne by is"),
     ],
 )
 def test_check_ends_otherwise_when_a_step_is_wrong(
