@@ -16,6 +16,7 @@ from gatekeeper.errors import (
 from gatekeeper.projection.orders import MISMATCH, OrderStatus
 from gatekeeper.services.orders import Quote
 from gatekeeper.services.orders.payments import STRANGER
+from gatekeeper.storage.memory import MemoryStore
 from gatekeeper.stripe.reconciliation.reconciler import RunOptions
 from gatekeeper.testing.stripe import Simulator
 from tests.gates import gate_url  # noqa: F401 -- fixture
@@ -23,6 +24,8 @@ from tests.sdk.hosts import COUNT, INSERT, async_host, sync_host
 from tests.stripe.till import ADA, Till, open_till
 
 pytestmark = pytest.mark.anyio
+
+# What the API shows on every database (tests/asgi/orders) is shown here in memory.
 
 PAID, FAILED, REFUNDED = OrderStatus.PAID, OrderStatus.FAILED, OrderStatus.REFUNDED
 
@@ -34,17 +37,24 @@ async def till(stripe_sim: Simulator, gate_url: str) -> AsyncIterator[Till]:  # 
         yield opened
 
 
+@pytest.fixture
+async def quick(stripe_sim: Simulator) -> AsyncIterator[Till]:
+    """In memory."""
+    async with open_till(stripe_sim, store=MemoryStore(clock=lambda: stripe_sim.now)) as opened:
+        yield opened
+
+
 @pytest.mark.parametrize("currency", ["jpy", "kwd", "isk"])
-async def test_case_29_orders_have_stripes_minor_units(till: Till, currency: str) -> None:
+async def test_case_29_orders_have_stripes_minor_units(quick: Till, currency: str) -> None:
     step = CURRENCIES[currency].step
-    till.terms = {"currency": currency, "amount_minor": 5_000 * step}
-    order, intent = await till.paid()
+    quick.terms = {"currency": currency, "amount_minor": 5_000 * step}
+    order, intent = await quick.paid()
     assert (order.status, order.captured_minor, order.currency) == (PAID, 5_000 * step, currency)
     assert intent.currency == currency
     if step > 1:
-        till.terms["amount_minor"] = 5_000 * step + 1
+        quick.terms["amount_minor"] = 5_000 * step + 1
         with pytest.raises(AmountNotChargeableError):
-            await till.order()
+            await quick.order()
 
 
 async def refund(till: Till, payment: str, amount: int) -> Any:
@@ -53,24 +63,24 @@ async def refund(till: Till, payment: str, amount: int) -> Any:
 
 
 @pytest.mark.parametrize("order_of", ["as_sent", "shuffled"])
-async def test_case_34_refunds_of_an_order_in_any_order_add_up(till: Till, order_of: str) -> None:
-    order = await till.order()
-    intent = await till.pay(order)
-    till.browse(intent)
+async def test_case_34_refunds_of_an_order_in_any_order_add_up(quick: Till, order_of: str) -> None:
+    order = await quick.order()
+    intent = await quick.pay(order)
+    quick.browse(intent)
     if order_of == "as_sent":
-        await till.settle()
-    await refund(till, intent.id, 375)
-    await refund(till, intent.id, 250)
+        await quick.settle()
+    await refund(quick, intent.id, 375)
+    await refund(quick, intent.id, 250)
     if order_of == "shuffled":
-        till.sim.shuffle()
-    await till.settle()
-    part = await till.get(order)
+        quick.sim.shuffle()
+    await quick.settle()
+    part = await quick.get(order)
     assert (part.status, part.refunded_minor) == (PAID, 625)
-    await refund(till, intent.id, 625)
-    await till.settle()
-    assert (await till.get(order)).status is REFUNDED
-    assert till.topics()[0] == "order.paid"
-    assert till.signals[-1].body["refunded_minor"] == 1_250
+    await refund(quick, intent.id, 625)
+    await quick.settle()
+    assert (await quick.get(order)).status is REFUNDED
+    assert quick.topics()[0] == "order.paid"
+    assert quick.signals[-1].body["refunded_minor"] == 1_250
 
 
 async def test_case_35_a_refund_that_failed_makes_an_order_paid_again(till: Till) -> None:
@@ -96,50 +106,50 @@ async def test_case_37_a_dispute_of_an_order_takes_it_and_gives_it_back(till: Ti
 
 
 @pytest.mark.parametrize("kind", ["lost", "lost_with_500"])
-async def test_case_41_a_payment_whose_answer_was_lost_is_made_once(till: Till, kind: Any) -> None:
-    order = await till.order()
-    other = await till.order({"pot": 1})
-    await till.pay(other)  # Ada has her Stripe customer by now
-    till.sim.misbehave(kind, path="/v1/payment_intents", method="POST", times=1)
+async def test_case_41_a_payment_whose_answer_was_lost_is_made_once(quick: Till, kind: Any) -> None:
+    order = await quick.order()
+    other = await quick.order({"pot": 1})
+    await quick.pay(other)  # Ada has her Stripe customer by now
+    quick.sim.misbehave(kind, path="/v1/payment_intents", method="POST", times=1)
     with pytest.raises(StripeUnavailableError):
-        await till.pay(order)
-    intent = await till.pay(order)
-    assert (await till.pay(order)).id == intent.id
-    stripe_id = till.sim.client().v1.payment_intents.retrieve(intent.id).customer
-    made = till.sim.client().v1.payment_intents.list({"customer": str(stripe_id)}).data
+        await quick.pay(order)
+    intent = await quick.pay(order)
+    assert (await quick.pay(order)).id == intent.id
+    stripe_id = quick.sim.client().v1.payment_intents.retrieve(intent.id).customer
+    made = quick.sim.client().v1.payment_intents.list({"customer": str(stripe_id)}).data
     assert len(made) == 2
-    till.browse(intent)
-    await till.settle()
-    assert (await till.get(order)).status is PAID
+    quick.browse(intent)
+    await quick.settle()
+    assert (await quick.get(order)).status is PAID
 
 
-async def test_case_42_what_is_held_is_captured_once(till: Till) -> None:
-    till.terms = {"capture": "manual"}
-    orders = till.gate.orders
-    order, intent = await till.paid()
-    till.sim.misbehave("lost", path=f"/v1/payment_intents/{intent.id}/capture", times=1)
+async def test_case_42_what_is_held_is_captured_once(quick: Till) -> None:
+    quick.terms = {"capture": "manual"}
+    orders = quick.gate.orders
+    order, intent = await quick.paid()
+    quick.sim.misbehave("lost", path=f"/v1/payment_intents/{intent.id}/capture", times=1)
     with pytest.raises(StripeUnavailableError):
         await orders.capture(order.id, 1_000)
     with pytest.raises(PaymentStateError):
         await orders.capture(order.id, 1_000)
-    await till.settle()
-    done = await till.get(order)
+    await quick.settle()
+    done = await quick.get(order)
     assert (done.status, done.captured_minor) == (PAID, 1_000)
-    (captured,) = till.sim.events("charge.captured")
+    (captured,) = quick.sim.events("charge.captured")
     assert captured["data"]["object"]["payment_intent"] == intent.id
 
 
-async def test_case_42_what_has_lapsed_is_not_captured(till: Till) -> None:
-    till.terms = {"capture": "manual"}
-    order, _ = await till.paid()
-    till.sim.advance(days=8)
+async def test_case_42_what_has_lapsed_is_not_captured(quick: Till) -> None:
+    quick.terms = {"capture": "manual"}
+    order, _ = await quick.paid()
+    quick.sim.advance(days=8)
     with pytest.raises(PaymentStateError) as refused:
-        await till.gate.orders.capture(order.id)
+        await quick.gate.orders.capture(order.id)
     assert refused.value.params == {"status": "canceled", "reason": "automatic"}
-    await till.settle()
-    failed = await till.get(order)
+    await quick.settle()
+    failed = await quick.get(order)
     assert (failed.status, failed.failure, failed.captured_minor) == (FAILED, "automatic", 0)
-    assert till.topics() == ["order.authorized", "order.failed"]
+    assert quick.topics() == ["order.authorized", "order.failed"]
 
 
 @pytest.mark.parametrize(
