@@ -3,6 +3,7 @@
 from typing import Final
 
 from tests.faults.batches import BATCH_FAULTS
+from tests.faults.billing import BILLING_FAULTS
 from tests.faults.fault import Fault
 from tests.faults.joining import JOINING_FAULTS
 from tests.faults.ledger_grants import GRANT_FAULTS
@@ -25,4 +26,5 @@ EVERY_FAULT: Final[tuple[Fault, ...]] = (
     *JOINING_FAULTS,
     *WEBHOOK_FAULTS,
     *MONEY_FAULTS,
+    *BILLING_FAULTS,
 )

@@ -13,7 +13,12 @@ from gatekeeper.asgi import BillingOptions, RateLimits, billing_routes, install
 from gatekeeper.asgi.billing.operations import Operation
 from gatekeeper.asgi.billing.options import origin_of
 from gatekeeper.asgi.billing.rate_limits import RateLimiter
-from gatekeeper.errors import ConfigurationError, RateLimitedError, ReturnUrlError
+from gatekeeper.errors import (
+    ConfigurationError,
+    ConflictError,
+    RateLimitedError,
+    ReturnUrlError,
+)
 from gatekeeper.services.owned import OwnedTasks
 from gatekeeper.storage.memory import MemoryStore
 from gatekeeper.stripe.checkout import CheckoutLink
@@ -276,6 +281,23 @@ async def test_a_refused_request_leaves_its_key_free(
         assert answer.status_code == 500  # there is no key of Stripe's: a fault, no refusal
         mended = await client.post("/billing/checkout", json=CHECKOUT, headers=key)
         assert mended.status_code == 200
+
+
+async def test_a_request_that_was_refused_by_its_work_leaves_its_key_free(
+    serve: Serve, closed_gate: Gatekeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(*_: Any, **__: Any) -> CheckoutLink:
+        raise ConflictError("Not now.")
+
+    monkeypatch.setattr(closed_gate, "checkout", refused)
+    async with serve(BillingOptions()) as client:
+
+        async def post(price: str) -> Any:
+            headers = {"idempotency-key": "k"}
+            answer = await client.post("/billing/checkout", json={"price": price}, headers=headers)
+            return answer.json()["code"]
+
+        assert [await post("pro_monthly"), await post("pro_yearly")] == ["conflict"] * 2
 
 
 # -- what is not there ----------------------------------------------------------------------------
