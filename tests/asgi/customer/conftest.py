@@ -104,15 +104,20 @@ class Place:
         await self.sim.complete_checkout(link.session_id, **payment)
         await self.settle()
 
-    async def break_card(self, customer: str = "ada") -> None:
-        """From now on the bank declines what is taken for the customer's subscription."""
-        (subscription,) = (await self.gate.standing.of(customer)).subscriptions
-        row = await self.gate.store.read(lambda tx: tx.customers.get(customer))
+    async def break_card(self) -> None:
+        """From now on the bank declines what is taken for Ada's subscription."""
+        await self._use("pm_card_chargeCustomerFail")
+
+    async def mend_card(self) -> None:
+        """Her subscription has a good card again."""
+        await self._use("pm_card_visa")
+
+    async def _use(self, method: str) -> None:
+        (subscription,) = (await self.gate.standing.of("ada")).subscriptions
+        row = await self.gate.store.read(lambda tx: tx.customers.get("ada"))
         v1 = self.sim.client().v1
-        method = v1.payment_methods.attach(
-            "pm_card_chargeCustomerFail", {"customer": str(row and row.stripe_id)}
-        )
-        v1.subscriptions.update(subscription.id, {"default_payment_method": method.id})
+        used = v1.payment_methods.attach(method, {"customer": str(row and row.stripe_id)})
+        v1.subscriptions.update(subscription.id, {"default_payment_method": used.id})
 
 
 def new_place_gate(sim: Simulator, store: Store) -> Gatekeeper:

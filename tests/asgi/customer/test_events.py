@@ -20,8 +20,10 @@ from gatekeeper.services.live import Known, LiveDesk
 from gatekeeper.services.live.seen import seen_of
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.port import Store, Transaction
+from gatekeeper.storage.sql.store import store_for
+from gatekeeper.testing.stripe import Simulator
 from tests.adapters.driver import http_scope
-from tests.asgi.customer.conftest import CATALOG, Place
+from tests.asgi.customer.conftest import CATALOG, Place, new_place_gate, opened_place
 
 pytestmark = pytest.mark.anyio
 
@@ -170,6 +172,23 @@ async def test_who_comes_back_hears_what_they_missed(place: Place) -> None:
     for wrong in ("", "x", "é", "A" * 3_000, "WzFd"):
         async with reading(app, **{"last-event-id": wrong}) as fresh:
             await fresh.until(lambda r: r.kinds == ["ready"])
+
+
+async def test_a_connection_to_one_process_hears_what_another_has_done(
+    stripe_sim: Simulator,
+    migrated_sqlite_url: str,
+) -> None:
+    def store() -> Store:
+        return store_for(migrated_sqlite_url, clock=lambda: stripe_sim.now)
+
+    other = new_place_gate(stripe_sim, store())
+    async with opened_place(stripe_sim, store()) as place, other, reading(app_of(other)) as reader:
+        await reader.until(lambda r: r.kinds == ["ready"])
+        await place.buy("pro_monthly")
+        await reader.until(lambda r: {"payment.settled", "plan.changed"} <= set(r.kinds))
+        assert next(data for kind, data, _ in reader.events if kind == "plan.changed")["plan"] == (
+            "pro"
+        )
 
 
 async def test_nobody_hears_of_another_customer(place: Place) -> None:

@@ -8,8 +8,10 @@ import pytest
 
 from gatekeeper import Gatekeeper
 from gatekeeper.asgi import BillingOptions, billing_routes
-from gatekeeper.errors import UnknownNameError
-from gatekeeper.stripe.profiles import ProfileChanges
+from gatekeeper.errors import ConflictError, CustomerNotFoundError, UnknownNameError
+from gatekeeper.services import customers
+from gatekeeper.storage.memory import MemoryStore
+from gatekeeper.stripe.profiles import ProfileChanges, Profiles
 from gatekeeper.testing.stripe import Simulator
 from tests.asgi.customer.conftest import Place
 
@@ -191,11 +193,7 @@ async def test_an_open_invoice_is_paid_once_and_brings_access_at_once(place: Pla
     assert declined.headers["content-language"] == "en"
     assert (await place.ok("/me"))["status"] == "past_due"
 
-    (subscription,) = (await place.ok("/me"))["subscriptions"]
-    row = await place.gate.store.read(lambda tx: tx.customers.get("ada"))
-    v1 = place.sim.client().v1
-    good = v1.payment_methods.attach("pm_card_visa", {"customer": str(row and row.stripe_id)})
-    v1.subscriptions.update(subscription["id"], {"default_payment_method": good.id})
+    await place.mend_card()
     before = len(place.sim.events("charge.succeeded"))
     for _ in range(2):
         paid = await place.post(path, {}, **{"idempotency-key": "pay-1"})
@@ -216,6 +214,46 @@ async def test_a_click_after_it_was_paid_elsewhere_is_no_error(place: Place) -> 
     for _ in range(2):
         paid = await place.post(f"/invoices/{warning['invoice']}/pay", {})
         assert (paid.status_code, paid.json()["status"]) == (200, "paid"), paid.text
+
+
+async def test_a_click_that_a_crash_cut_off_pays_once_if_it_is_still_to_be_paid(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def dies(*args: Any, **more: Any) -> Any:
+        raise KeyboardInterrupt
+
+    async def click(invoice: str) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(place.gate.stripe, "post", dies)
+            with pytest.raises(KeyboardInterrupt):
+                await place.gate.invoices.pay("ada", invoice)
+
+    await place.buy("pro_monthly")
+    await place.break_card()
+    await place.sim.play(days=32)
+    await place.settle()
+    (warning,) = (await place.ok("/me"))["warnings"]
+    await click(warning["invoice"])
+    await place.mend_card()
+    taken = len(place.sim.events("charge.succeeded"))
+    for _ in range(2):
+        place.sim.advance(minutes=2)
+        await place.gate.work()
+    await place.settle()
+    assert len(place.sim.events("charge.succeeded")) == taken + 1
+    assert (await place.ok("/me"))["status"] == "active"
+
+    await place.break_card()
+    await place.sim.play(days=32)
+    await place.settle()
+    (warning,) = (await place.ok("/me"))["warnings"]
+    await click(warning["invoice"])
+    await place.mend_card()
+    place.sim.client().v1.invoices.pay(warning["invoice"])  # by somebody else, meanwhile
+    taken = len(place.sim.events("charge.succeeded"))
+    place.sim.advance(minutes=2)
+    await place.gate.work()
+    assert len(place.sim.events("charge.succeeded")) == taken
 
 
 async def test_what_is_void_is_not_paid(place: Place) -> None:
@@ -337,6 +375,18 @@ async def test_a_profile_outlives_what_stripe_has_deleted(place: Place) -> None:
     again = await changed(place, {"name": "Ada", "locale": "nl"})
     assert (again.status_code, again.json()["locale"]) == (200, "nl")
     assert (await stripe_customer(place))["id"] != told["id"]
+
+
+async def test_without_stripe_there_are_names_and_addresses_of_e_mail_alone() -> None:
+    async with MemoryStore() as store:
+        profiles = Profiles(store, None)
+        named = await profiles.update("ada", ProfileChanges(name="Ada", email="ada@example.com"))
+        assert (named.name, named.email, named.address) == ("Ada", "ada@example.com", None)
+        with pytest.raises(ConflictError):
+            await profiles.update("ada", ProfileChanges(locale="fr"))
+        await store.write(lambda tx: customers.delete(tx, "ada"))
+        with pytest.raises(CustomerNotFoundError):
+            await profiles.get("ada")
 
 
 NO_PROFILES: list[Any] = [

@@ -1,6 +1,7 @@
-"""Which window of a unit runs, and whether another follows it."""
+"""Which window of a unit runs, whether another follows it, and what is warned of."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -8,7 +9,9 @@ from msgspec.structs import replace
 from gatekeeper.entitlements import AccessPolicy, CustomerState, Item, Override
 from gatekeeper.ledger import Account
 from gatekeeper.ledger.values import Received
+from gatekeeper.services.standing import Running
 from gatekeeper.services.standing.accounts import Turn, running_window
+from gatekeeper.services.standing.warnings import warnings_of
 
 NOW = datetime(2026, 1, 15, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -84,3 +87,26 @@ def test_the_window_that_renews_first_is_shown(
     else:
         days, renews = wanted
         assert found == Turn(NOW - DAY, NOW + days * DAY, renews)
+
+
+@pytest.mark.parametrize(
+    ("running", "wanted"),
+    [
+        ({}, []),
+        ({"collection_paused": True}, ["paused"]),
+        ({"status": "paused"}, ["paused"]),
+        ({"status": "incomplete"}, ["unpaid"]),
+        ({"status": "unpaid"}, ["unpaid"]),
+        ({"status": "past_due", "grace_until": NOW}, ["payment_failing"]),
+        ({"status": "trialing", "trial_end": NOW + 4 * DAY}, []),
+        ({"status": "trialing", "trial_end": NOW + 3 * DAY}, ["trial_ending"]),
+        (
+            {"status": "trialing", "trial_end": NOW + DAY, "cancel_at": NOW + DAY},
+            ["cancel_scheduled"],
+        ),
+    ],
+)
+def test_a_subscription_is_warned_of(running: dict[str, Any], wanted: list[str]) -> None:
+    plain = Running(id="sub_1", status="active", plans=("pro",), quantity=1, has_access=True)
+    found = warnings_of([replace(plain, **running)], (), {}, {}, is_frozen=False, now=NOW)
+    assert [one.kind for one in found] == wanted
