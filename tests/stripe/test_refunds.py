@@ -1,4 +1,5 @@
-"""Refunds by people, with the simulator in Stripe's place: hard cases 34, 35, 36 and 39."""
+"""Refunds by people, with the simulator in Stripe's place: hard cases 34, 35, 36 and 39. On each
+database they run through the API (tests/asgi/billing/back_office)."""
 
 import asyncio
 from typing import Any
@@ -46,9 +47,8 @@ async def refund(shop: Shop, charge: str, amount: int | None = None, **more: Any
 
 @pytest.mark.parametrize("parts", [(150, 100), (100, 150)])
 async def test_case_34_refunds_by_hand_of_30_and_20_percent_take_back_half(
-    durable_shop: Shop, parts: tuple[int, int]
+    shop: Shop, parts: tuple[int, int]
 ) -> None:
-    shop = durable_shop
     charge = await buy(shop, "topup_100")
     for amount in parts:
         assert (await refund(shop, charge, amount)).status == "succeeded"
@@ -71,9 +71,8 @@ async def test_case_34_refunds_by_hand_of_30_and_20_percent_take_back_half(
 
 @pytest.mark.parametrize("end", ["failed", "canceled"])
 async def test_case_35_a_refund_by_hand_that_fails_is_given_back_and_seen(
-    durable_shop: Shop, end: str
+    shop: Shop, end: str
 ) -> None:
-    shop = durable_shop
     charge = await buy(shop, "topup_100")
     shop.sim.stall_refunds(status="requires_action" if end == "canceled" else "pending")
     made = await refund(shop, charge)
@@ -97,8 +96,7 @@ async def test_case_35_a_refund_by_hand_that_fails_is_given_back_and_seen(
     assert await shop.available() == FREE
 
 
-async def test_case_36_a_full_refund_by_hand_of_what_was_spent_is_owed(durable_shop: Shop) -> None:
-    shop = durable_shop
+async def test_case_36_a_full_refund_by_hand_of_what_was_spent_is_owed(shop: Shop) -> None:
     charge = await buy(shop, "topup_100")
     await shop.spend(FREE + PACK)
     await refund(shop, charge)
@@ -110,9 +108,8 @@ async def test_case_36_a_full_refund_by_hand_of_what_was_spent_is_owed(durable_s
 
 
 async def test_case_39_a_refund_by_hand_and_a_lost_dispute_are_never_over_all(
-    durable_shop: Shop,
+    shop: Shop,
 ) -> None:
-    shop = durable_shop
     charge = await buy(shop, "topup_100")
     await refund(shop, charge, 200)
     made = shop.sim.dispute(charge, amount=300)
@@ -167,6 +164,7 @@ async def test_two_who_refund_at_once_never_give_back_more_than_was_paid(
     durable_shop: Shop,
 ) -> None:
     shop = durable_shop
+
     charge = await buy(shop, "topup_100")
     tried = await asyncio.gather(
         *(refund(shop, charge, 300) for _ in range(4)), return_exceptions=True
@@ -300,3 +298,30 @@ def test_who_had_a_part_gives_it_back() -> None:
     assert shares_of(destination) == {"reverse_transfer": True, "refund_application_fee": True}
     assert shares_of({**destination, "application_fee": None}) == {"reverse_transfer": True}
     assert shares_of({"transfer_data": None}) == {}
+
+
+async def test_asking_again_for_an_open_refund_makes_it_at_once_and_once(shop: Shop) -> None:
+    charge = await buy(shop, "topup_100")
+    shop.sim.faults.add(Fault("lost", path="/v1/refunds", method="POST"))
+    desk = desk_of(shop)
+    first = await desk.create(mandate("k"), Of(payment=charge), amount_minor=100)
+    assert first.status == "open"
+    again = await desk.create(mandate("k"), Of(payment=charge), amount_minor=100)
+    assert (again.id, again.status) == (first.id, "succeeded")
+    assert len(shop.sim.events("refund.created")) == 1
+
+
+async def test_a_refund_that_never_got_there_is_refused_in_the_end_and_counts_no_more(
+    shop: Shop,
+) -> None:
+    charge = await buy(shop, "topup_100")
+    shop.sim.faults.add(Fault("dropped", path="/v1/refunds", method="POST"))
+    outgoing = OutgoingRequests(shop.gateway, shop.store)
+    desk = RefundDesk(shop.gateway, shop.store, outgoing)
+    made = await desk.create(mandate(), Of(payment=charge))
+    assert made.status == "open"
+    shop.clock.advance(hours=24)  # its idempotency key is good no more
+    assert await outgoing.resume() == 1
+    lost = await desk.get(made.id)
+    assert (lost.status, lost.refund_id) == ("refused", None)
+    assert (await refund(shop, charge)).amount_minor == PRICE
