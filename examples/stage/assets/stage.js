@@ -41,10 +41,15 @@ export function warningText({ code, at, amount, unit }) {
   }
 }
 
+const AGAIN_MS = 5_000;
+
 /** Hear what changes from GET events: a function for each kind. The browser reconnects by itself,
- *  and is told what it has missed. */
+ *  and is told what it has missed; but not after a refusal, such as a 503: then we do. */
 export function listen(handlers) {
   const source = new EventSource("/billing/events");
+  source.addEventListener("error", () => {
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => listen(handlers), AGAIN_MS);
+  });
   for (const [kind, handle] of Object.entries(handlers)) {
     source.addEventListener(kind, (event) => handle(JSON.parse(event.data)));
   }
