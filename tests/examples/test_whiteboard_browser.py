@@ -86,6 +86,24 @@ def test_the_whole_story_by_clicking(serve: Serve, page: Page) -> None:
     for event in ("pricing.viewed", "checkout.started", "payment.succeeded"):
         expect(heard).to_contain_text(event)
     picture(page, "whiteboard_pro")
+
+    page.get_by_role("button", name="Cards and invoices").click()
+    page.get_by_label("Card number").fill("4000 0027 6000 3184")
+    page.get_by_label("Expiry").fill("12 / 34")
+    page.get_by_label("CVC").fill("123")
+    page.get_by_role("button", name="Use this card").click()
+    page.goto(demo_url)
+    for number in range(10):
+        answer = page.request.post(f"{demo_url}/sketch", data={"text": f"moon {number}"})
+        assert answer.ok
+    expect(state).to_have_text("Your bank asks for you.")
+    picture(page, "whiteboard_bank")
+    page.get_by_role("button", name="Confirm with your bank").click()
+    bank = page.frame_locator("iframe[title='3-D Secure']")
+    bank.get_by_role("button", name="Complete").click()
+    expect(note).to_have_text("Thank you! It is paid.")
+    expect(balance).to_have_text("Pro 65 credits")
+    expect(state).to_have_text("On.")
     page.get_by_role("button", name="Turn off").click()
     expect(state).to_be_hidden()
     assert errors == []
