@@ -29,6 +29,8 @@ class BillingOptions:
             person's cookies, and where people may be sent back to. None by default: CORS is closed.
         rate_limits: how often one customer may ask.
         back_office: who may use the routes below `/admin`; without it there are none.
+        back_office_origins: other origins whose pages may call those, with the cookies of whoever
+            runs the app; `origins` may not.
         consumable: the costs and units that a browser may use up by `POST credits/consume`, where
             nothing else is done for it. None by default: the app's own routes use credits.
         events: how many connections may wait for events, and for how long.
@@ -40,11 +42,13 @@ class BillingOptions:
     origins: tuple[str, ...] = ()
     rate_limits: RateLimits = field(default_factory=RateLimits)
     back_office: Authorise | None = None
+    back_office_origins: tuple[str, ...] = ()
     consumable: tuple[str, ...] = ()
     events: EventLimits = field(default_factory=EventLimits)
 
     def __post_init__(self) -> None:
-        for origin in (*self.origins, *filter(None, [self.base_url])):
+        named = (*self.origins, *self.back_office_origins, *filter(None, [self.base_url]))
+        for origin in named:
             if origin_of(origin) != origin:
                 raise ConfigurationError(
                     f"{origin!r} is no origin: write a scheme and a host, such as "

@@ -22,15 +22,19 @@ MAX_PREFLIGHT_SECONDS = 600
 
 
 def check_origin(operation: Operation, request: Request, options: BillingOptions) -> None:
-    """Refuse a changing request of another site's page.
+    """Refuse a changing request of another site's page; of the back office a reading one too, which
+    the pages that `options.origins` allows could otherwise make with the cookies of its people.
 
     Raises:
         OriginRefusedError.
     """
-    if not operation.writes:
-        return
+    office = operation.audience == "back_office"
     origin = request.headers.get("origin")
-    if origin is not None and origin in options.origins:
+    # A page reads nothing without an Origin: that is somebody who followed a link.
+    if not operation.writes and not (office and origin is not None):
+        return
+    allowed = options.back_office_origins if office else options.origins
+    if origin is not None and origin in allowed:
         return
     site = request.headers.get("sec-fetch-site")
     if site is not None:
@@ -42,14 +46,15 @@ def check_origin(operation: Operation, request: Request, options: BillingOptions
 
 
 def cors(options: BillingOptions) -> list[Middleware]:
-    """What lets pages of `options.origins` ask with cookies and read the answers; nothing if there
-    are none."""
-    if not options.origins:
+    """What lets pages of the allowed origins ask with cookies and read the answers; nothing if
+    there are none."""
+    origins = sorted({*options.origins, *options.back_office_origins})
+    if not origins:
         return []
     return [
         Middleware(
             CORSMiddleware,
-            allow_origins=list(options.origins),
+            allow_origins=origins,
             allow_credentials=True,
             allow_methods=["GET", *sorted(WRITING)],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],

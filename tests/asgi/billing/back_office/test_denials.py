@@ -110,3 +110,50 @@ async def test_every_change_asks_for_a_reason() -> None:
                 path = one.path.replace("{", "x").replace("}", "x")
                 answer = await client.post(f"/billing{path}", json={})
                 assert answer.status_code == 400, one.path
+
+
+SHOP, DESK = "https://www.shop.test", "https://desk.shop.test"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"origin": "http://host.test"}, 200),
+        ({"origin": "http://host.test", "sec-fetch-site": "same-origin"}, 200),
+        ({"sec-fetch-site": "cross-site"}, 200),  # somebody has followed a link
+        ({"origin": DESK, "sec-fetch-site": "same-site"}, 200),
+        ({"origin": SHOP, "sec-fetch-site": "same-site"}, 403),
+        ({"origin": SHOP}, 403),
+        ({"origin": "https://evil.test"}, 403),
+        ({"origin": "null"}, 403),
+    ],
+)
+async def test_a_page_for_customers_may_not_even_read_the_back_office(
+    headers: dict[str, str], status: int
+) -> None:
+    """Their pages are more, and more exposed: the cookies of staff must not serve them."""
+    options = BillingOptions(
+        back_office=lambda _: "ann", origins=(SHOP,), back_office_origins=(DESK,)
+    )
+    async with client_of(install(_no_app, gate(), options=options)) as client:
+        answer = await client.get("/billing/admin/customers", headers=headers)
+        assert answer.status_code == status
+        if status == 403:
+            assert answer.json()["code"] == "origin_refused"
+        if headers != {"sec-fetch-site": "cross-site"}:
+            body = {"reason": "r", "dry_run": True}
+            changed = await client.post("/billing/admin/events/discard", json=body, headers=headers)
+            assert changed.status_code == status
+        mine = await client.get("/billing/me", headers=headers)
+        assert mine.status_code == 200
+
+
+async def test_the_back_office_s_own_pages_change_nothing_of_customers() -> None:
+    options = BillingOptions(back_office=lambda _: "ann", back_office_origins=(DESK,))
+    async with client_of(install(_no_app, gate(), options=options)) as client:
+        asked = {"name": "credits", "quantity": 1}
+        answer = await client.post("/billing/credits/check", json=asked, headers={"origin": DESK})
+        assert answer.json()["code"] == "origin_refused"
+        read = await client.get("/billing/admin/actions", headers={"origin": DESK})
+        assert read.headers["access-control-allow-origin"] == DESK
