@@ -277,6 +277,16 @@ async def test_an_outage_of_the_database_is_waited_out(
         await reader.until(lambda r: "balance.changed" in r.kinds)
 
 
+async def test_who_comes_is_shown_a_look_of_their_own_time(place: Place) -> None:
+    desk = LiveDesk(place.gate.store, Rules(CATALOG))
+    with desk.watch("ada", per_customer=2, per_process=9) as first:
+        await desk.look()
+        with desk.watch("ada", per_customer=2, per_process=9) as second:
+            assert (first.latest is not None, second.latest) == (True, None)
+            await desk.look()
+            assert second.latest is not None
+
+
 async def test_what_cannot_be_read_of_one_customer_keeps_no_other_waiting(
     place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -121,8 +121,7 @@ class LiveDesk:
             raise OverloadedError("Too many connections wait for events; try again later.")
         own = self._watched.setdefault(customer, _Watched())
         watch = Watch(partial(self._forget, customer))
-        if own.seen is not None:
-            watch.show(own.seen)
+        own.mark = None  # a look of before may be older than what another process has told them
         own.watches.add(watch)
         self._count += 1
         return watch
@@ -196,7 +195,7 @@ class LiveDesk:
             )
             found = {}
             if (own := self._watched.get(names[0])) is not None:
-                own.mark = marks[names[0]]
+                own.mark, own.seen = marks[names[0]], None
         for name, seen in found.items():
             own = self._watched.get(name)
             if own is None:
