@@ -15,6 +15,7 @@ from gatekeeper.testing.stripe import Simulator
 from tests.adapters.driver import client_of
 from tests.asgi.apps import by_header
 from tests.gates import ON_POSTGRESQL
+from tests.stripe.shop import answer_in_process
 from tests.stripe.world import CATALOG
 
 pytestmark = pytest.mark.anyio
@@ -55,7 +56,7 @@ class Bazaar:
         made = await self.post("sellers", {"country": "IE"})
         assert (made.status_code, made.json()["ready"]) == (200, False)
         link = (await self.post("sellers/onboarding", {"return_url": "/sell"})).json()["url"]
-        async with httpx.AsyncClient() as browser:
+        async with httpx.AsyncClient(verify=False) as browser:
             back = await browser.post(link, data={"action": "submit"})
         assert back.headers["location"] == "http://host.test/sell"
         assert (await self.get("sellers/me?refresh=true"))["ready"] is True
@@ -99,6 +100,7 @@ async def bazaar(request: pytest.FixtureRequest, stripe_sim: Simulator) -> Async
     )
     clock = ManualClock(stripe_sim.now)
     gate = Gatekeeper(CATALOG, settings, clock=lambda: max(clock(), stripe_sim.now))
+    answer_in_process(gate.stripe, stripe_sim)
     by_header(gate)
     office = asgi.BillingOptions(back_office=lambda request: request.headers.get("x-office"))
     app = asgi.install(Starlette(), gate, options=office)

@@ -18,6 +18,7 @@ from gatekeeper.storage.port import Store
 from gatekeeper.stripe.orders import OrderIntent
 from gatekeeper.testing.clock import ManualClock
 from gatekeeper.testing.stripe import Simulator
+from tests.stripe.shop import answer_in_process
 from tests.stripe.world import CATALOG
 
 ADA = Identity("ada", "ada's clerk")
@@ -106,6 +107,7 @@ async def open_till(
     )
     clock = ManualClock(sim.now)
     gate = Gatekeeper(CATALOG, settings, store=store, clock=lambda: max(clock(), sim.now))
+    answer_in_process(gate.stripe, sim)
     till = Till(gate, sim)
     gate.orders.priced(till.price)
     sim.on_exchange(till.requests.append)

@@ -38,6 +38,7 @@ from gatekeeper.testing.stripe.fixtures import (  # noqa: F401 -- fixtures
 )
 from tests.adapters.driver import BASE_URL
 from tests.gates import gate_url  # noqa: F401 -- a fixture
+from tests.stripe.shop import answer_in_process
 
 SECRET = "whsec_" + "c" * 32
 credits_ = Unit("credits", low=3, expiry_notice_hours=72)
@@ -147,6 +148,7 @@ async def opened_place(sim: Simulator, store: Store) -> AsyncIterator[Place]:
     app = Starlette(routes=[Mount("/billing", app=routes)])
     sim.webhook_endpoint(f"{BASE_URL}/billing/webhooks", secret=SECRET, app=app)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    answer_in_process(gate.stripe, sim)
     async with gate, httpx.AsyncClient(transport=transport, base_url=BASE_URL) as browser:
         await apply_setup(await plan_setup(CATALOG, gate.stripe), gate.stripe)
         yield Place(gate, sim, browser)

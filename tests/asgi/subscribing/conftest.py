@@ -28,6 +28,7 @@ from gatekeeper.testing.stripe.fixtures import (  # noqa: F401 -- fixtures
 )
 from tests.adapters.driver import BASE_URL
 from tests.gates import gate_url  # noqa: F401 -- fixture
+from tests.stripe.shop import answer_in_process
 from tests.stripe.world import CATALOG
 
 SECRET = "whsec_" + "s" * 32
@@ -122,6 +123,7 @@ async def opened(
     app = Starlette(routes=[Mount("/billing", app=billing_routes(gate, options))])
     sim.webhook_endpoint(f"{BASE_URL}/billing/webhooks", secret=SECRET, app=app)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    answer_in_process(gate.stripe, sim)
     async with gate, httpx.AsyncClient(transport=transport, base_url=BASE_URL) as browser:
         await apply_setup(await plan_setup(CATALOG, gate.stripe), gate.stripe)
         yield Page(gate, sim, browser)

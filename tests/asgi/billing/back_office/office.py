@@ -13,7 +13,7 @@ from gatekeeper.stripe.setup import apply_setup, plan_setup
 from gatekeeper.testing.stripe import Simulator
 from tests.adapters.driver import client_of
 from tests.asgi.apps import by_header
-from tests.stripe.shop import URLS
+from tests.stripe.shop import URLS, answer_in_process
 from tests.stripe.world import CATALOG
 
 SECRET = "whsec_" + "o" * 32
@@ -96,6 +96,7 @@ async def open_office(
         background_work=False,
     )
     gate = Gatekeeper(CATALOG, settings, store=store, clock=lambda: sim.now)
+    answer_in_process(gate.stripe, sim)
     by_header(gate)
     options = asgi.BillingOptions(back_office=by_actor)
     app = asgi.install(_no_app, gate, options=options)
