@@ -3,12 +3,20 @@ names, and recorded with their reason. Without that authorisation there are no s
 
 from collections.abc import Sequence
 
-from gatekeeper.asgi.billing.back_office import customers, looking, messages, refunds, revenue, runs
+from gatekeeper.asgi.billing.back_office import (
+    customers,
+    looking,
+    messages,
+    orders,
+    refunds,
+    revenue,
+    runs,
+)
 from gatekeeper.asgi.billing.operations import Operation
 from gatekeeper.asgi.billing.options import BillingOptions
 from gatekeeper.gate import Gatekeeper
 
-_SUBJECTS = (customers, refunds, messages, runs, revenue, looking)
+_SUBJECTS = (customers, orders, refunds, messages, runs, revenue, looking)
 
 
 def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]:
