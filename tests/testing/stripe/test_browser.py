@@ -5,24 +5,22 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect
 
 from gatekeeper.testing.stripe import Simulator
 from tests.testing.stripe.shop import new_payer, new_session, subscribe
 
 
 @pytest.fixture
-def page(chromium_path: str) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path, args=["--no-sandbox"])
-        context = browser.new_context(java_script_enabled=False)
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(java_script_enabled=False)
 
-        def host(route: Route) -> None:
-            route.fulfill(body="<h1>The host's own page</h1>", content_type="text/html")
+    def host(route: Route) -> None:
+        route.fulfill(body="<h1>The host's own page</h1>", content_type="text/html")
 
-        context.route(re.compile(r"^http://host\.test/"), host)
-        yield context.new_page()
-        browser.close()
+    context.route(re.compile(r"^http://host\.test/"), host)
+    yield context.new_page()
+    context.close()
 
 
 def test_a_person_is_declined_then_pays_with_3d_secure(client: Any, page: Page) -> None:
