@@ -15,8 +15,10 @@ from gatekeeper.services.upcoming import SubscriptionView
 from gatekeeper.storage.actions import Action, ActionQuery
 from gatekeeper.storage.freezes import Freeze
 from gatekeeper.storage.mirror import MirrorObject
+from gatekeeper.storage.orders import Order
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import Customer, Purchase
+from gatekeeper.topping_up import TopUp
 
 MOST: Final = 50
 """How many of each there are in a picture at most: the newest."""
@@ -42,6 +44,8 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     subscriptions: Sequence[SubscriptionView]
     invoices: Sequence[MirrorObject]
     purchases: Sequence[Purchase]
+    orders: Sequence[Order]
+    top_ups: Sequence[TopUp]
     freezes: Sequence[Freeze]
     actions: Sequence[Action]
 
@@ -67,6 +71,8 @@ def picture(tx: Transaction, rules: Rules, customer: str) -> Picture:
         subscriptions=upcoming.subscriptions_of(tx, rules=rules, customer=customer)[:MOST],
         invoices=tx.mirror.of_customer(customer, "invoice", MOST),
         purchases=tx.purchases.newest(customer, MOST),
+        orders=tx.orders.of_customer(customer, MOST),
+        top_ups=tx.top_ups.of(customer),
         freezes=tx.freezes.of(customer)[-MOST:],
         actions=tx.actions.listed(ActionQuery(customer=customer), MOST),
     )

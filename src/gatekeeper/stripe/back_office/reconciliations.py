@@ -15,7 +15,7 @@ from gatekeeper.errors import ConflictError, GatekeeperError, NotFoundError
 from gatekeeper.services.back_office import Change, Mandate, act, carry_out
 from gatekeeper.storage.actions import ActionPlace, ActionQuery
 from gatekeeper.storage.port import Store, Transaction
-from gatekeeper.stripe.long_work import held
+from gatekeeper.stripe.long_work import LEASE, held
 from gatekeeper.stripe.reconciliation import Reconciler, Report, RunOptions
 from gatekeeper.types import check_id, check_limit
 
@@ -175,9 +175,11 @@ def _view(tx: Transaction, run_id: str) -> Reconciliation | None:
     if action is None or milestone is None:
         return None
     state = msgspec.json.decode(milestone.state, type=_State)
-    until = milestone.leased_until
-    is_held = until is not None and until > tx.now()
-    status = "interrupted" if state.status == "running" and not is_held else state.status
+    until, now = milestone.leased_until, tx.now()
+    is_held = until is not None and until > now
+    is_left = state.status == "running" or now - milestone.updated_at > LEASE
+    is_over = state.status in ("finished", "failed")
+    status = state.status if is_over or is_held or not is_left else "interrupted"
     return Reconciliation(
         id=run_id,
         actor=action.actor,

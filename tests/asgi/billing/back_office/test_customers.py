@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from gatekeeper import OrderRequest, Quote
 from gatekeeper.errors import CreditsFrozenError, CustomerNotFoundError
 from tests.asgi.billing.back_office.office import FREE, REASON, Office
 
@@ -27,6 +28,15 @@ async def test_a_customers_whole_picture(office: Office) -> None:
     await office.buy("topup_100")
     await office.buy("team_monthly")
     await office.ask("customers/org_1/freezes", 201, key="case/17")
+
+    @office.gate.orders.priced
+    async def price(request: OrderRequest) -> Quote:
+        return Quote(amount_minor=700, currency="eur")
+
+    await office.gate.orders.create("org_1", {"cup": 1}, reference="basket-7")
+    await office.gate.top_ups.turn_on(
+        "org_1", "credits", threshold=10, pack="credits_100", cap_minor=5_000, actor="ada"
+    )
     await office.ask("customers/org_1/overrides", 201, kind="limit", key="seats", value=None)
     found = await office.get("customers/org_1")
     assert found["plans"] == ["free", "pro", "team"]
@@ -37,6 +47,14 @@ async def test_a_customers_whole_picture(office: Office) -> None:
     assert [one["status"] for one in found["purchases"]] == ["paid", "paid"]
     assert {one["status"] for one in found["invoices"]} == {"paid"}
     assert {one["kind"] for one in found["grants"]} >= {"top_up"}
+    (order,) = found["orders"]
+    assert (order["reference"], order["amount_minor"], order["status"]) == (
+        "basket-7",
+        700,
+        "pending",
+    )
+    (top_up,) = found["top_ups"]
+    assert (top_up["unit"], top_up["on"], top_up["cap_minor"]) == ("credits", True, 5_000)
     (freeze,) = found["freezes"]
     assert (freeze["key"], freeze["reason"], freeze["lifted_at"]) == ("case/17", REASON, None)
     (override,) = found["overrides"]

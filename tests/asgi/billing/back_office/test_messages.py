@@ -169,6 +169,14 @@ async def test_a_reconciliation_that_fails_or_whose_process_died_says_so(
         assert (await office.get(f"reconciliations/{failed['id']}"))["status"] == "running"
     assert (await office.get(f"reconciliations/{failed['id']}"))["status"] == "interrupted"
     await office.ask("reconciliations", 400, events=False, objects=False)
+
+    def forget(tx: Transaction) -> None:  # as if the process had died before it began
+        tx.progress.put(name, '{"status":"waiting"}', tx.now())
+
+    await office.gate.store.write(forget)
+    assert (await office.get(f"reconciliations/{failed['id']}"))["status"] == "waiting"
+    office.sim.advance(minutes=6)
+    assert (await office.get(f"reconciliations/{failed['id']}"))["status"] == "interrupted"
     missing = await office.client.get(
         "/billing/admin/reconciliations/rec_9", headers={"x-actor": "ann@support"}
     )

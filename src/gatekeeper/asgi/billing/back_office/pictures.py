@@ -105,6 +105,38 @@ class PurchaseRow(msgspec.Struct, frozen=True, kw_only=True):
     duplicate_of: str | None
 
 
+class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An order. Amounts are in minor units of `currency`."""
+
+    id: str
+    status: str
+    amount_minor: int
+    captured_minor: int
+    refunded_minor: int
+    currency: str
+    reference: str | None
+    payment: str | None
+    created_at: datetime
+    paid_at: datetime | None
+
+
+class TopUpRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An automatic top-up.
+
+    Attributes:
+        reason: what it is blocked by.
+    """
+
+    unit: str
+    pack: str
+    on: bool
+    state: str
+    reason: str | None
+    spent_minor: int
+    cap_minor: int
+    currency: str
+
+
 class FreezeRow(msgspec.Struct, frozen=True, kw_only=True):
     """Why a customer's credits are, or were, frozen.
 
@@ -155,6 +187,8 @@ class CustomerPicture(msgspec.Struct, frozen=True, kw_only=True):
     subscriptions: list[SubscriptionRow]
     invoices: list[InvoiceRow]
     purchases: list[PurchaseRow]
+    orders: list[OrderRow]
+    top_ups: list[TopUpRow]
     freezes: list[FreezeRow]
     overrides: list[OverrideRow]
     actions: list[ActionView]
@@ -196,6 +230,8 @@ def view_of(picture: Picture) -> CustomerPicture:
         purchases=[
             _like(PurchaseRow, one, price=one.price_lookup_key) for one in picture.purchases
         ],
+        orders=[_like(OrderRow, one, payment=one.payment_id) for one in picture.orders],
+        top_ups=[_like(TopUpRow, one, on=one.is_on) for one in picture.top_ups],
         freezes=[_like(FreezeRow, one) for one in picture.freezes],
         overrides=[
             _like(OverrideRow, one, value=_number(one.value))
