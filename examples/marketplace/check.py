@@ -190,6 +190,7 @@ async def refund(story: Story, seller: httpx.AsyncClient, ordered: str) -> None:
         return sale["returned_minor"]
 
     await comes_to(story, "Ada has back", returned, 950)
+    await has(story, seller, {"eur": 900})
     too_much = await seller.post(path, json={"amount_minor": 951})
     story.expect("more than is left", too_much.is_client_error, True)
 

@@ -173,6 +173,7 @@ async def test_case_43_the_refund_of_a_destination_charge_is_reversed_and_record
         100,
         360,
     )
+    assert await bazaar.has() == row["net_minor"] == 540
     assert (await bazaar.post(path, {"amount_minor": 601})).status_code in (409, 422)
 
 

@@ -253,6 +253,7 @@ async def test_case_39_a_refund_and_a_lost_dispute_take_no_more_than_the_share(
     await sale.settle()
     first = [("made", 270)] if how == "separate" else []  # else it went with the refund
     assert sorted(await sale.paybacks()) == [*first, ("made", 630)]
+    assert sale.has() == 0
 
 
 async def test_what_stripe_refuses_to_take_is_told_and_tried_again(

@@ -273,6 +273,9 @@ def refund_fee(
         at_once=True,
     )
     made["balance_transaction"] = row["id"]
+    # "Funds will be refunded to the Stripe account from which the fee was originally collected."
+    seen = state.of(fee["account"])
+    ledger.record(seen, "adjustment", amount, fee["currency"], made, category="fee", at_once=True)
     state.store.add("fee_refund", made)
     with state.changing(fee, "application_fee.refunded"):
         fee["amount_refunded"] += amount
