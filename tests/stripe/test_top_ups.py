@@ -1,6 +1,8 @@
 """Automatic top-ups, from the balance that falls to the credits that are bought."""
 
 import asyncio
+import contextlib
+import itertools
 from typing import Any
 
 import msgspec
@@ -555,6 +557,46 @@ async def test_a_process_that_dies_while_it_pays_pays_once(
     assert await durable_shop.available() == 119
     top_up = await house.top_up()
     assert (top_up.state, top_up.spent_minor) == (TopUpState.IDLE, 500)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_wherever_a_process_dies_each_crossing_is_paid_once(
+    when: str, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, or after, each of its transactions in turn; another process goes on later."""
+    house = await house_of(shop, cap_minor=1_000_000)
+    write = shop.store.write
+    for point in itertools.count(1):
+        await house.spend(await shop.available() - 19, f"x{point}")
+        written = 0
+        is_dead = False
+
+        async def deadly(work: Any, fatal: int = point) -> Any:
+            nonlocal written, is_dead
+            written += 1
+            is_dead = is_dead or (written == fatal and when == "before")
+            if is_dead:
+                raise Killed
+            result = await write(work)
+            is_dead = written == fatal
+            if is_dead:
+                raise Killed
+            return result
+
+        monkeypatch.setattr(shop.store, "write", deadly)
+        with contextlib.suppress(BaseException):
+            await house.process()[2].drain()
+        monkeypatch.setattr(shop.store, "write", write)
+        for _ in range(2):
+            house.later(minutes=10)  # what the dead had taken up is free
+            await house.outgoing.resume()
+            await house.work()
+        assert await shop.available() == 119, point
+        assert len(house.paid()) == point
+        assert (await house.top_up()).spent_minor == 500 * point
+        if not is_dead:
+            break
+    assert point > 8
 
 
 async def test_a_request_that_is_resumed_leads_to_its_credits(

@@ -106,6 +106,9 @@ async def test_the_customer_finishes_the_payment_that_the_bank_asks_them_for(pla
     assert (blocked["reason"], blocked["error"]) == ("authentication_required",) * 2
     waiting = await place.ok("/top-ups/credits/payment")
     assert (waiting["amount_minor"], waiting["currency"]) == (500, "eur")
+    await on(place, customer="eve")
+    theirs = await place.post("/top-ups/credits/payment", None, customer="eve", method="GET")
+    assert theirs.status_code == 404  # it is Ada's bank that asks
     v1.payment_intents.confirm(waiting["payment_intent"], {"payment_method": card})
     place.sim.authenticate(waiting["payment_intent"])
     await place.settle()
