@@ -51,3 +51,22 @@ def test_what_can_be_tried_again_says_when(error: errors.GatekeeperError) -> Non
 
 def test_a_401_says_how_to_sign_in() -> None:
     assert "www-authenticate" in problem_headers(errors.UnauthenticatedError())
+
+
+def test_of_a_declined_payment_no_framework_tells_more_than_the_person_may_know() -> None:
+    stolen = errors.CardDeclinedError(
+        "Stripe refused confirming: Your card was declined.",
+        decline_code="stolen_card",
+        stripe_code="card_declined",
+        request_id="req_1",
+        payment_intent="pi_1",
+    )
+    assert problem_body(stolen, upgrade_url="/pricing") == {
+        "type": "urn:gatekeeper:problem:card-declined",
+        "title": "The payment was declined.",
+        "status": 402,
+        "detail": "The payment was declined.",
+        "code": "card_declined",
+        "decline_code": "generic_decline",
+        "payment_intent": "pi_1",
+    }

@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from gatekeeper.errors import DeniedError, GatekeeperError, UnauthenticatedError
+from gatekeeper.asgi.declines import shown_params
+from gatekeeper.errors import CardDeclinedError, DeniedError, GatekeeperError, UnauthenticatedError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -14,10 +15,13 @@ MEDIA_TYPE = "application/problem+json"
 def problem_body(error: GatekeeperError, *, upgrade_url: str | None = None) -> dict[str, Any]:
     """The members of the answer. `type` and `code` are stable; a program decides by them.
 
-    A fault on our side shows its kind only: its message is for the log.
+    A fault on our side shows its kind only: its message is for the log. Of a declined payment it
+    shows what the person may know.
     """
     shown = error.status < 500 or error.status == 503
     details = error.params if shown else {}
+    if isinstance(error, CardDeclinedError):
+        shown, details = False, shown_params(error)
     body: dict[str, Any] = {
         **{key: value for key, value in details.items() if value is not None},
         "type": error.problem_type,

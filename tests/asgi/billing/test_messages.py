@@ -8,8 +8,8 @@ import pytest
 from starlette.requests import Request
 
 from gatekeeper.asgi.billing.messages import LANGUAGES, localised_problem
-from gatekeeper.asgi.billing.messages.declines import _REASONS
 from gatekeeper.asgi.billing.messages.negotiation import negotiated
+from gatekeeper.asgi.declines import _REASONS
 from gatekeeper.errors import (
     AuthenticationRequiredError,
     CardDeclinedError,

@@ -5,18 +5,17 @@ program. This is the one place at which errors become words.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gatekeeper.asgi.billing.messages import dutch, english, french
-from gatekeeper.asgi.billing.messages.declines import shown_decline
 from gatekeeper.asgi.billing.messages.negotiation import negotiated
+from gatekeeper.asgi.declines import reason_of
 from gatekeeper.asgi.problem import MEDIA_TYPE, problem_body, problem_headers
 from gatekeeper.errors import (
-    AuthenticationRequiredError,
     CardDeclinedError,
     GatekeeperError,
     StripeUnavailableError,
@@ -40,9 +39,7 @@ def localised_problem(
     accepted = ", ".join(request.headers.getlist("accept-language"))
     language = negotiated(accepted, LANGUAGES, DEFAULT)
     body = problem_body(error, upgrade_url=upgrade_url)
-    reason = None
-    if isinstance(error, CardDeclinedError):
-        body, reason = _payment(error, body)
+    reason = reason_of(error)[1] if isinstance(error, CardDeclinedError) else None
     texts = LANGUAGES[language]
     text = _text(texts, error, reason)
     if text is None:  # an error of the host's own
@@ -50,7 +47,7 @@ def localised_problem(
     elif language != DEFAULT:
         body["title"] = _text(texts, error, None)
         body["detail"] = text
-    elif _has_words_of_stripe(error) or body["detail"] == body["title"]:
+    elif isinstance(error, StripeUnavailableError) or body["detail"] == body["title"]:
         body["detail"] = text
     headers = {
         **problem_headers(error),
@@ -67,18 +64,3 @@ def _text(texts: Mapping[str, str], error: GatekeeperError, reason: str | None) 
     if error.status >= 500 and error.status != 503:
         return texts[_FAULT]
     return texts.get(f"{error.code}.{reason}") or texts.get(error.code)
-
-
-def _has_words_of_stripe(error: GatekeeperError) -> bool:
-    """Whether the error's own words are about requests, not for the person."""
-    return isinstance(error, CardDeclinedError | StripeUnavailableError)
-
-
-def _payment(error: CardDeclinedError, body: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
-    """What a program needs to go on after a declined payment, and our word for why it was."""
-    members = ("type", "title", "status", "detail", "code", "payment_intent", "client_secret")
-    kept = {name: body[name] for name in members if name in body}
-    if isinstance(error, AuthenticationRequiredError):
-        return {**kept, "next": "confirm"}, None
-    code, reason = shown_decline(error.params)
-    return {**kept, "decline_code": code}, reason

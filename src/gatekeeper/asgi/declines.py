@@ -7,6 +7,8 @@ by somebody else nothing is said beyond that it was declined: whoever holds it m
 from collections.abc import Mapping
 from typing import Any, Final
 
+from gatekeeper.errors import AuthenticationRequiredError, CardDeclinedError
+
 GENERIC: Final = "generic_decline"
 
 _REASONS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -44,14 +46,21 @@ _REASONS: Final[Mapping[str, tuple[str, ...]]] = {
 _WORDS: Final = {code: word for word, codes in _REASONS.items() for code in codes}
 
 
-def shown_decline(params: Mapping[str, Any]) -> tuple[str, str | None]:
+def reason_of(error: CardDeclinedError) -> tuple[str, str | None]:
     """The decline code that a program is told, and our word for it; None has no text of its own.
 
-    `params` are those of a `CardDeclinedError`. Some codes are Stripe's `code`, not its
-    `decline_code`.
+    Some codes are Stripe's `code`, not its `decline_code`.
     """
     for name in ("decline_code", "stripe_code"):
-        code = str(params.get(name))
+        code = str(error.params.get(name))
         if code in _WORDS:
             return code, _WORDS[code]
     return GENERIC, None
+
+
+def shown_params(error: CardDeclinedError) -> dict[str, Any]:
+    """What a page needs to go on after a declined payment: of the params only what is for it."""
+    shown = {"payment_intent": error.params.get("payment_intent")}
+    if isinstance(error, AuthenticationRequiredError):
+        return {**shown, "client_secret": error.params.get("client_secret"), "next": "confirm"}
+    return {**shown, "decline_code": reason_of(error)[0]}
