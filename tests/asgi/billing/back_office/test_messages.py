@@ -11,7 +11,7 @@ from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import EventStatus, OutboxMessage
 from gatekeeper.stripe.long_work import held
 from gatekeeper.testing.conformance.storage import samples
-from tests.asgi.billing.back_office.office import REASON, Office
+from tests.asgi.billing.back_office.office import ANN, REASON, Office
 
 pytestmark = pytest.mark.anyio
 
@@ -201,46 +201,44 @@ async def test_health_is_told_though_the_database_is_gone(office: Office) -> Non
     await office.gate.store.open()
 
 
-@pytest.mark.parametrize(
-    ("query", "found"),
-    [
-        ({}, 3),
-        ({"kind": "credits.grant"}, 3),
-        ({"actor": "bob"}, 0),
-        ({"customer": "org_2"}, 0),
-        ({"since": "2999-01-01T00:00:00Z"}, 0),
-        ({"until": "2000-01-01T00:00:00Z"}, 0),
-    ],
+FOUND: tuple[tuple[dict[str, str], int], ...] = (
+    ({}, 3),
+    ({"kind": "credits.grant"}, 3),
+    ({"actor": "bob"}, 0),
+    ({"customer": "org_2"}, 0),
+    ({"since": "2999-01-01T00:00:00Z"}, 0),
+    ({"until": "2000-01-01T00:00:00Z"}, 0),
 )
-async def test_actions_are_found_by_who_what_and_when(
-    office: Office, query: dict[str, str], found: int
-) -> None:
+
+
+async def test_actions_are_found_by_who_what_and_when(office: Office) -> None:
     for _ in range(3):
         await office.ask("customers/org_1/grants", 201, unit="credits", amount=1)
-    assert len(await office.walk("actions", **query)) == found
+    for query, found in FOUND:
+        assert len(await office.walk("actions", **query)) == found
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "actions?since=2030-01-01T00:00:00",
-        "actions?since=0001-01-01T00:00:00%2B14:00",
-        "actions?cursor=WyIwMDAxLTAxLTAxVDAwOjAwOjAwKzE0OjAwIiwiYSJd",  # the same instant
-        "actions?limit=0",
-        "actions?limit=101",
-        "actions?cursor=abc",
-        "actions?cursor=WyIyMDMwLTAxLTAxVDAwOjAwOjAwIiwiYSJd",  # ["2030-01-01T00:00:00","a"]
-        "customers?cursor=WyJcdTAwMDAiXQ",  # ["\u0000"]
-        "refunds?status=lost",
-        "disputes?status=open",
-        "events?status=gone",
-        "outbox?state=gone",
-        "events?colour=red",
-    ],
+REFUSED = (
+    "actions?since=2030-01-01T00:00:00",
+    "actions?since=0001-01-01T00:00:00%2B14:00",
+    "actions?cursor=WyIwMDAxLTAxLTAxVDAwOjAwOjAwKzE0OjAwIiwiYSJd",  # the same instant
+    "actions?limit=0",
+    "actions?limit=101",
+    "actions?cursor=abc",
+    "actions?cursor=WyIyMDMwLTAxLTAxVDAwOjAwOjAwIiwiYSJd",  # ["2030-01-01T00:00:00","a"]
+    "customers?cursor=WyJcdTAwMDAiXQ",  # ["\u0000"]
+    "refunds?status=lost",
+    "disputes?status=open",
+    "events?status=gone",
+    "outbox?state=gone",
+    "events?colour=red",
 )
-async def test_what_can_not_be_asked_is_refused(office: Office, path: str) -> None:
-    answer = await office.client.get(f"/billing/admin/{path}", headers={"x-actor": "ann@support"})
-    assert answer.status_code == 400, answer.text
+
+
+async def test_what_can_not_be_asked_is_refused(office: Office) -> None:
+    for path in REFUSED:
+        answer = await office.client.get(f"/billing/admin/{path}", headers=ANN)
+        assert answer.status_code == 400, (path, answer.text)
 
 
 async def test_transfers_are_paged_what_was_refused_first(durable_office: Office) -> None:

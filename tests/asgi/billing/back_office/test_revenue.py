@@ -13,7 +13,7 @@ from gatekeeper.storage.memory import MemoryStore
 from gatekeeper.storage.mirror import MirrorObject
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.revenue import Movement, Sold
-from tests.asgi.billing.back_office.office import FREE, PACK, Office
+from tests.asgi.billing.back_office.office import ANN, FREE, PACK, Office
 
 pytestmark = pytest.mark.anyio
 
@@ -79,22 +79,21 @@ async def test_the_figures_of_a_shop_over_its_life(durable_office: Office) -> No
     assert (found["invoiced"], found["one_time"], found["refunds"]) == ([], [], [])
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        {"since": "2026-02-01T00:00:00Z", "until": "2026-02-01T00:00:00Z"},
-        {"since": "2025-01-01T00:00:00Z", "until": "2026-06-01T00:00:00Z"},
-        {"since": "2026-02-01T00:00:00"},
-        {"until": "0001-01-01T00:00:00Z"},
-    ],
+NO_SPANS: tuple[dict[str, str], ...] = (
+    {"since": "2026-02-01T00:00:00Z", "until": "2026-02-01T00:00:00Z"},
+    {"since": "2025-01-01T00:00:00Z", "until": "2026-06-01T00:00:00Z"},
+    {"since": "2026-02-01T00:00:00"},
+    {"until": "0001-01-01T00:00:00Z"},
 )
-async def test_a_span_that_can_not_be_is_refused(office: Office, query: dict[str, str]) -> None:
-    answer = await office.client.get(
-        "/billing/admin/revenue", params=query, headers={"x-actor": "ann@support"}
-    )
-    assert answer.status_code == 400
+
+
+async def test_a_span_that_can_not_be_is_refused(office: Office) -> None:
+    for query in NO_SPANS:
+        answer = await office.client.get("/billing/admin/revenue", params=query, headers=ANN)
+        assert answer.status_code == 400, query
+    naive = datetime(2026, 1, 1), datetime(2026, 1, 2)
     with pytest.raises(InvalidInputError):
-        await office.gate.back_office.revenue.report(datetime(2026, 1, 1), datetime(2026, 1, 2))
+        await office.gate.back_office.revenue.report(*naive)
 
 
 def test_the_churn_rate_is_of_those_who_could_leave() -> None:
