@@ -9,6 +9,7 @@ same key. What it has come to is read from the intent as Stripe has it, as by th
 
 import hashlib
 import logging
+from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -40,6 +41,9 @@ CANCEL: Final = "top-up payments cancel"
 
 _MADE_FOR: Final = "gatekeeper_purchase"
 """The key of metadata by which a payment is found again whose making was not heard of."""
+
+_CLOCKS: Final = timedelta(minutes=5)
+"""How far Stripe's clock may be behind ours."""
 
 _HAS_CARD: Final = frozenset({"active", "trialing", "past_due"})
 _SWEEP_SECONDS: Final = 15.0
@@ -207,7 +211,7 @@ class TopUpPayer:
             lambda tx: paying.begun_at is None or tx.now() >= paying.begun_at + KEY_LIFE
         )
         if intent_id is None and is_old:
-            found = await self._made_for(paying.customer, purchase_id)
+            found = await self._made_for(paying.customer, purchase_id, paying.begun_at)
             if found is None:
                 await self._store.write(lambda tx: intents.note_never_made(tx, purchase_id))
                 return
@@ -244,16 +248,22 @@ class TopUpPayer:
         )
         return None if method is None else (str(method["id"]), _mark(method))
 
-    async def _made_for(self, customer: str, purchase_id: str) -> Obj | None:
+    async def _made_for(
+        self, customer: str, purchase_id: str, begun_at: datetime | None
+    ) -> Obj | None:
         stripe_customer = await self._store.read(lambda tx: _stripe_customer(tx, customer))
         if stripe_customer is None:
             return None
-        return await self._find(stripe_customer, purchase_id)
+        return await self._find(stripe_customer, purchase_id, begun_at)
 
-    async def _find(self, stripe_customer: str, purchase_id: str) -> Obj | None:
-        pages = self._gateway.pages(
-            "/v1/payment_intents", {"customer": stripe_customer}, what="listing payments"
-        )
+    async def _find(
+        self, stripe_customer: str, purchase_id: str, since: datetime | None
+    ) -> Obj | None:
+        """The payment intent that was made for a purchase, among those made since it was begun."""
+        query: dict[str, Any] = {"customer": stripe_customer}
+        if since is not None:
+            query["created"] = {"gte": int((since - _CLOCKS).timestamp())}
+        pages = self._gateway.pages("/v1/payment_intents", query, what="listing payments")
         async for page in pages:
             for found in page:
                 if (found.get("metadata") or {}).get(_MADE_FOR) == purchase_id:
@@ -268,7 +278,7 @@ class TopUpPayer:
         """
         asked: dict[str, Any] = msgspec.json.decode(request.params)
         purchase_id = asked["metadata"][_MADE_FOR]
-        found = await self._find(asked["customer"], purchase_id)
+        found = await self._find(asked["customer"], purchase_id, request.created_at)
         purchase = await self._store.read(lambda tx: tx.purchases.get(purchase_id))
         if found is None and (purchase is None or purchase.status is not PurchaseStatus.PENDING):
             raise ConflictError("This payment was given up.")
