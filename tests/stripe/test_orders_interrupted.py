@@ -183,6 +183,26 @@ async def test_an_order_that_is_changed_while_its_session_is_made(
     await till.gate.orders.checkout(order.id, "ada", success_url=BACK, cancel_url=BACK)
 
 
+async def test_a_session_that_is_open_is_one_for_what_is_asked_now(till: Till) -> None:
+    orders = till.gate.orders
+    order = await till.order()
+    first = await orders.checkout(order.id, "ada", success_url=BACK, cancel_url=BACK)
+    assert (await orders.status(order.id, "ada")).status is OrderStatus.PENDING
+    assert await orders.checkout(order.id, "ada", success_url=BACK, cancel_url=BACK) == first
+    till.terms = {"capture": "manual"}  # it costs the same
+    await orders.change(order.id, ADA, {"cup": 2})
+    second = await orders.checkout(order.id, "ada", success_url=BACK, cancel_url=BACK)
+    third = await orders.checkout(order.id, "ada", success_url=f"{BACK}ok", cancel_url=BACK)
+    sessions = till.sim.client().v1.checkout.sessions
+    found = [sessions.retrieve(one.session_id).status for one in (first, second, third)]
+    assert found == ["expired", "expired", "open"]
+    till.sim.pay_checkout(third.session_id)
+    await till.settle()
+    held = await till.get(order)
+    assert (held.status, held.authorized_minor) == (OrderStatus.PROCESSING, 1_250)
+    assert (await orders.capture(order.id)).status is OrderStatus.PAID
+
+
 async def test_a_customer_whom_stripe_has_deleted_pays_as_a_new_one(till: Till) -> None:
     first = await till.pay(await till.order())
     client = till.sim.client().v1
@@ -228,6 +248,8 @@ async def test_a_debit_that_failed_after_checkout_is_paid_by_another_payment(til
     till.sim.advance(minutes=10)
     await till.settle()
     assert (await till.get(order)).status is OrderStatus.FAILED
+    again = await till.gate.orders.checkout(order.id, "ada", success_url=BACK, cancel_url=BACK)
+    assert again.session_id != link.session_id
     intent = await till.pay(order)
     assert intent.status == "requires_payment_method"
     till.browse(intent)

@@ -110,8 +110,9 @@ def note_charge(tx: Transaction, money: ChargeMoney, now: datetime) -> None:
 
 
 def note_session(tx: Transaction, facts: CheckoutFacts, now: datetime) -> None:
-    """Note by which payment an order is being paid in a checkout session, if it is an order's."""
-    found = tx.orders.by_session(facts.id)
+    """Note by which payment an order was paid in a checkout session, if it is an order's. One that
+    is open may bring another yet."""
+    found = None if facts.status == "open" else tx.orders.by_session(facts.id)
     order = None if found is None else tx.orders.get(found.id, lock=True)
     if order is None or facts.payment_intent_id is None:
         return

@@ -14,7 +14,7 @@ MAX_ITEMS_BYTES: Final = 8 * 1_024
 
 MAX_DESCRIPTION_CHARS: Final = 500
 
-MAX_KEYS: Final = 48
+MAX_KEYS: Final = 47
 """The most keys of metadata: Stripe's 50 (https://docs.stripe.com/metadata#data), less ours."""
 
 MAX_KEY_CHARS: Final = 40

@@ -184,7 +184,9 @@ class OrderIntents:
         if payment_id is None:
             return
         found = await self.refresh(payment_id)
-        if found is not None and found["status"] != "canceled":
+        # What a session has left behind nobody can confirm, or cancel, any more.
+        is_left = found is not None and found["status"] in PAYABLE and not params.is_ours(found)
+        if found is not None and found["status"] != "canceled" and not is_left:
             if found["status"] not in _CANCELABLE:
                 raise _not_now(found, "canceled")
             asked = {"cancellation_reason": reason}

@@ -14,6 +14,9 @@ REQUEST: Final = "gatekeeper_request"
 """The key of metadata by which a payment or session is found again whose making was not heard
 of."""
 
+TERMS: Final = "gatekeeper_terms"
+"""The key of a session's metadata by which it is known to be for what is asked now."""
+
 ORDER_ID: Final = "{ORDER_ID}"
 """What stands for the order's id in a success URL."""
 
@@ -53,6 +56,13 @@ def terms_of(order: Order, destination: str | None) -> dict[str, Any]:
     if order.commission_minor:
         found["application_fee_amount"] = order.commission_minor
     return found
+
+
+def _terms_key(
+    order: Order, destination: str | None, options: PayOptions, urls: tuple[str, str]
+) -> str:
+    """The same for the same order, priced at the same time, with the same options and URLs."""
+    return key_of("terms", order.id, order.revision, destination, options, urls)
 
 
 def creation(
@@ -130,7 +140,7 @@ def session(
         "customer": stripe_customer,
         "client_reference_id": order.id,
         "line_items": [{"price_data": price, "quantity": 1}],
-        "metadata": noted(order, request),
+        "metadata": {**noted(order, request), TERMS: _terms_key(order, destination, options, urls)},
         "payment_intent_data": intent,
         "success_url": with_purchase(success_url, order.id).replace(ORDER_ID, order.id),
         "cancel_url": cancel_url,

@@ -113,9 +113,8 @@ class OrderSessions:
         found = await self._gateway.fetch("checkout.session", order.checkout_session_id)
         if found is None or found["status"] != "open":
             return None
-        same = all(found.get(name) == asked[name] for name in ("success_url", "cancel_url"))
-        cost = (found.get("amount_total"), found.get("currency"))
-        return found if same and cost == (order.amount_minor, order.currency) else None
+        made_for = (found.get("metadata") or {}).get(params.TERMS)
+        return found if made_for == asked["metadata"][params.TERMS] else None
 
     async def _create(self, order: Order, asked: dict[str, Any], key: str) -> Obj:
         def settle(tx: Transaction, made: Obj) -> Obj:
