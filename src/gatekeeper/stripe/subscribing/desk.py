@@ -177,5 +177,5 @@ class Subscribing:
 
     async def look(self, customer: str, subscription_id: str) -> SubscriptionView:
         """A subscription as Stripe has it now."""
-        await self._means.owned(customer, subscription_id)
+        await self._means.check_owner(customer, subscription_id)
         return await self._means.seen(customer, subscription_id)

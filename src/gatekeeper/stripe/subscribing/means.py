@@ -68,15 +68,19 @@ class Means:
         Raises:
             NotFoundError: this customer has none of this id; somebody else's is none.
         """
+        await self.check_owner(customer, subscription_id)
+        found = await self.gateway.fetch("subscription", subscription_id)
+        if found is None:
+            raise NotFoundError("There is no such subscription.")
+        return found
+
+    async def check_owner(self, customer: str, subscription_id: str) -> None:
+        """As `owned`, without asking Stripe."""
         check_id(customer, "customer")
         check_id(subscription_id, "subscription")
         known = await self.store.read(lambda tx: tx.subscriptions.get(subscription_id))
         if known is None or known.customer != customer:
             raise NotFoundError("There is no such subscription.")
-        found = await self.gateway.fetch("subscription", subscription_id)
-        if found is None:
-            raise NotFoundError("There is no such subscription.")
-        return found
 
     async def update(
         self,
