@@ -33,6 +33,9 @@ class MemoryActions(Actions):
     def erase(self, customer: str, pseudonym: str) -> None:
         """Put a pseudonym in the place of a customer, and wipe what was said of them."""
         for one in self._actions.values():
+            if one.actor == customer:
+                self._actions.put(one.id, replace(one, actor=pseudonym))
+        for one in self._actions.values():
             if one.customer == customer:
                 plain = replace(
                     one,

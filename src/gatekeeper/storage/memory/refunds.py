@@ -57,6 +57,9 @@ class MemoryRefunds(Refunds):
     def erase(self, customer: str, pseudonym: str) -> None:
         """Put a pseudonym in the place of a customer, and wipe what was said of them."""
         for one in self._refunds.values():
+            if one.actor == customer:
+                self._refunds.put(one.id, replace(one, actor=pseudonym))
+        for one in self._refunds.values():
             if one.customer == customer:
                 plain = replace(one, customer=pseudonym, note="", last_error=None)
                 self._refunds.put(one.id, plain)

@@ -148,6 +148,14 @@ _RENAME_SELLER: Final = (
     .where(orders.c.seller == bindparam("of_seller"))
     .values(seller=bindparam("new_seller"))
 )
+_RENAME_ACTORS: Final = [
+    update(table)
+    .where(table.c.actor == bindparam("of_customer"))
+    .values(actor=bindparam("new_customer"))
+    for table in (actions, refunds)
+]
+"""Sellers give money back themselves, and are recorded by their ids as customers."""
+
 _DELETED: Final = (caps, freezes, outbox, overrides, receipts, request_keys, requests, top_ups)
 """The tables from which a customer's rows go."""
 
@@ -193,6 +201,9 @@ class SqlErasure(Aggregate):
             _RENAME_PLANS, {"named_after": plans_of(customer), "new_name": plans_of(pseudonym)}
         )
         self._connection.execute(_RENAME_SELLER, {"of_seller": customer, "new_seller": pseudonym})
+        for rename in _RENAME_ACTORS:
+            renamed = {"of_customer": customer, "new_customer": pseudonym}
+            self._connection.execute(rename, renamed)
         for table, wiped in _WIPED.items():
             change = update(table).values(customer=bindparam("new_customer"), **wiped)
             self._in_parts(table, change, customer, {"new_customer": pseudonym})

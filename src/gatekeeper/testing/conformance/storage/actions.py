@@ -71,6 +71,13 @@ class ActionConformance:
         rest = await store.read(lambda tx: tx.actions.listed(ActionQuery(), 9, place))
         assert [one.id for one in (*first, *rest)] == ["act_4", "act_3", "act_2", "act_1"]
 
+    async def test_an_erasure_renames_whoever_acted_as_the_customer(self, store: Store) -> None:
+        sold = replace(GRANTED, id="act_5", actor="ada", customer="bob", kind="refund.create")
+        await store.write(lambda tx: tx.actions.add(sold))
+        await store.write(lambda tx: tx.audit.erase("ada", "erased_1", NOW + DAY))
+        kept = await store.read(lambda tx: tx.actions.get("act_5"))
+        assert kept == replace(sold, actor="erased_1")
+
     async def test_an_erasure_wipes_what_names_the_customer(self, store: Store) -> None:
         await store.write(_fill)
         await store.write(lambda tx: tx.audit.erase("ada", "erased_1", NOW + DAY))

@@ -79,7 +79,11 @@ class RefundConformance:
 
     async def test_an_erasure_wipes_the_note(self, store: Store) -> None:
         await store.write(_fill)
+        own = replace(OPEN, id="rf_4", customer="bob", actor="ada")
+        await store.write(lambda tx: tx.refunds.insert(own))
         await store.write(lambda tx: tx.audit.erase("ada", "erased_1", NOW + DAY))
+        given = await store.read(lambda tx: tx.refunds.get("rf_4"))
+        assert given == replace(own, actor="erased_1")
         kept = await store.read(lambda tx: tx.refunds.get("rf_1"))
         assert kept == replace(MADE, customer="erased_1", note="")
         assert await store.read(lambda tx: tx.refunds.get("rf_2")) == REFUSED
