@@ -5,16 +5,12 @@ is read what has become of it; what a browser says of it is never asked
 (https://docs.stripe.com/payments/paymentintents/lifecycle).
 """
 
-from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote
 
-import msgspec
 from msgspec.structs import replace
 
 from gatekeeper.errors import (
-    AmountNotChargeableError,
-    CardDeclinedError,
     GatekeeperError,
     InvalidAmountError,
     NotFoundError,
@@ -24,12 +20,13 @@ from gatekeeper.errors import (
 )
 from gatekeeper.projection.orders import PAYABLE, OrderStatus
 from gatekeeper.services import orders, sellers
-from gatekeeper.storage.orders import Order, OrderPayment
-from gatekeeper.storage.outgoing import OutgoingRequest
+from gatekeeper.storage.orders import Order
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.stripe.client import Obj, StripeGateway
 from gatekeeper.stripe.identities import StripeIdentities
 from gatekeeper.stripe.orders import params
+from gatekeeper.stripe.orders.lost import LostPayments, attach, keep
+from gatekeeper.stripe.orders.refusing import check_bounds, is_of_no_method, not_now
 from gatekeeper.stripe.orders.values import OrderIntent, PayOptions, Receipt, intent_of
 from gatekeeper.stripe.outgoing import OutgoingRequests
 from gatekeeper.stripe.webhooks import Projections
@@ -48,9 +45,6 @@ _SALE: Final = ("amount_minor", "commission_minor", "currency")
 """What of an order a seller's sale is checked by."""
 
 _CANCELABLE: Final = frozenset({*PAYABLE, "requires_capture"})
-
-_BOUNDS: Final = frozenset({"amount_too_small", "amount_too_large"})
-"""What Stripe says of an amount that is outside of what its own settlement currency allows."""
 
 _TRIES: Final = 3
 """How often a payment is brought to an order that is being changed meanwhile."""
@@ -71,11 +65,12 @@ class OrderIntents:
         self._outgoing = outgoing
         self._projections = projections
         self._identities = StripeIdentities(gateway, outgoing, store)
-        outgoing.on_resumed(MAKE, _keep, look=self._look)
+        lost = LostPayments(gateway, self.refresh)
+        outgoing.on_resumed(MAKE, keep, look=lost.look)
         for operation in (CHANGE, CONFIRM, CANCEL):
             # Whoever asked was told that it failed: nobody is charged behind their back.
-            outgoing.on_resumed(operation, None, look=self._as_it_is, looks_first=True)
-        outgoing.on_resumed(CAPTURE, None, look=self._captured)
+            outgoing.on_resumed(operation, None, look=lost.as_it_is, looks_first=True)
+        outgoing.on_resumed(CAPTURE, None, look=lost.captured)
 
     # -- making a payment, and going on with it ---------------------------------------------------
 
@@ -128,7 +123,7 @@ class OrderIntents:
             await self._check_method(payment_method, customer)
         found = await self.refresh(payment_id)
         if found is None or found["status"] not in PAYABLE:
-            raise _not_now(found, "confirmed")
+            raise not_now(found, "confirmed")
         if not params.can_be_changed(order, found, await self.destination(order)):
             raise OrderClosedError("The order was changed: begin its payment anew.", order=order.id)
         await self._bring_along(order, found, PayOptions())
@@ -142,7 +137,7 @@ class OrderIntents:
             made = await self._post(CONFIRM, order, payment_id, "confirm", asked, key)
         except GatekeeperError as error:
             await self.refresh(payment_id)  # what the refusal means for the order
-            if _is_of_no_method(error):
+            if is_of_no_method(error):
                 raise NotFoundError("There is no such payment method.") from None
             raise
         await self.refresh(payment_id)
@@ -155,7 +150,7 @@ class OrderIntents:
             raise PaymentStateError("Nothing is held of this order.", status=order.status)
         found = await self.refresh(payment_id)
         if found is None or found["status"] != "requires_capture":
-            raise _not_now(found, "captured")
+            raise not_now(found, "captured")
         held = int(found["amount_capturable"])
         amount = held if amount_minor is None else check_amount(amount_minor, "What is captured")
         if amount > held:
@@ -167,7 +162,7 @@ class OrderIntents:
         except StripeRequestError:
             now = await self.refresh(payment_id)
             if now is None or now["status"] != "requires_capture":
-                raise _not_now(now, "captured") from None
+                raise not_now(now, "captured") from None
             raise
         await self.refresh(payment_id)
         return await self._owned(order.id, order.customer)
@@ -188,7 +183,7 @@ class OrderIntents:
         is_left = found is not None and found["status"] in PAYABLE and not params.is_ours(found)
         if found is not None and found["status"] != "canceled" and not is_left:
             if found["status"] not in _CANCELABLE:
-                raise _not_now(found, "canceled")
+                raise not_now(found, "canceled")
             asked = {"cancellation_reason": reason}
             try:
                 await self._post(CANCEL, order, payment_id, "cancel", asked)
@@ -196,7 +191,7 @@ class OrderIntents:
                 now = await self.refresh(payment_id)
                 if now is not None and now["status"] in _CANCELABLE:
                     raise  # it is not for the payment's state
-                raise _not_now(now, "canceled") from None
+                raise not_now(now, "canceled") from None
             await self.refresh(payment_id)
 
         def leave(tx: Transaction) -> None:
@@ -261,7 +256,7 @@ class OrderIntents:
         try:
             return await self._create(order, stripe_customer, destination, tried)
         except StripeRequestError as error:
-            _check_bounds(error)
+            check_bounds(error)
             refused = (error.params.get("stripe_code"), error.params.get("stripe_param"))
             if refused != ("resource_missing", "customer"):
                 raise
@@ -274,7 +269,7 @@ class OrderIntents:
         key = params.key_of(order.id, order.revision, tried, stripe_customer, destination)
 
         def settle(tx: Transaction, made: Obj) -> Obj:
-            _attach(tx, order.id, made)
+            attach(tx, order.id, made)
             return made
 
         return await self._outgoing.post(
@@ -295,10 +290,10 @@ class OrderIntents:
         try:
             made = await self._post(CHANGE, order, found["id"], "", changed)
         except StripeRequestError as error:
-            _check_bounds(error)
+            check_bounds(error)
             if error.params.get("stripe_code") != "payment_intent_unexpected_state":
                 raise
-            raise _not_now(await self.refresh(found["id"]), "changed") from None
+            raise not_now(await self.refresh(found["id"]), "changed") from None
         await self.refresh(found["id"])
         return made
 
@@ -344,77 +339,3 @@ class OrderIntents:
             return order
 
         return await self._store.read(work)
-
-    # -- what was left open -----------------------------------------------------------------------
-
-    async def _look(self, request: OutgoingRequest) -> Obj | None:
-        """The payment that a request has made."""
-        asked: dict[str, Any] = msgspec.json.decode(request.params)
-        of = {"customer": asked["customer"]}
-        async for page in self._gateway.pages("/v1/payment_intents", of, what="listing payments"):
-            for found in page:
-                if (found.get("metadata") or {}).get(params.REQUEST) == (
-                    asked["metadata"][params.REQUEST]
-                ):
-                    return found
-        return None
-
-    async def _as_it_is(self, request: OutgoingRequest) -> Obj | None:
-        """The payment as it is: what it was asked for is not done any more."""
-        return await self.refresh(_named_in(request)) or {"id": None}
-
-    async def _captured(self, request: OutgoingRequest) -> Obj | None:
-        """The payment, once it was captured, or can't be any more."""
-        found = await self.refresh(_named_in(request))
-        return None if found is not None and found["status"] == "requires_capture" else found
-
-
-def _attach(tx: Transaction, order_id: str, made: Obj) -> None:
-    order = tx.orders.get(order_id, lock=True)
-    if order is None:
-        return
-    payment = OrderPayment(
-        id=made["id"],
-        order_id=order.id,
-        customer=order.customer,
-        status=made["status"],
-        amount_minor=made["amount"],
-        currency=made["currency"],
-        created_at=datetime.fromtimestamp(made["created"], UTC),
-    )
-    orders.attach(tx, order, payment, tx.now())
-
-
-def _keep(tx: Transaction, request: OutgoingRequest, made: Obj) -> None:
-    """The process died before it heard of the payment: the order gets it all the same."""
-    asked: dict[str, Any] = msgspec.json.decode(request.params)
-    _attach(tx, asked["metadata"]["gatekeeper_order"], made)
-
-
-def _check_bounds(error: StripeRequestError) -> None:
-    """Tell an amount that Stripe does not take by its own name
-    (https://docs.stripe.com/error-codes#amount-too-small)."""
-    if error.params.get("stripe_code") in _BOUNDS:
-        raise AmountNotChargeableError(str(error)) from None
-
-
-def _named_in(request: OutgoingRequest) -> str:
-    return request.path.split("/")[3]
-
-
-def _is_of_no_method(error: GatekeeperError) -> bool:
-    """Whether Stripe has no such payment method, or it is another customer's; not that a card was
-    declined."""
-    if isinstance(error, CardDeclinedError) or not isinstance(error, StripeRequestError):
-        return False
-    return error.params.get("stripe_param") == "payment_method"
-
-
-def _not_now(found: Obj | None, what: str) -> PaymentStateError:
-    status = "gone" if found is None else str(found["status"])
-    reason = None if found is None else found.get("cancellation_reason")
-    return PaymentStateError(
-        f"The payment can't be {what}: it is {status}.",
-        status=status,
-        **({} if reason is None else {"reason": reason}),
-    )
