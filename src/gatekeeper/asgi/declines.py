@@ -58,6 +58,11 @@ def reason_of(error: CardDeclinedError) -> tuple[str, str | None]:
     return GENERIC, None
 
 
+def shown_code(code: str) -> str:
+    """A decline code as the person may know it."""
+    return code if code in _WORDS else GENERIC
+
+
 def shown_params(error: CardDeclinedError) -> dict[str, Any]:
     """What a page needs to go on after a declined payment: of the params only what is for it."""
     shown = {"payment_intent": error.params.get("payment_intent")}

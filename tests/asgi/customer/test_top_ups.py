@@ -3,7 +3,10 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from gatekeeper.storage.port import Transaction
+from gatekeeper.topping_up import TopUpState, declined
 from tests.asgi.customer.conftest import Place
 
 pytestmark = pytest.mark.anyio
@@ -115,3 +118,28 @@ async def test_the_customer_finishes_the_payment_that_the_bank_asks_them_for(pla
     done = await place.ok("/top-ups/credits")
     assert (done["state"], done["spent_minor"]) == ("idle", 500)
     assert (await place.gate.credits.balance("ada", "credits")).available == 103
+
+
+@pytest.mark.parametrize(
+    ("code", "final", "reason", "shown"),
+    [
+        ("insufficient_funds", False, None, "insufficient_funds"),
+        ("stolen_card", False, "declined", "generic_decline"),
+        ("mobile_device_authentication_required", False, *("authentication_required",) * 2),
+        ("resource_missing", True, "refused", None),
+    ],
+)
+async def test_the_person_is_told_no_more_of_a_decline_than_they_may_know(
+    code: str, final: bool, reason: str | None, shown: str | None, place: Place
+) -> None:
+    await on(place)
+
+    def decline(tx: Transaction) -> None:
+        row = tx.top_ups.get("ada", "credits", lock=True)
+        assert row is not None
+        paying = replace(row, state=TopUpState.PAYING, purchase_id="pur_1", paying_minor=0)
+        tx.top_ups.save(declined(paying, "pur_1", code, tx.now(), final=final))
+
+    await place.gate.store.write(decline)
+    seen = await place.ok("/top-ups/credits")
+    assert (seen["reason"], seen["error"]) == (reason, shown)

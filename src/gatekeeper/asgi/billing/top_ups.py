@@ -9,6 +9,7 @@ from gatekeeper.asgi.billing.operations import Call, Operation
 from gatekeeper.asgi.billing.options import BillingOptions
 from gatekeeper.asgi.billing.paging import Page, PageQuery, paged, place_of
 from gatekeeper.asgi.billing.values import AmountMinor, Currency, Id, Quantity
+from gatekeeper.asgi.declines import shown_code
 from gatekeeper.errors import (
     ConflictError,
     CustomerNotFoundError,
@@ -52,7 +53,8 @@ class TopUpView(msgspec.Struct, frozen=True, kw_only=True):
         reason: what nothing is bought for. By "declined", "too_many_declines", "refused" and
             "no_card" another default card is asked for, by "authentication_required" the customer
             themselves; the others are over by themselves.
-        error: Stripe's code of the last decline.
+        error: Stripe's code of the last decline, as far as the person may know it; else
+            "generic_decline".
         next_attempt_at: when a payment that was declined is tried again, or when it is looked again
             whether anything still stands in the way.
         agreed_at: when the customer agreed to it as it is.
@@ -184,8 +186,18 @@ def _shown(top_up: TopUp) -> TopUpView:
         on=top_up.is_on,
         state=top_up.state,
         reason=top_up.reason,
-        error=top_up.error,
+        error=_error(top_up),
         declines=top_up.declines,
         next_attempt_at=top_up.due_at if waits else None,
         agreed_at=top_up.agreed_at,
     )
+
+
+def _error(top_up: TopUp) -> str | None:
+    """What of a decline the person may know: whoever holds a card that was lost or stolen may be
+    who took it (https://docs.stripe.com/declines/codes)."""
+    if top_up.error is None or top_up.reason is BlockReason.REFUSED:
+        return None
+    if top_up.reason is BlockReason.AUTHENTICATION_REQUIRED:
+        return BlockReason.AUTHENTICATION_REQUIRED
+    return shown_code(top_up.error)
