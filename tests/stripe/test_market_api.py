@@ -232,6 +232,19 @@ async def test_case_38_an_inquiry_that_is_given_up_takes_nothing(bazaar: Bazaar)
     assert await bazaar.has() == 900
 
 
+async def test_a_dispute_that_the_bank_has_decided_can_not_be_answered(bazaar: Bazaar) -> None:
+    """Though no webhook has told of it yet."""
+    await bazaar.opened()
+    order = await bazaar.bought(transfers="separate")
+    dispute = bazaar.sim.dispute(await bazaar.charge(order))["id"]
+    await bazaar.settle()
+    bazaar.sim.close_dispute(dispute, "lost")
+    evidence = {"evidence": {"uncategorized_text": "late"}}
+    late = await bazaar.post(f"disputes/{dispute}/evidence", evidence)
+    assert (late.status_code, late.json()["dispute_status"]) == (409, "lost"), late.text
+    assert (await bazaar.get(f"disputes/{dispute}"))["status"] == "lost"
+
+
 async def test_case_39_a_refund_and_a_lost_dispute_never_take_more_than_the_share(
     bazaar: Bazaar,
 ) -> None:

@@ -167,3 +167,42 @@ async def walk(steps: list[Any]) -> None:
 @given(STEPS)
 def test_a_seller_gives_back_their_part_in_the_long_run(steps: list[Any]) -> None:
     asyncio.run(walk(steps))
+
+
+@pytest.mark.parametrize("how", ["separate", "destination"])
+def test_of_a_seller_who_is_gone_nothing_is_owed_or_taken(
+    how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They were erased since: their share is told of, and stays where it is."""
+
+    def gone(tx: Transaction) -> None:
+        tx.orders.insert(replace(ORDER, transfers=how))
+        tx.orders.put_payment(PAYMENT)
+        seen = Seen()
+        seen.step("dispute", PAID)
+        sales.note_charge(tx, BEARS, seen.money())
+        assert tx.paybacks.of_order("order_1") == []
+        assert tx.transfers.get(sales.owed_id("order_1")) is None
+
+    asyncio.run(run(gone))
+    assert ("the seller of order order_1 is gone" in caplog.text) is (how == "separate")
+
+
+def test_money_that_does_not_pay_the_order_is_nobody_s_share() -> None:
+    def mispaid(tx: Transaction) -> None:
+        begin(tx)
+        tx.orders.put_payment(replace(PAYMENT, id="pi_2", charge_id="ch_2"))
+        seen = Seen()
+        seen.step("refund", PAID)
+        other = replace(seen.money(), id="ch_2", payment_id="pi_2")
+        for money in (other, replace(other, payment_id="pi_3"), replace(other, amount_minor=0)):
+            sales.note_charge(tx, BEARS, money)
+        assert tx.paybacks.of_order("order_1") == []
+        assert tx.transfers.get(sales.owed_id("order_1")) is None
+
+    asyncio.run(run(mispaid))
+
+
+async def run(work: Any) -> None:
+    async with MemoryStore(clock=lambda: NOW) as store:
+        await store.write(work)

@@ -142,7 +142,8 @@ def check_open(row: DisputeRow) -> None:
         ConflictError.
     """
     if not row.is_open:
-        raise ConflictError(f"The dispute is {row.status}.", dispute=row.id, status=row.status)
+        message = f"The dispute is {row.status}."
+        raise ConflictError(message, dispute=row.id, dispute_status=row.status)
 
 
 def checked_evidence(evidence: dict[str, str]) -> dict[str, str]:
