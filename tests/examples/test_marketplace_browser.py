@@ -1,7 +1,7 @@
 """The marketplace in a real browser: a seller and a buyer, each in their own."""
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.examples.browsing import assert_readable, pay, picture
 from tests.examples.conftest import Serve
@@ -93,15 +93,17 @@ def test_the_whole_story_by_clicking(serve: Serve, page: Page) -> None:
     expect(page.get_by_role("heading", name="Your money")).to_be_visible()
     assert errors == []
     context.close()
+    read_in_the_dark_and_on_a_telephone(browser, url)
 
 
-def test_it_can_be_read_in_the_dark_and_on_a_telephone(serve: Serve, page: Page) -> None:
-    page.emulate_media(color_scheme="dark")
-    page.set_viewport_size({"width": 390, "height": 700})
-    page.goto(serve("marketplace"))
-    sign_up(page, "Sam")
+def read_in_the_dark_and_on_a_telephone(browser: Browser, url: str) -> None:
+    context = browser.new_context(color_scheme="dark", viewport={"width": 390, "height": 700})
+    page = context.new_page()
+    page.goto(url)
+    sign_up(page, "Eve")
     expect(page.get_by_role("heading", name="For sale")).to_be_visible()
+    expect(page.get_by_label("Things")).to_contain_text("A chair")
     picture(page, "marketplace_dark")
-    assert_readable(page, "body", "nav button[aria-selected=true]", "#nothing")
-    wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
-    assert not wide
+    assert_readable(page, "body", "nav button[aria-selected=true]", "#things .soft")
+    assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
+    context.close()

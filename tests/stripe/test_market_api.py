@@ -23,6 +23,9 @@ pytestmark = pytest.mark.anyio
 SELLER = {"x-customer": "seller_1"}
 OTHER = {"x-customer": "seller_2"}
 OFFICE = {"x-office": "carl"}
+ON_SQLITE = pytest.mark.parametrize("bazaar", ["migrated_sqlite_url"], indirect=True)
+"""Of what does not depend on the database; the hard cases run on both."""
+
 WHY = {"reason": "the seller has called"}
 
 
@@ -232,6 +235,7 @@ async def test_case_38_an_inquiry_that_is_given_up_takes_nothing(bazaar: Bazaar)
     assert await bazaar.has() == 900
 
 
+@ON_SQLITE
 async def test_a_dispute_that_the_bank_has_decided_can_not_be_answered(bazaar: Bazaar) -> None:
     """Though no webhook has told of it yet."""
     await bazaar.opened()
@@ -265,6 +269,7 @@ async def test_case_39_a_refund_and_a_lost_dispute_never_take_more_than_the_shar
     assert (row["given_back_minor"], row["net_minor"]) == (900, 0)
 
 
+@ON_SQLITE
 async def test_a_seller_captures_a_part_or_lets_go(bazaar: Bazaar) -> None:
     await bazaar.opened()
     held = await bazaar.bought(capture="manual", transfers="separate")
@@ -285,6 +290,7 @@ async def test_a_seller_captures_a_part_or_lets_go(bazaar: Bazaar) -> None:
     assert [one["id"] for one in (*first["data"], *second["data"])] == [other.id, held.id]
 
 
+@ON_SQLITE
 async def test_nobody_else_s_sales_disputes_and_money_are_to_be_had(bazaar: Bazaar) -> None:
     await bazaar.opened()
     order = await bazaar.bought(transfers="separate")
@@ -319,6 +325,7 @@ async def test_nobody_else_s_sales_disputes_and_money_are_to_be_had(bazaar: Baza
     assert (await bazaar.post("sellers", {"country": "FR"})).status_code == 409
 
 
+@ON_SQLITE
 async def test_reports_and_payouts_add_up(bazaar: Bazaar) -> None:
     account = await bazaar.opened()
     assert (await bazaar.post("sellers/dashboard")).json()["url"].startswith(bazaar.sim.url)

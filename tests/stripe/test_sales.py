@@ -157,9 +157,9 @@ async def sold(sim: Simulator, shop: Shop, how: str) -> Sale:
 
 
 async def test_a_sellers_share_is_sent_once_and_comes_back_with_refunds(
-    sell: Sell, stripe_sim: Simulator, store: Store
+    sell: Sell, stripe_sim: Simulator, memory_store: Store
 ) -> None:
-    sale = await sell(store)
+    sale = await sell(memory_store)
     share = await sale.share()
     assert (share.status, share.amount_minor, sale.has()) == (TransferStatus.SENT, 900, 900)
     await sale.refund(333)
@@ -191,9 +191,9 @@ async def test_case_35_a_refund_that_fails_gives_the_seller_their_share_again(
 
 @pytest.mark.parametrize("how", ["separate", "destination"])
 async def test_case_37_a_dispute_that_the_seller_bears_is_taken_once_and_given_back(
-    sell: Sell, how: str, stripe_sim: Simulator, store: Store
+    sell: Sell, how: str, stripe_sim: Simulator, memory_store: Store
 ) -> None:
-    sale = await sell(store, SELLERS_BEAR, how)
+    sale = await sell(memory_store, SELLERS_BEAR, how)
     assert sale.has() == 900
     dispute = stripe_sim.dispute(sale.charge)
     await sale.settle()
