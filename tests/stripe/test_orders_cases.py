@@ -5,6 +5,7 @@ from typing import Any
 
 import anyio
 import pytest
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gatekeeper.catalog import CURRENCIES
@@ -14,9 +15,12 @@ from gatekeeper.errors import (
     StripeUnavailableError,
 )
 from gatekeeper.projection.orders import MISMATCH, OrderStatus
+from gatekeeper.services import orders
 from gatekeeper.services.orders import Quote
 from gatekeeper.services.orders.payments import STRANGER
 from gatekeeper.storage.memory import MemoryStore
+from gatekeeper.storage.orders import Order
+from gatekeeper.storage.port import Transaction
 from gatekeeper.stripe.reconciliation.reconciler import RunOptions
 from gatekeeper.testing.stripe import Simulator
 from tests.gates import gate_url  # noqa: F401 -- fixture
@@ -271,3 +275,46 @@ async def test_two_who_begin_to_pay_at_once_begin_one_payment(till: Till) -> Non
     assert len(set(found)) == 1
     made = till.sim.events("payment_intent.created")
     assert {one["data"]["object"]["id"] for one in made} == {*found, other.id}
+
+
+async def test_a_session_that_is_heard_of_last_comes_to_the_same(quick: Till) -> None:
+    """Its payment, and a part of it that went back, were heard of before anybody knew whose."""
+    order = await quick.order()
+    back = "https://app.test/"
+    link = await quick.gate.orders.checkout(order.id, "ada", success_url=back, cancel_url=back)
+    quick.sim.pay_checkout(link.session_id)
+    (late,) = quick.sim.events("checkout.session.completed")
+    quick.sim.drop(late["id"])
+    (paid,) = quick.sim.events("payment_intent.succeeded")
+    payment = paid["data"]["object"]["id"]
+    await refund(quick, payment, 250)
+    await quick.settle()
+    assert (await quick.get(order)).status is OrderStatus.PENDING
+    quick.sim.redeliver(late["id"])
+    await quick.settle()
+    done = await quick.get(order)
+    assert (done.status, done.captured_minor, done.refunded_minor) == (PAID, 1_250, 250)
+    assert quick.topics() == ["order.paid", "order.refunded"]
+
+
+async def test_what_was_paid_stays_so_and_a_payment_is_one_orders(
+    quick: Till, caplog: pytest.LogCaptureFixture
+) -> None:
+    order, intent = await quick.paid()
+    other = await quick.order()
+
+    def spoil(tx: Transaction) -> tuple[Order, Order]:
+        known = tx.orders.get(order.id, lock=True)
+        theirs = tx.orders.get(other.id, lock=True)
+        payment = tx.orders.payment(intent.id)
+        assert known is not None
+        assert theirs is not None
+        assert payment is not None
+        changed = orders.write(tx, known, replace(known, amount_minor=5), tx.now())
+        return changed, orders.attach(tx, theirs, payment, tx.now())
+
+    kept, unpaid = await quick.gate.store.write(spoil)
+    assert (kept.status, kept.amount_minor) == (PAID, 1_250)
+    assert unpaid.payment_id is None
+    assert "would go from paid to failed" in caplog.text
+    assert f"payment {intent.id} is not order {other.id}'s" in caplog.text
