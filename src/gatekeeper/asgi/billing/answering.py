@@ -73,6 +73,7 @@ class Answering:
             query=query,
             path=path,
             idempotency_key=None if used is None else used.key.key,
+            is_repeat=used is not None and not used.is_fresh,
             identity=identity,
             actor=actor,
         )

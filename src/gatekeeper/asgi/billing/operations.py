@@ -42,6 +42,7 @@ class Call(Generic[B, Q]):
         path: the parameters of the path, each fit to be an id.
         idempotency_key: ours, made of the client's key, of who asks and of what; None if the client
             sent none. Handlers hand it on.
+        is_repeat: the same was asked under the same key before, and may have been done.
         identity: who asks; None where anybody may, and in the back office.
         actor: who acts, in the back office.
     """
@@ -51,6 +52,7 @@ class Call(Generic[B, Q]):
     query: Q
     path: Mapping[str, str] = field(default_factory=dict)
     idempotency_key: str | None = None
+    is_repeat: bool = False
     identity: Identity | None = None
     actor: str | None = None
 

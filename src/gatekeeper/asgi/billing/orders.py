@@ -210,8 +210,13 @@ class _Orders:
         return shown(await read(call.path["order"], call.customer))
 
     async def change(self, call: Call[ChangeOrderBody]) -> OrderView:
-        who = call.identity or call.customer
-        return shown(await self._desk.change(call.path["order"], who, call.body.items))
+        changed = await self._desk.change(
+            call.path["order"],
+            call.identity or call.customer,
+            call.body.items,
+            idempotency_key=call.idempotency_key,
+        )
+        return shown(changed)
 
     async def cancel(self, call: Call[CancelBody]) -> OrderView:
         done = await self._desk.cancel(call.path["order"], call.customer, reason=call.body.reason)

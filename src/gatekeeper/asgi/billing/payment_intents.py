@@ -157,7 +157,10 @@ class _Payments:
     async def capture(self, call: Call[CaptureBody]) -> SaleView:
         """A buyer is not the seller of their order, and gets a 404."""
         done = await self._desk.capture_payment(
-            call.path["payment_intent"], call.customer, call.body.amount_minor
+            call.path["payment_intent"],
+            call.customer,
+            call.body.amount_minor,
+            is_repeat=call.is_repeat,
         )
         return SaleView(
             order=done.id,

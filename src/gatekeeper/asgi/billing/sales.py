@@ -182,7 +182,7 @@ class _Sales:
     async def capture(self, call: Call[CaptureBody]) -> Sale:
         order = await self._owned(call)
         captured = await self._gate.orders.capture(
-            order.id, call.body.amount_minor, seller=call.customer
+            order.id, call.body.amount_minor, seller=call.customer, is_repeat=call.is_repeat
         )
         return _sale(captured)
 

@@ -1,5 +1,6 @@
 """Writing and reading orders. Every order is looked up together with its owner."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -18,6 +19,7 @@ from gatekeeper.services.orders.payments import write
 from gatekeeper.services.orders.quotes import Quote
 from gatekeeper.storage.orders import Order, OrderPlace
 from gatekeeper.storage.port import Transaction
+from gatekeeper.storage.request_keys import RequestKey
 
 PRICED: Final = (
     *("amount_minor", "currency", "description", "items", "metadata", "capture"),
@@ -80,17 +82,21 @@ def placing(order: Order) -> Callable[[Transaction], Order]:
 
 
 def changing(
-    order_id: str, customer: str, quote: Quote, items: str
+    order_id: str, customer: str, quote: Quote, items: str, idempotency_key: str | None = None
 ) -> Callable[[Transaction], Order]:
-    """What prices an order anew, in its transaction.
+    """What prices an order anew, in its transaction: once under the same key, also if the order was
+    changed again since.
 
     Raises:
         NotFoundError: in the transaction: this customer has no such order.
         OrderClosedError: in the transaction: it is being paid, or was.
+        IdempotencyConflictError: in the transaction: the key is another change's.
     """
 
     def work(tx: Transaction) -> Order:
         known = owned(tx, order_id, customer, lock=True)
+        if idempotency_key is not None and _was_made(tx, known, items, idempotency_key):
+            return known
         if not is_open(known):
             raise closed(known)
         wanted = priced(known, quote, items)
@@ -99,6 +105,21 @@ def changing(
         return write(tx, known, replace(wanted, revision=known.revision + 1), tx.now())
 
     return work
+
+
+def _was_made(tx: Transaction, order: Order, items: str, idempotency_key: str) -> bool:
+    """Whether this change was made under its key before; from now on it was."""
+    scope = (order.id, idempotency_key)
+    wanted = RequestKey(
+        customer=order.customer,
+        key=f"order-change-{hashlib.sha256(repr(scope).encode()).hexdigest()[:40]}",
+        body_hash=hashlib.sha256(items.encode()).hexdigest(),
+        created_at=tx.now(),
+    )
+    stored = tx.request_keys.use(wanted)
+    if stored.body_hash != wanted.body_hash:
+        raise IdempotencyConflictError()
+    return stored is not wanted
 
 
 def canceling(order_id: str, customer: str, reason: str | None) -> Callable[[Transaction], Order]:

@@ -148,13 +148,23 @@ class OrderDesk(OrderPaying):
         return await self._store.read(work)
 
     async def change(
-        self, order_id: str, who: Identity | str, items: Any, *, session: object = None
+        self,
+        order_id: str,
+        who: Identity | str,
+        items: Any,
+        *,
+        idempotency_key: str | None = None,
+        session: object = None,
     ) -> Order:
         """Price an order anew, for other items, before it is paid. The payment that was begun is
-        brought along when the customer goes on with it. `session` is the host's open transaction,
-        which the change is then a part of.
+        brought along when the customer goes on with it.
+
+        Args:
+            idempotency_key: the same key changes the order once, though it was changed again since.
+            session: the host's open transaction, which the change is then a part of.
 
         Raises:
+            IdempotencyConflictError: the key is another change's.
             OrderClosedError: it is being paid, or was.
             NotFoundError, and as `create`.
         """
@@ -167,7 +177,7 @@ class OrderDesk(OrderPaying):
         quote = await self._price(asked)
         if quote.reference not in (None, known.reference):
             raise ConflictError("An order keeps its reference.", order=order_id)
-        work = orders.changing(order_id, identity.customer, quote, wanted)
+        work = orders.changing(order_id, identity.customer, quote, wanted, idempotency_key)
         return await write_once(self._store, identity.customer, work, session)
 
     async def cancel(self, order_id: str, customer: str, *, reason: str | None = None) -> Order:

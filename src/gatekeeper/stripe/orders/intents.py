@@ -143,12 +143,16 @@ class OrderIntents:
         await self.refresh(payment_id)
         return intent_of(order, made)
 
-    async def capture(self, order: Order, amount_minor: int | None) -> Order:
+    async def capture(
+        self, order: Order, amount_minor: int | None, *, is_repeat: bool = False
+    ) -> Order:
         """See `OrderDesk.capture`."""
         payment_id = order.payment_id
         if payment_id is None:
             raise PaymentStateError("Nothing is held of this order.", status=order.status)
         found = await self.refresh(payment_id)
+        if is_repeat and found is not None and found["status"] == "succeeded":
+            return await self._owned(order.id, order.customer)
         if found is None or found["status"] != "requires_capture":
             raise not_now(found, "captured")
         held = int(found["amount_capturable"])
@@ -191,7 +195,9 @@ class OrderIntents:
                 now = await self.refresh(payment_id)
                 if now is not None and now["status"] in _CANCELABLE:
                     raise  # it is not for the payment's state
-                raise not_now(now, "canceled") from None
+                if now is None or now["status"] != "canceled":
+                    raise not_now(now, "canceled") from None
+                # Somebody else, or the same click, has just done it.
             await self.refresh(payment_id)
 
         def leave(tx: Transaction) -> None:

@@ -107,13 +107,23 @@ class OrderPaying:
             raise InvalidInputError(f"The reason must be one of {', '.join(sorted(REASONS))}.")
         intents, _ = self._with_stripe()
         order = await self._paid_by(payment_id)
-        if order.customer != customer or order.payment_id != payment_id:
+        if order.customer != customer:
+            raise NotFoundError("There is no such payment.")
+        if order.payment_id != payment_id:
+            payment = await self._store.read(lambda tx: tx.orders.payment(payment_id))
+            if payment is not None and payment.status == "canceled":
+                return order  # asked for again
             raise NotFoundError("There is no such payment.")
         await intents.let_go(order, reason or "requested_by_customer")
         return await self.get(order.id, customer)
 
     async def capture(
-        self, order_id: str, amount_minor: int | None = None, *, seller: str | None = None
+        self,
+        order_id: str,
+        amount_minor: int | None = None,
+        *,
+        seller: str | None = None,
+        is_repeat: bool = False,
     ) -> Order:
         """Take what is held of an order: all of it, or a part; the rest is let go. Once. For the
         host and for sellers: a buyer is never asked.
@@ -121,6 +131,8 @@ class OrderPaying:
         Args:
             amount_minor: None takes all of it.
             seller: who asks, if it is a seller: the order must be of their sale.
+            is_repeat: the same was asked before, and may have been done: then it is answered once
+                more.
 
         Raises:
             NotFoundError: there is no such order, or it is not this seller's.
@@ -131,7 +143,7 @@ class OrderPaying:
         order = await self.any(order_id)
         if seller is not None and order.seller != seller:
             raise NotFoundError("There is no such order.")
-        return await intents.capture(order, amount_minor)
+        return await intents.capture(order, amount_minor, is_repeat=is_repeat)
 
     async def capture_by(
         self, mandate: Mandate, order_id: str, amount_minor: int | None = None
@@ -165,13 +177,18 @@ class OrderPaying:
         return order if order.captured_minor else await self.capture(order_id, amount_minor)
 
     async def capture_payment(
-        self, payment_id: str, seller: str, amount_minor: int | None = None
+        self,
+        payment_id: str,
+        seller: str,
+        amount_minor: int | None = None,
+        *,
+        is_repeat: bool = False,
     ) -> Order:
         """As `capture`, for the seller of the order whose payment it is."""
         order = await self._paid_by(payment_id)
         if order.payment_id != payment_id or order.seller != seller:
             raise NotFoundError("There is no such payment.")
-        return await self.capture(order.id, amount_minor, seller=seller)
+        return await self.capture(order.id, amount_minor, seller=seller, is_repeat=is_repeat)
 
     async def receipt(self, order_id: str, customer: str) -> Receipt:
         """The receipt of an order that was paid, asked of Stripe.

@@ -90,8 +90,10 @@ class OrderSessions:
         if found["status"] == "open":
             try:
                 await self._expire(order, found["id"])
-            except StripeRequestError:
-                pass  # it was completed just now
+            except StripeRequestError:  # it was completed just now, or somebody else has ended it
+                now = await self._gateway.fetch("checkout.session", found["id"])
+                if now is not None and now["status"] == "expired":
+                    return
             else:
                 return
         await self.refresh(order)
