@@ -221,6 +221,11 @@ async def test_an_order_is_made_in_the_hosts_own_transaction(
             assert (await orders.place(ADA, quote, session=session)).id == made.id
             asked = await orders.create(ADA, {"cup": 1}, session=session)
         assert (await orders.get(asked.id, "ada")).amount_minor == 625
+        for end, amount in ((AsyncSession.rollback, 625), (AsyncSession.commit, 2_000)):
+            async with AsyncSession(engine) as session:
+                await orders.change(asked.id, ADA, {"pot": 1}, session=session)
+                await end(session)
+            assert (await orders.get(asked.id, "ada")).amount_minor == amount
 
 
 def test_an_order_is_made_in_a_synchronous_hosts_own_transaction(
