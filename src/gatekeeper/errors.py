@@ -370,7 +370,7 @@ class UnavailableError(GatekeeperError):
 
 
 class StoreUnavailableError(UnavailableError):
-    """The database can't be reached; nothing was changed."""
+    """The database can't be reached; try again."""
 
     code = "store_unavailable"
 
@@ -388,7 +388,7 @@ class OverloadedError(UnavailableError):
 
 
 class StripeUnavailableError(UnavailableError):
-    """Stripe can't be reached; nothing was charged."""
+    """Stripe can't be reached; try again."""
 
     code = "stripe_unavailable"
 

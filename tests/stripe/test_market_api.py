@@ -236,6 +236,31 @@ async def test_case_38_an_inquiry_that_is_given_up_takes_nothing(bazaar: Bazaar)
 
 
 @ON_SQLITE
+async def test_a_dispute_is_never_given_up_by_the_back_office_without_a_record(
+    bazaar: Bazaar,
+) -> None:
+    await bazaar.opened()
+    order = await bazaar.bought(transfers="separate")
+    dispute = bazaar.sim.dispute(await bazaar.charge(order))["id"]
+    await bazaar.settle()
+    bazaar.sim.misbehave("lost", path=f"/v1/disputes/{dispute}/close", times=1)
+    click = {**OFFICE, "idempotency-key": "click"}
+    path = f"admin/disputes/{dispute}/accept"
+    assert (await bazaar.post(path, WHY, click)).status_code == 503
+    await bazaar.settle()
+    assert bazaar.sim.client().v1.disputes.retrieve(dispute).status == "lost"
+    again = await bazaar.post(path, WHY, click)
+    assert (again.status_code, again.json()["status"]) == (200, "lost")
+    (done,) = (await bazaar.get("admin/actions", OFFICE))["data"]
+    assert (done["kind"], done["actor"], done["reason"]) == (
+        "dispute.accept",
+        OFFICE["x-office"],
+        WHY["reason"],
+    )
+    assert (await bazaar.post(path, WHY, OFFICE)).status_code == 409  # it is decided
+
+
+@ON_SQLITE
 async def test_a_dispute_that_the_bank_has_decided_can_not_be_answered(bazaar: Bazaar) -> None:
     """Though no webhook has told of it yet."""
     await bazaar.opened()

@@ -11,12 +11,11 @@ from urllib.parse import quote
 
 from gatekeeper.errors import ConflictError, StripeRequestError
 from gatekeeper.services import disputes
-from gatekeeper.services.back_office.mandates import Change, Mandate, act
+from gatekeeper.services.back_office.mandates import Act, Change, Mandate, act, carry_out
 from gatekeeper.services.disputes import DisputeRow
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.mirror import MirrorPlace
-from gatekeeper.storage.port import Store, Transaction
-from gatekeeper.stripe.client import Obj
+from gatekeeper.storage.port import Store
 from gatekeeper.stripe.outgoing import OutgoingRequests
 from gatekeeper.stripe.webhooks.handlers.context import nothing
 from gatekeeper.stripe.webhooks.handlers.money import MoneyProjector
@@ -86,6 +85,8 @@ class DisputeDesk:
             StripeUnavailableError, StripeRequestError.
         """
         found = await self.get(dispute_id, seller=seller)
+        if await self._was_asked(SUBMIT, found, mandate) and not found.is_open:
+            return found
         disputes.check_open(found)
         params = {"evidence": disputes.checked_evidence(evidence), "submit": submit}
         key = idempotency_key or (None if mandate is None else mandate.idempotency_key)
@@ -104,6 +105,8 @@ class DisputeDesk:
         found = await self.get(dispute_id, seller=seller)
         if seller is not None and found.borne_by != "seller":
             raise ConflictError("The dispute is the platform's to give up.", dispute=dispute_id)
+        if await self._was_asked(ACCEPT, found, mandate) and not found.is_open:
+            return found
         disputes.check_open(found)
         key = hashlib.sha256(dispute_id.encode()).hexdigest()[:32]
         return await self._change(ACCEPT, found, "/close", {}, f"gatekeeper-accept-{key}", mandate)
@@ -117,19 +120,14 @@ class DisputeDesk:
         idempotency_key: str | None,
         mandate: Mandate | None,
     ) -> DisputeRow:
-        def note(tx: Transaction, dispute: Obj) -> None:
-            """What has changed is read right after: who did it is noted here."""
-            if mandate is not None:
-                kind = _KINDS[operation]
-                to_do = act(mandate, kind, customer=found.customer, dispute=found.id)
-                change = Change(
-                    before={"status": found.status},
-                    after={"status": dispute.get("status"), "evidence": named},
-                    subject=f"dispute/{found.id}",
-                )
-                to_do.once(lambda _: change)(tx)
-
-        named = sorted(params.get("evidence", ()))
+        """Do it. Who asks for it in the back office is recorded before: never without a record."""
+        if mandate is not None:
+            change = Change(
+                before={"status": found.status},
+                after={"evidence": sorted(params.get("evidence", ()))},
+                subject=f"dispute/{found.id}",
+            )
+            await carry_out(self._store, _act(operation, found, mandate), lambda _: change)
         try:
             await self._outgoing.post(
                 operation,
@@ -137,7 +135,7 @@ class DisputeDesk:
                 params,
                 customer=found.customer,  # what is said of them goes when they are erased
                 idempotency_key=idempotency_key,
-                settle=note,
+                settle=lambda *_: None,
                 keeps_trying=False,  # whoever asked was told that it failed
             )
         except StripeRequestError:
@@ -146,7 +144,17 @@ class DisputeDesk:
             raise
         return await self._refreshed(found)
 
+    async def _was_asked(self, operation: str, found: DisputeRow, mandate: Mandate | None) -> bool:
+        """Whether the back office has asked for this before, under the same key."""
+        if mandate is None:
+            return False
+        return await self._store.read(_act(operation, found, mandate).done) is not None
+
     async def _refreshed(self, found: DisputeRow) -> DisputeRow:
         if found.charge_id is not None:
             await self._money.refresh(found.charge_id, nothing)
         return await self._store.read(disputes.owned(self._rules, found.id, None))
+
+
+def _act(operation: str, found: DisputeRow, mandate: Mandate) -> Act:
+    return act(mandate, _KINDS[operation], customer=found.customer, dispute=found.id)

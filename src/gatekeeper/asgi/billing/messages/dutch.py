@@ -47,7 +47,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "payment_state": "Dit kan niet met de betaling zoals die nu is.",
     # What may work later
     "unavailable": "Dit kan op dit moment niet. Probeer het opnieuw.",
-    "store_unavailable": "Dit kan op dit moment niet; er is niets gewijzigd. Probeer het opnieuw.",
+    "store_unavailable": "Dit kan op dit moment niet. Probeer het opnieuw.",
     "transaction_conflict": (
         "Dit kan op dit moment niet; er is niets gewijzigd. Probeer het opnieuw."
     ),

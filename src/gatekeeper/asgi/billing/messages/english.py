@@ -47,7 +47,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "payment_state": "This can't be done with the payment as it is now.",
     # What may work later
     "unavailable": "This can't be done right now. Please try again.",
-    "store_unavailable": "This can't be done right now; nothing was changed. Please try again.",
+    "store_unavailable": "This can't be done right now. Please try again.",
     "transaction_conflict": "This can't be done right now; nothing was changed. Please try again.",
     "overloaded": "There is too much to do right now. Please try again.",
     "stripe_unavailable": "Payments can't be reached right now. Please try again.",

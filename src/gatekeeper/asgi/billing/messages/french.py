@@ -49,9 +49,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "payment_state": "L'état actuel du paiement ne le permet pas.",
     # What may work later
     "unavailable": "Ceci n'est pas possible pour le moment. Veuillez réessayer.",
-    "store_unavailable": (
-        "Ceci n'est pas possible pour le moment ; rien n'a été modifié. Veuillez réessayer."
-    ),
+    "store_unavailable": "Ceci n'est pas possible pour le moment. Veuillez réessayer.",
     "transaction_conflict": (
         "Ceci n'est pas possible pour le moment ; rien n'a été modifié. Veuillez réessayer."
     ),
