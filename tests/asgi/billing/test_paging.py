@@ -2,7 +2,13 @@
 
 import pytest
 
-from gatekeeper.asgi.billing.paging import PageQuery, cursor_of, paged, place_of
+from gatekeeper.asgi.billing.paging import (
+    PageQuery,
+    cursor_of,
+    paged,
+    paged_of_all,
+    place_of,
+)
 from gatekeeper.errors import InvalidInputError
 
 
@@ -29,3 +35,14 @@ def test_a_page_that_is_just_full_is_the_last() -> None:
 def test_a_cursor_of_somebody_s_own_making_is_refused(cursor: str) -> None:
     with pytest.raises(InvalidInputError, match="cursor"):
         place_of(cursor, int)
+
+
+@pytest.mark.parametrize("gone", ["", "a", "b"])
+def test_a_row_that_has_gone_since_makes_none_come_twice(gone: str) -> None:
+    def page(rows: str, query: PageQuery) -> tuple[str, str | None]:
+        found = paged_of_all(rows, query, str, str)
+        return "".join(found.data), found.next_cursor
+
+    first, cursor = page("abcde", PageQuery(limit=2))
+    rest, end = page("abcde".replace(gone, ""), PageQuery(limit=9, cursor=cursor))
+    assert (first, rest, end) == ("ab", "cde", None)

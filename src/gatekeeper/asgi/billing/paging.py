@@ -65,6 +65,30 @@ def paged(
     )
 
 
+def paged_of_all(
+    rows: Sequence[P], query: PageQuery, shown: Callable[[P], T], name: Callable[[P], str]
+) -> Page[T]:
+    """The page of `rows`, which are all that there are. A row that has gone since the page before
+    makes none come twice.
+
+    Args:
+        name: the id of a row.
+    """
+    place = place_of(query.cursor, tuple[int, str])
+    first = 0
+    if place is not None:
+        count, last = place
+        names = [name(row) for row in rows]
+        first = names.index(last) + 1 if last in names else max(count - 1, 0)
+    numbers = {name(row): number for number, row in enumerate(rows, start=1)}
+    return paged(
+        rows[first : first + query.limit + 1],
+        query,
+        shown,
+        lambda row: (numbers[name(row)], name(row)),
+    )
+
+
 def cursor_of(place: Any) -> str:
     """A place as a cursor."""
     return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")

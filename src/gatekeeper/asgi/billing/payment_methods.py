@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from gatekeeper.asgi.billing.operations import Call, Empty, Operation
 from gatekeeper.asgi.billing.options import BillingOptions
-from gatekeeper.asgi.billing.paging import Page, PageQuery, paged, place_of
+from gatekeeper.asgi.billing.paging import Page, PageQuery, paged_of_all
 from gatekeeper.errors import (
     ConflictError,
     CustomerNotFoundError,
@@ -66,15 +66,7 @@ class _PaymentMethods:
 
     async def all(self, call: Call[None, PageQuery]) -> Page[SavedMethod]:
         rows = await self._gate.payment_methods.saved(call.customer)
-        after = place_of(call.query.cursor, str)
-        ids = [row.id for row in rows]
-        first = ids.index(after) + 1 if after in ids else 0
-        return paged(
-            rows[first : first + call.query.limit + 1],
-            call.query,
-            lambda row: row,
-            lambda row: row.id,
-        )
+        return paged_of_all(rows, call.query, lambda row: row, lambda row: row.id)
 
     async def setup(self, call: Call[Empty]) -> SetupStarted:
         return await self._gate.payment_methods.setup(

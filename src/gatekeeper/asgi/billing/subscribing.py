@@ -8,7 +8,7 @@ import msgspec
 
 from gatekeeper.asgi.billing.operations import Call, Empty, Operation
 from gatekeeper.asgi.billing.options import BillingOptions
-from gatekeeper.asgi.billing.paging import Page, PageQuery, paged, place_of
+from gatekeeper.asgi.billing.paging import Page, PageQuery, paged, paged_of_all, place_of
 from gatekeeper.asgi.billing.subscribing_values import (
     CancelBody,
     ChangeBody,
@@ -220,15 +220,7 @@ class _Subscriptions:
 
     async def all(self, call: Call[None, PageQuery]) -> Page[SubscriptionView]:
         rows = await self._gate.subscriptions(call.customer)
-        after = place_of(call.query.cursor, str)
-        ids = [row.id for row in rows]
-        first = ids.index(after) + 1 if after in ids else 0
-        return paged(
-            rows[first : first + call.query.limit + 1],
-            call.query,
-            lambda row: row,
-            lambda row: row.id,
-        )
+        return paged_of_all(rows, call.query, lambda row: row, lambda row: row.id)
 
     async def history(self, call: Call[None, PageQuery]) -> Page[HistoryView]:
         after = place_of(call.query.cursor, _Place)
