@@ -235,6 +235,23 @@ async def test_case_41_a_click_whose_answer_was_lost_pays_once(durable: Page) ->
     assert len(durable.sim.events("charge.succeeded")) == 1
 
 
+async def test_a_payment_that_ends_while_it_is_confirmed_is_no_fault_of_ours(page: Page) -> None:
+    order = await ordered(page)
+    intent = await page.post("/payment-intents", {"order": order["order"]})
+    looked: list[str] = []
+
+    def be_faster(exchange: Any) -> None:
+        if exchange.method == "GET" and not looked:
+            looked.append(exchange.operation)
+            page.sim.client().v1.payment_intents.cancel(intent["id"])
+
+    page.sim.on_exchange(be_faster)
+    path = f"/payment-intents/{intent['id']}/confirm"
+    refused = await page.post(path, {"payment_method": "pm_card_visa"}, status=409)
+    assert (refused["code"], looked) == ("payment_state", ["/v1/payment_intents/{intent}"])
+    assert (await page.get(f"/orders/{order['order']}"))["status"] == "pending"
+
+
 async def test_case_42_two_clicks_capture_once(durable: Page) -> None:
     await durable.gate.sellers.ensure("bob", "IE")
     seller = await durable.gate.sellers.state("bob")

@@ -46,6 +46,10 @@ _SALE: Final = ("amount_minor", "commission_minor", "currency")
 
 _CANCELABLE: Final = frozenset({*PAYABLE, "requires_capture"})
 
+_UNEXPECTED: Final = "payment_intent_unexpected_state"
+"""What Stripe says of what can't be done to a payment as it is
+(https://docs.stripe.com/error-codes#payment-intent-unexpected-state)."""
+
 _TRIES: Final = 3
 """How often a payment is brought to an order that is being changed meanwhile."""
 
@@ -136,9 +140,11 @@ class OrderIntents:
         try:
             made = await self._post(CONFIRM, order, payment_id, "confirm", asked, key)
         except GatekeeperError as error:
-            await self.refresh(payment_id)  # what the refusal means for the order
+            now = await self.refresh(payment_id)  # what the refusal means for the order
             if is_of_no_method(error):
                 raise NotFoundError("There is no such payment method.") from None
+            if error.params.get("stripe_code") == _UNEXPECTED:
+                raise not_now(now, "confirmed") from None  # somebody was faster
             raise
         await self.refresh(payment_id)
         return intent_of(order, made)
@@ -297,7 +303,7 @@ class OrderIntents:
             made = await self._post(CHANGE, order, found["id"], "", changed)
         except StripeRequestError as error:
             check_bounds(error)
-            if error.params.get("stripe_code") != "payment_intent_unexpected_state":
+            if error.params.get("stripe_code") != _UNEXPECTED:
                 raise
             raise not_now(await self.refresh(found["id"]), "changed") from None
         await self.refresh(found["id"])
