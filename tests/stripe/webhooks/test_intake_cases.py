@@ -285,6 +285,20 @@ async def test_case_08_a_test_of_a_connected_account_at_a_live_endpoint_is_no_al
     assert "is a test of connected account acct_2" in caplog.messages[0]
 
 
+async def test_the_secret_with_which_a_browser_pays_is_not_stored(memory_world: World) -> None:
+    intent = {
+        "id": "pi_1",
+        "object": "payment_intent",
+        "client_secret": "pi_1_secret_2",
+        "description": 'says "client_secret": "no"',
+    }
+    event = make_event("payment_intent.created", intent)
+    await memory_world.deliver(event)
+    payload = (await memory_world.stored(event)).payload
+    assert payload is not None
+    assert json.loads(payload)["data"]["object"] == {**intent, "client_secret": None}
+
+
 async def test_case_09_the_events_of_a_connect_account_change_nothing_of_ours(
     world: World,
 ) -> None:

@@ -5,8 +5,10 @@ stored as fast as the database writes (https://docs.stripe.com/webhooks#best-pra
 """
 
 import logging
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Final
 
 from gatekeeper.errors import PayloadTooLargeError
 from gatekeeper.storage.port import Store
@@ -19,6 +21,10 @@ from gatekeeper.stripe.webhooks.telling import Taking, Teller
 from gatekeeper.types import Clock, utc_now
 
 logger = logging.getLogger("gatekeeper.webhooks")
+
+_CLIENT_SECRET: Final = re.compile(rb'("client_secret"\s*:\s*)"[^"\\]*"')
+"""With it a browser pays: nothing here needs it, and it is stored nowhere
+(https://docs.stripe.com/api/payment_intents/object#payment_intent_object-client_secret)."""
 
 
 class Intake:
@@ -151,8 +157,13 @@ def _row(
         object_key=object_key(*about, livemode=envelope.livemode, account=account),
         created_at=envelope.created,
         received_at=now,
-        payload=body,
+        payload=_kept(body),
         status=EventStatus.IGNORED if ignored else EventStatus.PENDING,
         due_at=now,
         twin=None if envelope.snapshot_id is None else f"{account or ''}/{envelope.snapshot_id}",
     )
+
+
+def _kept(body: bytes) -> bytes:
+    """What is stored of a delivery: all of it but client secrets."""
+    return _CLIENT_SECRET.sub(rb"\1null", body) if b'"client_secret"' in body else body
