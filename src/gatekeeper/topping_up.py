@@ -202,8 +202,8 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
 def agreed(before: TopUp | None, customer: str, unit: str, wish: Wish, now: datetime) -> TopUp:
     """A top-up as the customer now wants it. What was spent, what is being paid, and a breaker
-    stay; what was spent in another currency is counted no more. While a payment is under way, the
-    currency can't be another (the caller refuses that)."""
+    stay; what was spent in another currency is counted no more. While a payment is under way, or
+    was made in this month, the currency can't be another (the caller refuses that)."""
     if before is None:
         return TopUp(
             customer=customer,
@@ -266,10 +266,20 @@ def card_changed(top_up: TopUp, now: datetime) -> TopUp:
 
 
 def paid_otherwise(top_up: TopUp, now: datetime) -> TopUp:
-    """The customer has paid for something else: that opens a breaker."""
+    """The customer has paid for something else: that opens a breaker. A payment that still waits
+    for them is to be taken back (`was_asked`)."""
     if not is_broken(top_up):
         return top_up
-    return _idle(replace(top_up, declines=0), now, soon=True)
+    opened = _idle(replace(top_up, declines=0), now, soon=True)
+    return replace(opened, error=top_up.error) if was_asked(top_up) else opened
+
+
+def was_asked(top_up: TopUp) -> bool:
+    """Whether a payment may still wait for the customer, whom their bank has asked for."""
+    is_blocked = top_up.reason is BlockReason.AUTHENTICATION_REQUIRED
+    return is_blocked or (
+        top_up.state in (TopUpState.IDLE, TopUpState.DUE) and top_up.error in AUTHENTICATION
+    )
 
 
 def decided(top_up: TopUp, seen: Seen, purchase_id: str, now: datetime) -> TopUp:

@@ -35,7 +35,7 @@ from gatekeeper.stripe.top_up_desk import TopUpDesk
 from gatekeeper.stripe.top_ups import TopUpPayer
 from gatekeeper.stripe.webhooks import Projections
 from gatekeeper.testing.stripe import Simulator
-from gatekeeper.topping_up import BlockReason, TopUp, TopUpState
+from gatekeeper.topping_up import BlockReason, TopUp, TopUpState, Wish
 from tests.stripe.shop import Shop
 from tests.stripe.world import credits
 
@@ -331,6 +331,47 @@ async def test_who_chooses_another_card_is_not_asked_for_the_first_payment_too(s
     (canceled,) = shop.sim.events("payment_intent.canceled")
     assert canceled["data"]["object"]["id"] == waiting.payment_intent
     assert (await house.top_up()).spent_minor == 500
+
+
+async def test_who_pays_otherwise_is_not_asked_for_the_first_payment_too(shop: Shop) -> None:
+    house = await house_of(shop, "pm_card_authenticationRequired")
+    await house.spend(6)
+    await house.work()
+    waiting = await house.desk.open_payment("org_1", "credits")
+    link = await shop.start("topup_100")
+    shop.sim.pay_checkout(link.session_id)
+    await shop.settle()
+    assert (await house.top_up()).state is TopUpState.IDLE
+    await house.spend(100, "more")
+    await house.work()
+    (canceled,) = shop.sim.events("payment_intent.canceled")
+    assert canceled["data"]["object"]["id"] == waiting.payment_intent
+    asked = await house.desk.open_payment("org_1", "credits")
+    assert asked.payment_intent != waiting.payment_intent
+
+
+async def test_the_month_s_cap_is_not_escaped_by_another_currency(shop: Shop) -> None:
+    house = await house_of(shop)
+    await house.spend(6)
+    await house.work()
+    wish = Wish(
+        threshold=20,
+        pack="credits_100",
+        price="topup_100_usd",
+        amount_minor=500,
+        currency="usd",
+        cap_minor=1_000,
+        by="org_1",
+    )
+
+    def agree(tx: Transaction) -> TopUp:
+        return top_ups.agree(tx, shop.rules, "org_1", "credits", wish)
+
+    with pytest.raises(ConflictError, match="eur in this month"):
+        await shop.store.write(agree)
+    house.later(days=31)
+    changed = await shop.store.write(agree)
+    assert (changed.currency, changed.spent_minor) == ("usd", 0)
 
 
 async def test_a_payment_that_the_customer_finishes_meanwhile_is_what_counts(shop: Shop) -> None:

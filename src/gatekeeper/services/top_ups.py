@@ -46,16 +46,14 @@ def agree(tx: Transaction, rules: Rules, customer: str, unit: str, wish: Wish) -
 
     Raises:
         CustomerNotFoundError: the customer was deleted.
-        ConflictError: a payment in another currency is under way.
+        ConflictError: a payment in another currency is under way, or was made in this month: the
+            month's cap counts in one currency.
     """
     balance = carry_out(tx, rules, WatchCommand((customer, unit), wish.threshold))
     now = tx.now()
     before = tx.top_ups.get(customer, unit, lock=True)
-    is_paying = before is not None and before.state is TopUpState.PAYING
-    if before is not None and is_paying and before.currency != wish.currency:
-        raise ConflictError(
-            f"A top-up in {before.currency} is being paid: change the currency once it is through."
-        )
+    if before is not None and before.currency != wish.currency:
+        _check_currency_may_change(before, now)
     wanted = topping_up.agreed(before, customer, unit, wish, now)
     after = topping_up.noticed(wanted, balance.available, now)
     if before is None:
@@ -68,6 +66,18 @@ def agree(tx: Transaction, rules: Rules, customer: str, unit: str, wish: Wish) -
     else:
         _wake(tx, after, now)
     return after
+
+
+def _check_currency_may_change(top_up: TopUp, now: datetime) -> None:
+    if top_up.state is TopUpState.PAYING:
+        raise ConflictError(
+            f"A top-up in {top_up.currency} is being paid: change the currency once it is through."
+        )
+    if topping_up.shown(top_up, now).spent_minor:
+        raise ConflictError(
+            f"Top-ups were paid in {top_up.currency} in this month, and count to its cap: change "
+            "the currency with the next."
+        )
 
 
 def turn_off(tx: Transaction, rules: Rules, customer: str, unit: str) -> TopUp:

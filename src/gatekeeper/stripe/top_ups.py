@@ -32,7 +32,7 @@ from gatekeeper.storage.records import PurchaseStatus
 from gatekeeper.stripe.client import Obj, StripeGateway
 from gatekeeper.stripe.outgoing import KEY_LIFE, OutgoingRequests
 from gatekeeper.stripe.webhooks.handlers.mirror import MirrorProjector
-from gatekeeper.topping_up import LEASE, BlockReason, TopUp, TopUpState
+from gatekeeper.topping_up import LEASE, TopUp, TopUpState
 
 logger: Final = logging.getLogger("gatekeeper.stripe")
 
@@ -124,7 +124,8 @@ class TopUpPayer:
         card = None
         if await self._may_pay(claimed):
             card = await self._default_card(claimed.customer)
-        if card is not None and card[1] != claimed.card_mark:
+        is_other = card is not None and card[1] != claimed.card_mark
+        if topping_up.was_asked(claimed) and (is_other or claimed.reason is None):
             await self._take_back_question(claimed)
         begun = await self._store.write(lambda tx: top_ups.begin(tx, self._rules, claimed, card))
         if begun is not None and begun.state is TopUpState.PAYING:
@@ -138,10 +139,10 @@ class TopUpPayer:
         return topping_up.is_below(claimed, seen.available)
 
     async def _take_back_question(self, claimed: TopUp) -> None:
-        """Cancel the payment that waits for the customer, who has chosen another card instead: not
-        both are to be paid. Has it been paid just now, it is what counts."""
+        """Cancel the payment that waits for the customer, who has chosen another card or has paid
+        otherwise instead: not both are to be paid. Has it been paid just now, it is what counts."""
         purchase_id = claimed.purchase_id
-        if claimed.reason is not BlockReason.AUTHENTICATION_REQUIRED or purchase_id is None:
+        if purchase_id is None:
             return
         purchase = await self._store.read(lambda tx: tx.purchases.get(purchase_id))
         intent_id = None if purchase is None else purchase.payment_intent_id
