@@ -1,6 +1,7 @@
 """The fixtures of the examples' browser tests."""
 
 import contextlib
+import functools
 import os
 import re
 import subprocess
@@ -8,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.examples.browsing import ROOT
 
@@ -27,11 +28,11 @@ BROWSER_ARGUMENTS = [
 Serve = Callable[[str], str]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def serve() -> Iterator[Serve]:
-    """Serves `python -m examples.NAME` on a free port; returns its address."""
+    """Serves `python -m examples.NAME` on a free port, once for a module; returns its address."""
     with contextlib.ExitStack() as stack:
-        yield lambda name: stack.enter_context(served(name))
+        yield functools.cache(lambda name: stack.enter_context(served(name)))
 
 
 @contextlib.contextmanager
@@ -60,16 +61,24 @@ def served(name: str) -> Iterator[str]:
         process.communicate(timeout=STOP_SECONDS)
 
 
-@pytest.fixture
-def page(chromium_path: str) -> Iterator[Page]:
+@pytest.fixture(scope="module")
+def browser(chromium_path: str) -> Iterator[Browser]:
+    """One for a module, and no longer: it keeps an event loop running in this thread."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
+        launched = playwright.chromium.launch(
             executable_path=chromium_path, args=BROWSER_ARGUMENTS, headless=True
         )
-        context = browser.new_context(viewport={"width": 760, "height": 620})
-        context.set_default_timeout(PATIENCE_MS)
-        yield context.new_page()
-        browser.close()
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page of somebody who was never here before."""
+    context = browser.new_context(viewport={"width": 760, "height": 620})
+    context.set_default_timeout(PATIENCE_MS)
+    yield context.new_page()
+    context.close()
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.examples.checking import check, sabotaged
 
 STEPS = [
@@ -28,6 +30,7 @@ def test_check_walks_every_step_and_ends_0() -> None:
     assert done.stdout.endswith("All steps are right.\n")
 
 
+@pytest.mark.long
 def test_a_shop_that_prices_wrongly_is_found_out(tmp_path: Path) -> None:
     root = sabotaged(tmp_path, "shop/billing.py", "product.amount_minor * count", "100 * count")
     done = check("shop", root)

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from examples.whiteboard.funnel import PRICING, TOLD
 from tests.examples.checking import ROOT, check, sabotaged
 
@@ -36,6 +38,7 @@ def test_check_walks_every_step_and_ends_0() -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.long
 def test_check_ends_otherwise_when_a_step_is_wrong(tmp_path: Path) -> None:
     unguarded = sabotaged(tmp_path, "whiteboard/app.py", '@gate.consumes_credits("sketch")', "")
     done = check("whiteboard", unguarded)
