@@ -21,6 +21,7 @@ from gatekeeper.services.orders.payments import STRANGER
 from gatekeeper.storage.memory import MemoryStore
 from gatekeeper.storage.orders import Order
 from gatekeeper.storage.port import Transaction
+from gatekeeper.stripe.orders.intents import OrderIntents
 from gatekeeper.stripe.reconciliation.reconciler import RunOptions
 from gatekeeper.testing.stripe import Simulator
 from tests.gates import gate_url  # noqa: F401 -- fixture
@@ -280,6 +281,24 @@ async def test_two_who_begin_to_pay_at_once_begin_one_payment(till: Till) -> Non
     assert len(set(found)) == 1
     made = till.sim.events("payment_intent.created")
     assert {one["data"]["object"]["id"] for one in made} == {*found, other.id}
+
+
+async def test_who_begins_while_another_is_about_to_begins_the_same(
+    quick: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = await quick.order()
+    make: Any = OrderIntents._make
+    found: list[str] = []
+
+    async def somebody_is_faster(self: OrderIntents, *order_as_read: Any) -> Any:
+        monkeypatch.undo()
+        found.append((await quick.pay(order)).id)
+        return await make(self, *order_as_read)
+
+    monkeypatch.setattr(OrderIntents, "_make", somebody_is_faster)
+    found.append((await quick.pay(order)).id)
+    assert len(found) == 2
+    assert len(set(found)) == len(quick.sim.events("payment_intent.created")) == 1
 
 
 async def test_a_session_that_is_heard_of_last_comes_to_the_same(quick: Till) -> None:

@@ -13,12 +13,13 @@ from typing import Any, Final
 
 import anyio
 from limits import RateLimitItem, parse
-from limits.aio.storage import MemoryStorage, RedisStorage, Storage
+from limits.aio.storage import RedisStorage, Storage
 from limits.aio.strategies import FixedWindowRateLimiter
 from limits.errors import StorageError
 from redis.asyncio import ConnectionPool
 from starlette.requests import Request
 
+from gatekeeper.asgi.billing.counters import BoundedCounters
 from gatekeeper.asgi.billing.operations import Operation
 from gatekeeper.errors import ConfigurationError, RateLimitedError
 from gatekeeper.services.owned import OwnedTasks
@@ -78,7 +79,7 @@ class RateLimiter:
         self._reads = parsed(limits.reads)
         self._writes = parsed(limits.writes)
         self._strangers = parsed(limits.strangers)
-        storage: Storage = MemoryStorage()
+        storage: Storage = BoundedCounters()
         if redis_url is not None:
             self._pool = ConnectionPool.from_url(
                 redis_url, socket_timeout=_REDIS_SECONDS, socket_connect_timeout=_REDIS_SECONDS

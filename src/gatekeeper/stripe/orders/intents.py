@@ -81,11 +81,13 @@ class OrderIntents:
     async def begin(self, order_id: str, customer: str, options: PayOptions) -> OrderIntent:
         """See `OrderDesk.pay`."""
         for _ in range(_TRIES):
-            order = await self._owned(order_id, customer)
-            found = None
-            if order.payment_id is not None:
-                found = await self.refresh(order.payment_id)
-                order = await self._owned(order_id, customer)
+            order, tried = await self._standing(order_id, customer)
+            found, payment_id = None, order.payment_id
+            if payment_id is not None:
+                found = await self.refresh(payment_id)
+                order, tried = await self._standing(order_id, customer)
+                if order.payment_id != payment_id:
+                    continue  # somebody else has just begun another
             if found is not None and order.status is OrderStatus.PROCESSING:
                 return intent_of(order, found)
             if not orders.is_open(order):
@@ -96,7 +98,7 @@ class OrderIntents:
                     await self.let_go(order)
                     continue
             else:
-                found = await self._make(order, destination)
+                found = await self._make(order, destination, tried)
             if found["status"] in PAYABLE:
                 found = await self._bring_along(order, found, options)
             same = await self._owned(order_id, customer)
@@ -261,9 +263,13 @@ class OrderIntents:
 
     # -- the steps --------------------------------------------------------------------------------
 
-    async def _make(self, order: Order, destination: str | None) -> Obj:
-        """A new payment, or the one that another request for the same has just made."""
-        tried = await self._store.read(lambda tx: len(tx.orders.payments(order.id)))
+    async def _make(self, order: Order, destination: str | None, tried: int) -> Obj:
+        """A new payment, or the one that another request for the same has just made.
+
+        Args:
+            tried: how many payments the order had when it was read: who finds it as we did makes
+                the same one, whoever is first.
+        """
         stripe_customer = await self._identities.ensure(order.customer)
         try:
             return await self._create(order, stripe_customer, destination, tried)
@@ -340,6 +346,15 @@ class OrderIntents:
 
     async def _owned(self, order_id: str, customer: str) -> Order:
         return await self._store.read(lambda tx: orders.owned(tx, order_id, customer))
+
+    async def _standing(self, order_id: str, customer: str) -> tuple[Order, int]:
+        """An order, and how many payments it has had, of one moment."""
+
+        def work(tx: Transaction) -> tuple[Order, int]:
+            order = orders.owned(tx, order_id, customer)
+            return order, len(tx.orders.payments(order.id))
+
+        return await self._store.read(work)
 
     async def _paid_by(self, payment_id: str, customer: str) -> Order:
         def work(tx: Transaction) -> Order:
