@@ -16,6 +16,7 @@ from gatekeeper.services.ledger.batcher import Batcher
 from gatekeeper.services.ledger.ways import Ways
 from gatekeeper.services.upkeep import Upkeep
 from gatekeeper.storage.desk import EventSelection
+from gatekeeper.storage.memory import MemoryStore
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import ErrorKind, EventStatus
 from gatekeeper.stripe.webhooks import PROJECTION, DispatchPolicy, WebhookEvent, control
@@ -319,3 +320,17 @@ async def test_a_handler_that_did_it_wrong_runs_again_and_no_other(
     await world.receiver.drain()
     assert ran == ["mail", "count", "count"]
     assert not await world.receiver.events.retry("evt_nobodys", again=["mail"])
+
+
+async def test_a_portion_in_which_others_were_faster_is_not_noted() -> None:
+    noted: list[int] = []
+
+    def note(tx: Transaction, count: int) -> None:
+        noted.append(count)
+
+    def portions(tx: Transaction) -> list[int]:
+        return [control._noted(tx, count, note) for count in (0, 2)]
+
+    async with MemoryStore() as store:
+        assert await store.write(portions) == [0, 2]
+    assert noted == [2]
