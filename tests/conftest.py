@@ -27,9 +27,10 @@ from coverage import Coverage
 from hypothesis import HealthCheck, settings
 
 from gatekeeper.storage.migrations import upgrade
+from tests.compiled import share_compiled_statements
 from tests.databases import empty_tables, sqlite_copy
 from tests.services import postgres, redis
-from tests.services.postgres import PostgresServer, PrivatePostgres
+from tests.services.postgres import PostgresServer, PrivatePostgres, Psql
 from tests.services.process import ServiceError, find_free_port
 from tests.services.redis import PrivateRedis
 from tests.tracing import trace_greenlets
@@ -38,6 +39,7 @@ from tests.tracing import trace_greenlets
 pytest.register_assert_rewrite("gatekeeper.testing.conformance")
 
 trace_greenlets()
+share_compiled_statements()
 
 CHROMIUM_VARIABLE = "GATEKEEPER_TEST_CHROMIUM"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -133,10 +135,18 @@ def shared_postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     postgres_server.drop_database(url)
 
 
+@pytest.fixture(scope="session")
+def psql(postgres_server: PostgresServer) -> Iterator[Psql]:
+    """One for the whole run."""
+    started = Psql(postgres_server)
+    yield started
+    started.close()
+
+
 @pytest.fixture
-def migrated_postgres_url(postgres_server: PostgresServer, shared_postgres_url: str) -> str:
+def migrated_postgres_url(shared_postgres_url: str, psql: Psql) -> str:
     """A database with our tables, and nothing in them."""
-    empty_tables(postgres_server, shared_postgres_url)
+    empty_tables(psql, shared_postgres_url)
     return shared_postgres_url
 
 

@@ -5,20 +5,20 @@ from pathlib import Path
 
 from gatekeeper.storage.sql.tables import metadata
 from gatekeeper.storage.sql.tables.database import schema
-from tests.services.postgres import PostgresServer, database_name
+from tests.services.postgres import Psql, database_name
 
 # A connection that a test has left open must not keep the rows from the next one.
 _END_THE_OTHERS = (
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
     "WHERE datname = current_database() AND pid <> pg_backend_pid()"
 )
 
 
-def empty_tables(server: PostgresServer, url: str) -> None:
+def empty_tables(psql: Psql, url: str) -> None:
     """Delete every row of ours but the schema's own. Far quicker than a new database each time."""
     names = [table.name for table in metadata.sorted_tables if table is not schema]
     deletes = [f'DELETE FROM "{name}"' for name in names]
-    server.sql("; ".join([_END_THE_OTHERS, *deletes]), database=database_name(url))
+    psql.run("; ".join([_END_THE_OTHERS, *deletes]), database=database_name(url))
 
 
 def sqlite_copy(template: Path, folder: Path) -> str:

@@ -95,6 +95,43 @@ class PostgresServer:
         return urlunsplit(parts)
 
 
+class Psql:
+    """A psql that stays, for what is asked so often that a process for each would be most of its
+    price. Between two calls it is connected to the maintenance database alone: a test may end or
+    count the connections to its own."""
+
+    _DONE = "that is all"
+
+    def __init__(self, server: PostgresServer) -> None:
+        plain = urlsplit(server.url)._replace(scheme="postgresql")
+        self._home = database_name(server.url)
+        self._process = subprocess.Popen(
+            [str(binaries() / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", urlunsplit(plain)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, statements: str, *, database: str) -> None:
+        """Returns when they are done; ServiceError when the server refuses one (psql has printed
+        why)."""
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(
+            f'\\connect "{database}"\n{statements};\n\\connect "{self._home}"\n'
+            f"\\echo {self._DONE}\n"
+        )
+        process.stdin.flush()
+        for line in process.stdout:
+            if line.rstrip() == self._DONE:
+                return
+        raise ServiceError(f"PostgreSQL refused one of: {statements}")
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
 class PrivatePostgres:
     """A PostgreSQL of one's own: it can be stopped, killed, paused and started again on the same
     port and data."""
