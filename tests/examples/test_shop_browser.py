@@ -63,6 +63,7 @@ def test_the_whole_story_by_clicking(serve: Serve, page: Page) -> None:
     bank = page.frame_locator("iframe[title='3-D Secure']")
     answer = re.compile("complete|authorise|confirm", re.IGNORECASE)
     bank.get_by_role("button", name=answer).first.click()
+    expect(page.locator("#payment")).to_be_hidden()
     expect(orders.get_by_text("paid and sent")).to_have_count(2)
 
     page.get_by_role("button", name="Add: Raku vase").click()
