@@ -274,6 +274,20 @@ async def test_a_dispute_that_the_bank_has_decided_can_not_be_answered(bazaar: B
     assert (await bazaar.get(f"disputes/{dispute}"))["status"] == "lost"
 
 
+@ON_SQLITE
+async def test_what_the_back_office_was_refused_stands_in_its_record(bazaar: Bazaar) -> None:
+    await bazaar.opened()
+    order = await bazaar.bought(transfers="separate")
+    dispute = bazaar.sim.dispute(await bazaar.charge(order))["id"]
+    await bazaar.settle()
+    bazaar.sim.close_dispute(dispute, "lost")
+    late = await bazaar.post(f"admin/disputes/{dispute}/accept", WHY, OFFICE)
+    assert late.status_code == 409
+    done = (await bazaar.get("admin/actions", OFFICE))["data"]
+    assert {one["kind"] for one in done} == {"dispute.accept", "dispute.accept.refused"}
+    assert {one["subject"] for one in done} == {f"dispute/{dispute}"}
+
+
 async def test_case_39_a_refund_and_a_lost_dispute_never_take_more_than_the_share(
     bazaar: Bazaar,
 ) -> None:

@@ -11,7 +11,14 @@ from urllib.parse import quote
 
 from gatekeeper.errors import ConflictError, StripeRequestError
 from gatekeeper.services import disputes
-from gatekeeper.services.back_office.mandates import Act, Change, Mandate, act, carry_out
+from gatekeeper.services.back_office.mandates import (
+    Act,
+    Change,
+    Mandate,
+    act,
+    carry_out,
+    recording_refusal,
+)
 from gatekeeper.services.disputes import DisputeRow
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.mirror import MirrorPlace
@@ -121,13 +128,27 @@ class DisputeDesk:
         mandate: Mandate | None,
     ) -> DisputeRow:
         """Do it. Who asks for it in the back office is recorded before: never without a record."""
-        if mandate is not None:
-            change = Change(
-                before={"status": found.status},
-                after={"evidence": sorted(params.get("evidence", ()))},
-                subject=f"dispute/{found.id}",
-            )
-            await carry_out(self._store, _act(operation, found, mandate), lambda _: change)
+        asked = (operation, found, path, params, idempotency_key)
+        if mandate is None:
+            return await self._asked(*asked)
+        change = Change(
+            before={"status": found.status},
+            after={"evidence": sorted(params.get("evidence", ()))},
+            subject=f"dispute/{found.id}",
+        )
+        to_do = _act(operation, found, mandate)
+        await carry_out(self._store, to_do, lambda _: change)
+        async with recording_refusal(self._store, to_do):
+            return await self._asked(*asked)
+
+    async def _asked(
+        self,
+        operation: str,
+        found: DisputeRow,
+        path: str,
+        params: dict[str, Any],
+        idempotency_key: str | None,
+    ) -> DisputeRow:
         try:
             await self._outgoing.post(
                 operation,

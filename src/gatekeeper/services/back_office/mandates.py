@@ -5,13 +5,20 @@ other. What is asked for under an idempotency key is done once: the record is fo
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import msgspec
 from uuid_utils.compat import uuid7
 
-from gatekeeper.errors import IdempotencyConflictError, InvalidInputError, StoreUnavailableError
+from gatekeeper.errors import (
+    GatekeeperError,
+    IdempotencyConflictError,
+    InvalidInputError,
+    StoreUnavailableError,
+    UnavailableError,
+)
 from gatekeeper.ledger import fingerprint
 from gatekeeper.services.customers import check_text
 from gatekeeper.services.once import may_be_committed
@@ -112,7 +119,26 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
 
     def record(self, tx: Transaction, change: Change) -> Action:
         """Write the record of what was done just now, in its transaction."""
-        action = Action(
+        action = self._action(tx, change)
+        if not tx.actions.add(action):  # somebody has done it meanwhile: nothing of this is kept
+            raise AskedAtOnceError("The same was asked for at once; ask again.")
+        return action
+
+    def record_refusal(self, tx: Transaction, error: GatekeeperError) -> None:
+        """Write beside the record of what was to be done that it was refused, by which error; the
+        first time only."""
+        meant = tx.actions.get(self.action_id)
+        change = Change(after={"refused": error.code})
+        refusal = msgspec.structs.replace(
+            self._action(tx, change),
+            id=f"{self.action_id}_refused",
+            kind=f"{self.kind}.refused",
+            subject=None if meant is None else meant.subject,
+        )
+        tx.actions.add(refusal)
+
+    def _action(self, tx: Transaction, change: Change) -> Action:
+        return Action(
             id=self.action_id,
             at=tx.now(),
             actor=self.mandate.actor,
@@ -124,9 +150,6 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
             after=_packed(change.after),
             fingerprint=self._fingerprint(),
         )
-        if not tx.actions.add(action):  # somebody has done it meanwhile: nothing of this is kept
-            raise AskedAtOnceError("The same was asked for at once; ask again.")
-        return action
 
     def once(self, effect: Callable[[Transaction], Change]) -> Callable[[Transaction], Action]:
         """What does it and writes the record, or finds the record of the first time."""
@@ -169,6 +192,21 @@ async def carry_out(store: Store, to_do: Act, effect: Callable[[Transaction], Ch
     except AskedAtOnceError:
         """Somebody was faster, under the same key: what they did is found now."""
     return await store.write(work)
+
+
+@asynccontextmanager
+async def recording_refusal(store: Store, to_do: Act) -> AsyncIterator[None]:
+    """Around what somebody else has to do, Stripe say, and was recorded before it was asked for:
+    should it be refused, that is recorded too. What is unavailable has refused nothing: it may
+    have been done."""
+    try:
+        yield
+    except UnavailableError:
+        raise
+    except GatekeeperError as error:
+        refusal = error  # the name of an except clause is gone after it
+        await store.write(lambda tx: to_do.record_refusal(tx, refusal))
+        raise
 
 
 def _packed(facts: Mapping[str, Any] | None) -> str | None:

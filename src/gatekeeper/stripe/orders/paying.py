@@ -11,7 +11,13 @@ from gatekeeper.errors import (
 )
 from gatekeeper.projection.orders import OrderStatus
 from gatekeeper.services import orders
-from gatekeeper.services.back_office.mandates import Change, Mandate, act, carry_out
+from gatekeeper.services.back_office.mandates import (
+    Change,
+    Mandate,
+    act,
+    carry_out,
+    recording_refusal,
+)
 from gatekeeper.storage.orders import Order
 from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.stripe.orders.intents import REASONS, OrderIntents
@@ -149,8 +155,8 @@ class OrderPaying:
         self, mandate: Mandate, order_id: str, amount_minor: int | None = None
     ) -> Order:
         """As `capture`, by somebody in the back office. That they mean to is recorded before it is
-        done, so that nothing is ever captured without a record; asked again under the same key, it
-        is done once."""
+        done, so that nothing is ever captured without a record, and so is a refusal; asked again
+        under the same key, it is done once."""
         self._with_stripe()
         known = await self.any(order_id)
 
@@ -174,7 +180,10 @@ class OrderPaying:
         )
         await carry_out(self._store, to_do, mean_to)
         order = await self.get(order_id, known.customer)
-        return order if order.captured_minor else await self.capture(order_id, amount_minor)
+        if order.captured_minor:
+            return order
+        async with recording_refusal(self._store, to_do):
+            return await self.capture(order_id, amount_minor)
 
     async def capture_payment(
         self,

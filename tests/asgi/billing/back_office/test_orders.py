@@ -55,5 +55,20 @@ async def test_a_capture_that_was_cut_off_is_recorded_and_made_by_asking_again(
     assert len((await office.get("actions"))["data"]) == 1
 
 
+async def test_a_capture_that_stripe_refuses_is_recorded_as_refused(office: Office) -> None:
+    """Somebody has let the money go at Stripe, and no webhook has told of it yet."""
+    order = await held(office)
+    payment = (await office.gate.orders.any(order)).payment_id
+    await office.gate.stripe.post(f"/v1/payment_intents/{payment}/cancel", {}, what="letting go")
+    for _ in range(2):
+        refused = await office.ask(f"orders/{order}/capture", 409, once="click")
+    found = (await office.get("actions"))["data"]
+    refusal, meant = sorted(found, key=lambda one: len(one["kind"]), reverse=True)
+    assert (meant["kind"], refusal["kind"]) == ("order.capture", "order.capture.refused")
+    assert refusal["after"] == {"refused": refused["code"]}
+    for part in ("subject", "actor", "reason", "customer"):
+        assert refusal[part] == meant[part]
+
+
 async def test_there_is_no_such_order(office: Office) -> None:
     assert (await office.ask("orders/ord_none/capture", 404))["code"] == "not_found"
