@@ -14,11 +14,12 @@ _END_THE_OTHERS = (
 )
 
 
-def empty_tables(psql: Psql, url: str) -> None:
+def empty_tables(psql: Psql, url: str, *, end_the_others: bool = True) -> None:
     """Delete every row of ours but the schema's own. Far quicker than a new database each time."""
     names = [table.name for table in metadata.sorted_tables if table is not schema]
     deletes = [f'DELETE FROM "{name}"' for name in names]
-    psql.run("; ".join([_END_THE_OTHERS, *deletes]), database=database_name(url))
+    before = [_END_THE_OTHERS] if end_the_others else []
+    psql.run("; ".join([*before, *deletes]), database=database_name(url))
 
 
 def sqlite_copy(template: Path, folder: Path) -> str:

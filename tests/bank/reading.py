@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import asyncpg
 
+from tests.services.postgres import Psql
+
 Row = dict[str, Any]
 Select = Callable[[str], list[Row]]
 T = TypeVar("T")
@@ -70,13 +72,16 @@ def _read_sqlite(path: str, queries: tuple[str, ...]) -> list[list[Row]]:
 
 
 async def backends(url: str) -> int:
-    """How many others are connected to the database; 0 for SQLite, which has no such thing."""
+    """How many others are connected to the database, besides who empties it for each test; 0 for
+    SQLite, which has no such thing."""
     if is_sqlite(url):
         return 0
     async with _connected(url) as connection:
         found: int = await connection.fetchval(
             "SELECT count(*) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            "WHERE datname = current_database() AND pid <> pg_backend_pid() "
+            "AND application_name <> $1",
+            Psql.NAME,
         )
         return found
 

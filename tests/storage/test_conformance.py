@@ -1,8 +1,13 @@
 """The shipped suite, on each of our stores."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 from gatekeeper.storage.port import Store
+from gatekeeper.storage.sql.store import store_for
+from tests.databases import empty_tables
+from tests.services.postgres import Psql
 
 pytest.register_assert_rewrite("gatekeeper.testing.conformance")
 
@@ -22,6 +27,16 @@ class TestSqliteStore(StoreConformance):
 
 
 class TestPostgresStore(StoreConformance):
+    """One store for all the tests: its connections know the tables, which a new one's would have to
+    learn for each test. (Other tests begin with a store of their own.)"""
+
+    @pytest.fixture(scope="class")
+    async def opened(self, shared_postgres_url: str, psql: Psql) -> AsyncIterator[Store]:
+        empty_tables(psql, shared_postgres_url)
+        async with store_for(shared_postgres_url) as store:
+            yield store
+
     @pytest.fixture
-    def store(self, postgres_store: Store) -> Store:
-        return postgres_store
+    def store(self, opened: Store, shared_postgres_url: str, psql: Psql) -> Store:
+        empty_tables(psql, shared_postgres_url, end_the_others=False)
+        return opened
