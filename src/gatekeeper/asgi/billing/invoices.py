@@ -73,7 +73,7 @@ class InvoiceWithLinks(msgspec.Struct, frozen=True, kw_only=True):
     pdf_url: str | None
 
 
-class RefundView(msgspec.Struct, frozen=True, kw_only=True):
+class PaymentRefund(msgspec.Struct, frozen=True, kw_only=True):
     """Money that went back, in minor units of `currency`.
 
     Attributes:
@@ -108,7 +108,7 @@ class PaymentView(msgspec.Struct, frozen=True, kw_only=True):
     captured: bool
     disputed: bool
     failure_code: str | None
-    refunds: list[RefundView]
+    refunds: list[PaymentRefund]
 
 
 def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]:
@@ -202,5 +202,5 @@ def _invoice(row: InvoiceRow) -> InvoiceView:
 def payment_view(row: PaymentRow) -> PaymentView:
     """A payment, as it is answered."""
     fields = {name: getattr(row, name) for name in PaymentView.__struct_fields__}
-    refunds = [RefundView(**msgspec.structs.asdict(refund)) for refund in row.refunds]
+    refunds = [PaymentRefund(**msgspec.structs.asdict(refund)) for refund in row.refunds]
     return PaymentView(**{**fields, "refunds": refunds})

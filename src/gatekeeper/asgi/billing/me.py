@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
 
 import msgspec
 
@@ -10,21 +9,14 @@ from gatekeeper.asgi.billing.operations import Call, Operation
 from gatekeeper.asgi.billing.options import BillingOptions
 from gatekeeper.errors import CustomerNotFoundError
 from gatekeeper.gate import Gatekeeper
-from gatekeeper.services.standing import Running, Standing, StandingWarning, UnitStanding
+from gatekeeper.services.standing import (
+    Running,
+    Standing,
+    StandingWarning,
+    UnitStanding,
+    WarningKind,
+)
 from gatekeeper.types import Unlimited
-
-WarningCode = Literal[
-    "cancel_scheduled",
-    "credits_exhausted",
-    "credits_expiring",
-    "credits_low",
-    "debt",
-    "frozen",
-    "paused",
-    "payment_failing",
-    "trial_ending",
-    "unpaid",
-]
 
 
 class ExpiringView(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +51,7 @@ class BalanceView(msgspec.Struct, frozen=True, kw_only=True):
     expiring: list[ExpiringView]
 
 
-class SubscriptionView(msgspec.Struct, frozen=True, kw_only=True):
+class SubscriptionStanding(msgspec.Struct, frozen=True, kw_only=True):
     """A subscription that is not over.
 
     Attributes:
@@ -98,7 +90,7 @@ class WarningView(msgspec.Struct, frozen=True, kw_only=True):
         next_attempt_at: when Stripe tries to collect it again.
     """
 
-    code: WarningCode
+    code: WarningKind
     at: datetime | None = None
     unit: str | None = None
     amount: int | None = None
@@ -128,7 +120,7 @@ class Me(msgspec.Struct, frozen=True, kw_only=True):
     features: list[str]
     limits: dict[str, int | None]
     balances: dict[str, BalanceView]
-    subscriptions: list[SubscriptionView]
+    subscriptions: list[SubscriptionStanding]
     warnings: list[WarningView]
 
 
@@ -182,8 +174,8 @@ def balance(unit: UnitStanding) -> BalanceView:
     )
 
 
-def _subscription(one: Running) -> SubscriptionView:
-    return SubscriptionView(
+def _subscription(one: Running) -> SubscriptionStanding:
+    return SubscriptionStanding(
         id=one.id,
         status=one.status,
         plans=list(one.plans),

@@ -53,7 +53,7 @@ class ChangeOrderBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True, k
     items: Any
 
 
-class CancelBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class CancelOrderBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Why it is canceled."""
 
     reason: Reason | None = None
@@ -149,7 +149,7 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             "/orders/{order}/cancel",
             routes.cancel,
             summary="Give an order up before it is paid; what is held of it is let go.",
-            body=CancelBody,
+            body=CancelOrderBody,
             answer=OrderView,
             errors=(*closed, *_STRIPE),
             tag="orders",
@@ -218,7 +218,7 @@ class _Orders:
         )
         return shown(changed)
 
-    async def cancel(self, call: Call[CancelBody]) -> OrderView:
+    async def cancel(self, call: Call[CancelOrderBody]) -> OrderView:
         done = await self._desk.cancel(call.path["order"], call.customer, reason=call.body.reason)
         return shown(done)
 

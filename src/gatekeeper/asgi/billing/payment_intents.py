@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from gatekeeper.asgi.billing.operations import Call, Operation
 from gatekeeper.asgi.billing.options import BillingOptions
-from gatekeeper.asgi.billing.orders import CancelBody, OrderView, shown
+from gatekeeper.asgi.billing.orders import CancelOrderBody, OrderView, shown
 from gatekeeper.asgi.billing.values import Id, Quantity, Url
 from gatekeeper.errors import (
     AmountNotChargeableError,
@@ -56,7 +56,7 @@ class ConfirmBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_on
     return_url: Url | None = None
 
 
-class CaptureBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class CapturePaymentBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """How much to take of what is held.
 
     Attributes:
@@ -114,7 +114,7 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             "/payment-intents/{payment_intent}/capture",
             routes.capture,
             summary="For the seller: take what is held of an order, once.",
-            body=CaptureBody,
+            body=CapturePaymentBody,
             answer=SaleView,
             errors=(NotFoundError, PaymentStateError, InvalidAmountError, *_STRIPE),
             tag="orders",
@@ -124,7 +124,7 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             "/payment-intents/{payment_intent}/cancel",
             routes.cancel,
             summary="Cancel a payment; its order can be paid by another.",
-            body=CancelBody,
+            body=CancelOrderBody,
             answer=OrderView,
             errors=own,
             tag="orders",
@@ -154,7 +154,7 @@ class _Payments:
             idempotency_key=call.idempotency_key,
         )
 
-    async def capture(self, call: Call[CaptureBody]) -> SaleView:
+    async def capture(self, call: Call[CapturePaymentBody]) -> SaleView:
         """A buyer is not the seller of their order, and gets a 404."""
         done = await self._desk.capture_payment(
             call.path["payment_intent"],
@@ -169,7 +169,7 @@ class _Payments:
             currency=done.currency,
         )
 
-    async def cancel(self, call: Call[CancelBody]) -> OrderView:
+    async def cancel(self, call: Call[CancelOrderBody]) -> OrderView:
         done = await self._desk.cancel_payment(
             call.path["payment_intent"], call.customer, reason=call.body.reason
         )

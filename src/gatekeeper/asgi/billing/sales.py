@@ -65,7 +65,7 @@ class Sale(msgspec.Struct, frozen=True, kw_only=True):
     paid_at: datetime | None
 
 
-class CaptureBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class CaptureSaleBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """What to take of what is held.
 
     Attributes:
@@ -133,7 +133,7 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             "/sellers/orders/{order}/capture",
             routes.capture,
             summary="Take the money that is held, or a part of it.",
-            body=CaptureBody,
+            body=CaptureSaleBody,
             answer=Sale,
             errors=(NotFoundError, PaymentStateError, InvalidAmountError, *_STRIPE),
             tag="selling",
@@ -179,7 +179,7 @@ class _Sales:
     async def one(self, call: Call) -> Sale:
         return _sale(await self._owned(call))
 
-    async def capture(self, call: Call[CaptureBody]) -> Sale:
+    async def capture(self, call: Call[CaptureSaleBody]) -> Sale:
         order = await self._owned(call)
         captured = await self._gate.orders.capture(
             order.id, call.body.amount_minor, seller=call.customer, is_repeat=call.is_repeat

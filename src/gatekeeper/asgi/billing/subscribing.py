@@ -10,7 +10,7 @@ from gatekeeper.asgi.billing.operations import Call, Empty, Operation
 from gatekeeper.asgi.billing.options import BillingOptions
 from gatekeeper.asgi.billing.paging import Page, PageQuery, paged, paged_of_all, place_of
 from gatekeeper.asgi.billing.subscribing_values import (
-    CancelBody,
+    CancelSubscriptionBody,
     ChangeBody,
     HistoryView,
     PromotionBody,
@@ -144,7 +144,7 @@ def _changing(routes: "_Subscriptions") -> Sequence[Operation]:
             f"{own}/cancel",
             routes.cancel,
             summary="End it with its period, or now.",
-            body=CancelBody,
+            body=CancelSubscriptionBody,
             answer=Changed,
             errors=_OWN,
         ),
@@ -263,7 +263,7 @@ class _Subscriptions:
             idempotency_key=call.idempotency_key,
         )
 
-    async def cancel(self, call: Call[CancelBody]) -> Changed:
+    async def cancel(self, call: Call[CancelSubscriptionBody]) -> Changed:
         return await self._gate.subscribing.cancel(
             call.customer,
             call.path["subscription"],

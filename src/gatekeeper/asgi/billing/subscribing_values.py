@@ -81,7 +81,7 @@ class QuantityBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_o
     as_of: datetime | None = None
 
 
-class CancelBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class CancelSubscriptionBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """When it is to end. Nothing is refunded."""
 
     when: Literal["now", "period_end"] = "period_end"
