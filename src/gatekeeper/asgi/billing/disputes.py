@@ -9,13 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from gatekeeper.asgi.billing.operations import Call, Empty, Operation
 from gatekeeper.asgi.billing.options import BillingOptions
-from gatekeeper.asgi.billing.paging import (
-    Page,
-    PageQuery,
-    paged,
-    place_of,
-)
-from gatekeeper.asgi.billing.values import Id, instant
+from gatekeeper.asgi.billing.paging import Page, PageQuery, after_of, paged
 from gatekeeper.errors import (
     ConflictError,
     NotFoundError,
@@ -24,15 +18,9 @@ from gatekeeper.errors import (
 )
 from gatekeeper.gate import Gatekeeper
 from gatekeeper.services.disputes import DisputeRow
-from gatekeeper.storage.mirror import MirrorPlace
 
 Text = Annotated[str, Meta(max_length=15_000, pattern=r"^[^\x00]*$")]
 """Evidence in words."""
-
-
-class _Place(msgspec.Struct, array_like=True, frozen=True):
-    at: Annotated[datetime, Meta(tz=True)]
-    id: Id
 
 
 class SaleDispute(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,7 +136,7 @@ class _Disputes:
 
     async def disputes(self, call: Call[None, PageQuery]) -> Page[SaleDispute]:
         rows = await self._gate.disputes.of_seller(
-            call.customer, limit=call.query.limit + 1, after=after_of(call.query)
+            call.customer, limit=call.query.limit + 1, after=after_of(call.query.cursor)
         )
         return paged(rows, call.query, dispute_view, lambda row: row.place)
 
@@ -170,12 +158,6 @@ class _Disputes:
     async def accept(self, call: Call[Empty]) -> SaleDispute:
         seller = call.customer
         return dispute_view(await self._gate.disputes.accept(call.path["dispute"], seller=seller))
-
-
-def after_of(query: PageQuery) -> MirrorPlace | None:
-    """Where a list of copies goes on."""
-    place = place_of(query.cursor, _Place)
-    return None if place is None else (instant(place.at, "cursor"), place.id)
 
 
 def dispute_view(row: DisputeRow) -> SaleDispute:

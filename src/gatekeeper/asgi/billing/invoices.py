@@ -2,15 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 
 from gatekeeper.asgi.billing.operations import Call, Empty, Operation
 from gatekeeper.asgi.billing.options import BillingOptions
-from gatekeeper.asgi.billing.paging import Page, PageQuery, paged, place_of
-from gatekeeper.asgi.billing.values import Id, instant
+from gatekeeper.asgi.billing.paging import Page, PageQuery, after_of, paged
 from gatekeeper.errors import (
     ConflictError,
     NotFoundError,
@@ -19,12 +16,6 @@ from gatekeeper.errors import (
 )
 from gatekeeper.gate import Gatekeeper
 from gatekeeper.services.statements import InvoiceRow, PaymentRow
-from gatekeeper.storage.mirror import MirrorPlace
-
-
-class _Place(msgspec.Struct, array_like=True, frozen=True):
-    at: Annotated[datetime, Meta(tz=True)]
-    id: Id
 
 
 class InvoiceView(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,7 +153,7 @@ class _Invoices:
 
     async def invoices(self, call: Call[None, PageQuery]) -> Page[InvoiceView]:
         rows = await self._gate.statements.invoices(
-            call.customer, limit=call.query.limit + 1, after=_after(call.query)
+            call.customer, limit=call.query.limit + 1, after=after_of(call.query.cursor)
         )
         return paged(rows, call.query, _invoice, lambda row: row.place)
 
@@ -184,14 +175,9 @@ class _Invoices:
 
     async def payments(self, call: Call[None, PageQuery]) -> Page[PaymentView]:
         rows = await self._gate.statements.payments(
-            call.customer, limit=call.query.limit + 1, after=_after(call.query)
+            call.customer, limit=call.query.limit + 1, after=after_of(call.query.cursor)
         )
         return paged(rows, call.query, payment_view, lambda row: row.place)
-
-
-def _after(query: PageQuery) -> MirrorPlace | None:
-    place = place_of(query.cursor, _Place)
-    return None if place is None else (instant(place.at, "cursor"), place.id)
 
 
 def _invoice(row: InvoiceRow) -> InvoiceView:

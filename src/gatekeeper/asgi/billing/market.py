@@ -7,11 +7,11 @@ from typing import Literal, NamedTuple
 import msgspec
 from starlette.responses import Response
 
-from gatekeeper.asgi.billing.back_office.shared import CHANGING, after_of, mandate_of, operation
+from gatekeeper.asgi.billing.back_office.shared import CHANGING, mandate_of, operation
 from gatekeeper.asgi.billing.disputes import EvidenceTexts, SaleDispute, dispute_view
 from gatekeeper.asgi.billing.operations import Call, Operation
 from gatekeeper.asgi.billing.options import BillingOptions
-from gatekeeper.asgi.billing.paging import Page, PageQuery, paged, place_of
+from gatekeeper.asgi.billing.paging import Page, PageQuery, after_of, paged, place_of
 from gatekeeper.asgi.billing.reporting import CSV, ReportQuery, csv_answer, wants_csv
 from gatekeeper.asgi.billing.values import Id, Instant, Reason
 from gatekeeper.errors import InvalidInputError, StripeRequestError, StripeUnavailableError

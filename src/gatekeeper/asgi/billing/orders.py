@@ -8,7 +8,7 @@ import msgspec
 
 from gatekeeper.asgi.billing.operations import Call, Operation
 from gatekeeper.asgi.billing.options import BillingOptions
-from gatekeeper.asgi.billing.paging import Page, PageQuery, paged, place_of
+from gatekeeper.asgi.billing.paging import Page, PageQuery, after_of, paged
 from gatekeeper.asgi.billing.values import Id
 from gatekeeper.errors import (
     AmountNotChargeableError,
@@ -201,7 +201,7 @@ class _Orders:
         return shown(made)
 
     async def list(self, call: Call[None, PageQuery]) -> Page[OrderView]:
-        after = place_of(call.query.cursor, tuple[datetime, str])
+        after = after_of(call.query.cursor)
         rows = await self._desk.of_customer(call.customer, limit=call.query.limit + 1, after=after)
         return paged(rows, call.query, shown, lambda order: order.place)
 

@@ -8,12 +8,12 @@ import base64
 import binascii
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Meta
 
-from gatekeeper.asgi.billing.values import instant
+from gatekeeper.asgi.billing.values import Id, Instant, instant
 from gatekeeper.errors import InvalidInputError
 
 T = TypeVar("T")
@@ -36,6 +36,13 @@ class PageQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only
 
     limit: Limit = 20
     cursor: Cursor | None = None
+
+
+class Place(NamedTuple):
+    """Where most rows stand in their lists: by when they were made, and their id."""
+
+    at: Instant
+    id: Id
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
@@ -110,6 +117,16 @@ def place_of(cursor: str | None, type_: type[P]) -> P | None:
         return place
     except (ValueError, msgspec.DecodeError, binascii.Error, RecursionError):
         raise InvalidInputError("The cursor is not one that a list has returned.") from None
+
+
+def after_of(cursor: str | None) -> Place | None:
+    """The place that a cursor of most lists names, its instant in UTC; None if there is none.
+
+    Raises:
+        InvalidInputError: it is not one of ours.
+    """
+    place = place_of(cursor, Place)
+    return None if place is None else Place(instant(place.at, "cursor"), place.id)
 
 
 def _parts(place: Any) -> tuple[Any, ...]:

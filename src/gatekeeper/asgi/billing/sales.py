@@ -9,8 +9,8 @@ from msgspec import Meta
 
 from gatekeeper.asgi.billing.operations import Call, Empty, Operation
 from gatekeeper.asgi.billing.options import BillingOptions
-from gatekeeper.asgi.billing.paging import Page, PageQuery, paged, place_of
-from gatekeeper.asgi.billing.values import Id, Line, Quantity, instant
+from gatekeeper.asgi.billing.paging import Page, PageQuery, after_of, paged
+from gatekeeper.asgi.billing.values import Line, Quantity
 from gatekeeper.errors import (
     ConflictError,
     InvalidAmountError,
@@ -25,13 +25,8 @@ from gatekeeper.errors import (
 from gatekeeper.gate import Gatekeeper
 from gatekeeper.services.back_office.mandates import Mandate
 from gatekeeper.services.sales import share_of
-from gatekeeper.storage.orders import Order, OrderPlace
+from gatekeeper.storage.orders import Order
 from gatekeeper.stripe.refunds.money import Of
-
-
-class _Place(msgspec.Struct, array_like=True, frozen=True):
-    at: Annotated[datetime, Meta(tz=True)]
-    id: Id
 
 
 class Sale(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,7 +165,7 @@ class _Sales:
         self._gate = gate
 
     async def listed(self, call: Call[None, PageQuery]) -> Page[Sale]:
-        after = _after(call.query)
+        after = after_of(call.query.cursor)
         rows = await self._gate.store.read(
             lambda tx: tx.orders.of_seller(call.customer, call.query.limit + 1, after)
         )
@@ -211,11 +206,6 @@ class _Sales:
         if found is None or found.seller != call.customer:
             raise NotFoundError("There is no such order.")
         return found
-
-
-def _after(query: PageQuery) -> OrderPlace | None:
-    place = place_of(query.cursor, _Place)
-    return None if place is None else (instant(place.at, "cursor"), place.id)
 
 
 def _sale(order: Order) -> Sale:

@@ -9,7 +9,6 @@ import msgspec
 from gatekeeper.asgi.billing.back_office.shared import (
     ActionView,
     action_view,
-    after_of,
     fact,
     facts_of,
     moment,
@@ -17,7 +16,7 @@ from gatekeeper.asgi.billing.back_office.shared import (
 )
 from gatekeeper.asgi.billing.operations import Call, Operation
 from gatekeeper.asgi.billing.options import BillingOptions
-from gatekeeper.asgi.billing.paging import Page, PageQuery, paged
+from gatekeeper.asgi.billing.paging import Page, PageQuery, after_of, paged
 from gatekeeper.asgi.billing.values import Id, Instant
 from gatekeeper.errors import InvalidInputError
 from gatekeeper.gate import Gatekeeper

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from gatekeeper.asgi.billing.back_office.shared import CHANGING, after_of, mandate_of, operation
+from gatekeeper.asgi.billing.back_office.shared import CHANGING, mandate_of, operation
 from gatekeeper.asgi.billing.operations import Call, Operation
 from gatekeeper.asgi.billing.options import BillingOptions
-from gatekeeper.asgi.billing.paging import Page, PageQuery, paged
+from gatekeeper.asgi.billing.paging import Page, PageQuery, after_of, paged
 from gatekeeper.asgi.billing.values import Id, Reason
 from gatekeeper.errors import (
     InvalidInputError,

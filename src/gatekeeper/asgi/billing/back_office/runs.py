@@ -8,14 +8,13 @@ import msgspec
 
 from gatekeeper.asgi.billing.back_office.shared import (
     CHANGING,
-    after_of,
     mandate_of,
     moment,
     operation,
 )
 from gatekeeper.asgi.billing.operations import Call, Operation
 from gatekeeper.asgi.billing.options import BillingOptions
-from gatekeeper.asgi.billing.paging import Page, PageQuery, paged
+from gatekeeper.asgi.billing.paging import Page, PageQuery, after_of, paged
 from gatekeeper.asgi.billing.values import Instant, Reason
 from gatekeeper.errors import InvalidInputError, NotFoundError
 from gatekeeper.gate import Gatekeeper

@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
 from gatekeeper.asgi.billing.operations import Call, Operation
-from gatekeeper.asgi.billing.paging import place_of
-from gatekeeper.asgi.billing.values import Id, Instant, instant
+from gatekeeper.asgi.billing.values import instant
 from gatekeeper.errors import ConfigurationError, ConflictError, InvalidInputError, NotFoundError
 from gatekeeper.services.back_office import Mandate
 from gatekeeper.storage.actions import Action
@@ -18,13 +17,6 @@ operation: Final = partial(Operation, audience="back_office", tag="back office")
 
 CHANGING: Final = (InvalidInputError, NotFoundError, ConflictError)
 """What every change may be refused by."""
-
-
-class Place(NamedTuple):
-    """Where most rows stand in their lists."""
-
-    at: Instant
-    id: Id
 
 
 class ActionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,16 +69,6 @@ def mandate_of(call: Call[Any, Any]) -> Mandate:
     if call.actor is None:
         raise ConfigurationError("This operation has no actor.")
     return Mandate(actor=call.actor, reason=call.body.reason, idempotency_key=call.idempotency_key)
-
-
-def after_of(cursor: str | None) -> Place | None:
-    """The place that a cursor names.
-
-    Raises:
-        InvalidInputError: it is not one of ours.
-    """
-    place = place_of(cursor, Place)
-    return None if place is None else Place(instant(place.at, "The cursor"), place.id)
 
 
 def moment(value: datetime | None, what: str) -> datetime | None:
