@@ -282,6 +282,8 @@ async def test_orders_are_their_owners(till: Till) -> None:
         orders.receipt(order.id, "eve"),
         orders.checkout(order.id, "eve", success_url=back, cancel_url=back),
         orders.capture("ord_none"),
+        orders.sale(order.id, "ada"),
+        orders.sale("ord_none", "ada"),
         orders.payment("pi_none", "ada"),
         orders.cancel_payment("pi_none", "ada"),
     ):

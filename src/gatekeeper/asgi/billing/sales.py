@@ -166,8 +166,8 @@ class _Sales:
 
     async def listed(self, call: Call[None, PageQuery]) -> Page[Sale]:
         after = after_of(call.query.cursor)
-        rows = await self._gate.store.read(
-            lambda tx: tx.orders.of_seller(call.customer, call.query.limit + 1, after)
+        rows = await self._gate.orders.of_seller(
+            call.customer, limit=call.query.limit + 1, after=after
         )
         return paged(rows, call.query, _sale, lambda row: row.place)
 
@@ -202,10 +202,7 @@ class _Sales:
 
     async def _owned(self, call: Call) -> Order:
         """The order that the path names, if the customer has sold it."""
-        found = await self._gate.store.read(lambda tx: tx.orders.get(call.path["order"]))
-        if found is None or found.seller != call.customer:
-            raise NotFoundError("There is no such order.")
-        return found
+        return await self._gate.orders.sale(call.path["order"], call.customer)
 
 
 def _sale(order: Order) -> Sale:

@@ -169,8 +169,7 @@ async def _range(gate: Gatekeeper, asked: UsageRange | MeterRange) -> tuple[date
     """
     until = asked.until
     if until is None:
-        now = await gate.store.read(lambda tx: tx.now())
-        until = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+        until = await gate.auditor.reports.end_of_day()
     until = instant(until, "until")
     since = until - _DEFAULT_SPAN if asked.since is None else instant(asked.since, "since")
     if not timedelta(0) < until - since <= _LONGEST_SPAN:

@@ -89,6 +89,11 @@ class UsageReports:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    async def end_of_day(self) -> datetime:
+        """The end of this day of UTC: until then a report that is asked for today may go."""
+        now = await self._store.read(lambda tx: tx.now())
+        return now.replace(hour=0, minute=0, second=0, microsecond=0) + _A_DAY
+
     async def usage(
         self,
         customer: str,

@@ -45,6 +45,17 @@ class OrderPaying:
         """A customer's order, as it is known: nobody is asked."""
         return await self._store.read(lambda tx: orders.owned(tx, order_id, customer))
 
+    async def sale(self, order_id: str, seller: str) -> Order:
+        """An order of what a seller has sold.
+
+        Raises:
+            NotFoundError: they have sold none of this id.
+        """
+        found = await self.any(order_id)
+        if found.seller != seller:
+            raise NotFoundError("There is no such order.")
+        return found
+
     async def any(self, order_id: str) -> Order:
         """An order of anybody's: for those who run the app.
 
@@ -146,9 +157,7 @@ class OrderPaying:
             InvalidAmountError: it is more than is held.
         """
         intents, _ = self._with_stripe()
-        order = await self.any(order_id)
-        if seller is not None and order.seller != seller:
-            raise NotFoundError("There is no such order.")
+        order = await (self.any(order_id) if seller is None else self.sale(order_id, seller))
         return await intents.capture(order, amount_minor, is_repeat=is_repeat)
 
     async def capture_by(
