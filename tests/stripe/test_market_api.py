@@ -272,6 +272,39 @@ async def test_a_dispute_that_the_bank_has_decided_can_not_be_answered(bazaar: B
     late = await bazaar.post(f"disputes/{dispute}/evidence", evidence)
     assert (late.status_code, late.json()["dispute_status"]) == (409, "lost"), late.text
     assert (await bazaar.get(f"disputes/{dispute}"))["status"] == "lost"
+    given_up = await bazaar.post(f"disputes/{dispute}/accept")
+    assert (given_up.status_code, given_up.json()["dispute_status"]) == (409, "lost")
+
+
+@ON_SQLITE
+async def test_a_dispute_that_was_given_up_is_answered_so_again(bazaar: Bazaar) -> None:
+    """To a seller who has not heard the answer; whether we had heard Stripe's, or had not."""
+    await bazaar.opened()
+    for misbehaves in (False, True):
+        order = await bazaar.bought(transfers="separate")
+        dispute = bazaar.sim.dispute(await bazaar.charge(order))["id"]
+        await bazaar.settle()
+        if misbehaves:
+            bazaar.sim.misbehave("lost", path=f"/v1/disputes/{dispute}/close", times=1)
+        first = await bazaar.post(f"disputes/{dispute}/accept")
+        assert first.status_code == (503 if misbehaves else 200)
+        await bazaar.settle()
+        for _ in range(2):
+            again = await bazaar.post(f"disputes/{dispute}/accept")
+            assert (again.status_code, again.json()["status"]) == (200, "lost"), again.text
+
+
+@ON_SQLITE
+async def test_a_dispute_that_the_bank_decides_first_is_not_given_up(bazaar: Bazaar) -> None:
+    await bazaar.opened()
+    order = await bazaar.bought(transfers="separate")
+    dispute = bazaar.sim.dispute(await bazaar.charge(order))["id"]
+    await bazaar.settle()
+    bazaar.sim.close_dispute(dispute, "lost")
+    for _ in range(2):
+        late = await bazaar.post(f"disputes/{dispute}/accept")
+        assert (late.status_code, late.json()["dispute_status"]) == (409, "lost"), late.text
+        await bazaar.settle()
 
 
 @ON_SQLITE

@@ -22,6 +22,7 @@ from gatekeeper.services.back_office.mandates import (
 from gatekeeper.services.disputes import DisputeRow
 from gatekeeper.services.rules import Rules
 from gatekeeper.storage.mirror import MirrorPlace
+from gatekeeper.storage.outgoing import RequestStatus
 from gatekeeper.storage.port import Store
 from gatekeeper.stripe.outgoing import OutgoingRequests
 from gatekeeper.stripe.webhooks.handlers.context import nothing
@@ -102,11 +103,13 @@ class DisputeDesk:
     async def accept(
         self, dispute_id: str, *, seller: str | None = None, mandate: Mandate | None = None
     ) -> DisputeRow:
-        """Give a dispute up: it is lost then. For those whose loss it is.
+        """Give a dispute up: it is lost then. For those whose loss it is. One that was given up
+        stays so, and is shown as it is.
 
         Raises:
             NotFoundError: there is no such dispute, or not of this seller's sales.
-            ConflictError: it is decided; or a seller would give up what is the platform's.
+            ConflictError: the bank has decided it; or a seller would give up what is the
+                platform's.
             StripeUnavailableError, StripeRequestError.
         """
         found = await self.get(dispute_id, seller=seller)
@@ -114,9 +117,16 @@ class DisputeDesk:
             raise ConflictError("The dispute is the platform's to give up.", dispute=dispute_id)
         if await self._was_asked(ACCEPT, found, mandate) and not found.is_open:
             return found
-        disputes.check_open(found)
-        key = hashlib.sha256(dispute_id.encode()).hexdigest()[:32]
-        return await self._change(ACCEPT, found, "/close", {}, f"gatekeeper-accept-{key}", mandate)
+        key = f"gatekeeper-accept-{hashlib.sha256(dispute_id.encode()).hexdigest()[:32]}"
+        asked = None
+        if not found.is_open and mandate is None:
+            asked = await self._outgoing.status_of(key)
+        if asked is RequestStatus.DONE:
+            return found
+        if asked is None:
+            disputes.check_open(found)
+        # else its answer was lost, and the same key tells whether it was this that has closed it
+        return await self._change(ACCEPT, found, "/close", {}, key, mandate)
 
     async def _change(
         self,

@@ -149,6 +149,14 @@ class OutgoingRequests:
 
         return await self._store.write(end)
 
+    async def status_of(
+        self, idempotency_key: str, account: str | None = None
+    ) -> RequestStatus | None:
+        """How far has come what was asked under a key; None if nothing was, or long ago."""
+        request_id = _id_of(idempotency_key, account)
+        found = await self._store.read(lambda tx: tx.requests.get(request_id))
+        return None if found is None else found.status
+
     async def run(self) -> None:
         """Resume for ever. An outage of the database or of Stripe is waited out."""
         while True:
@@ -247,6 +255,10 @@ class OutgoingRequests:
         await self._store.write(note)
 
 
+def _id_of(key: str, account: str | None) -> str:
+    return f"req_{hashlib.sha256(repr((account, key)).encode()).hexdigest()[:32]}"
+
+
 def _opened(
     tx: Transaction,
     key: str,
@@ -260,7 +272,7 @@ def _opened(
     whether that key is spent."""
     now = tx.now()
     request = OutgoingRequest(
-        id=f"req_{hashlib.sha256(repr((account, key)).encode()).hexdigest()[:32]}",
+        id=_id_of(key, account),
         operation=operation,
         path=path,
         idempotency_key=key,
