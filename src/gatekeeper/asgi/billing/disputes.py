@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from gatekeeper.asgi.billing.operations import Call, Empty, Operation
 from gatekeeper.asgi.billing.options import BillingOptions
 from gatekeeper.asgi.billing.paging import Page, PageQuery, after_of, paged
+from gatekeeper.asgi.billing.views import like
 from gatekeeper.errors import (
     ConflictError,
     NotFoundError,
@@ -162,6 +163,4 @@ class _Disputes:
 
 def dispute_view(row: DisputeRow) -> SaleDispute:
     """A dispute as it is answered."""
-    names = set(SaleDispute.__struct_fields__) - {"order", "open"}
-    fields = {name: getattr(row, name) for name in names}
-    return SaleDispute(order=row.order_id, open=row.is_open, **fields)
+    return like(SaleDispute, row, order=row.order_id, open=row.is_open)

@@ -8,6 +8,7 @@ import msgspec
 from gatekeeper.asgi.billing.operations import Call, Empty, Operation
 from gatekeeper.asgi.billing.options import BillingOptions
 from gatekeeper.asgi.billing.paging import Page, PageQuery, after_of, paged
+from gatekeeper.asgi.billing.views import like
 from gatekeeper.errors import (
     ConflictError,
     NotFoundError,
@@ -181,12 +182,10 @@ class _Invoices:
 
 
 def _invoice(row: InvoiceRow) -> InvoiceView:
-    fields = InvoiceView.__struct_fields__
-    return InvoiceView(**{name: getattr(row, name) for name in fields})
+    return like(InvoiceView, row)
 
 
 def payment_view(row: PaymentRow) -> PaymentView:
     """A payment, as it is answered."""
-    fields = {name: getattr(row, name) for name in PaymentView.__struct_fields__}
-    refunds = [PaymentRefund(**msgspec.structs.asdict(refund)) for refund in row.refunds]
-    return PaymentView(**{**fields, "refunds": refunds})
+    refunds = [like(PaymentRefund, refund) for refund in row.refunds]
+    return like(PaymentView, row, refunds=refunds)

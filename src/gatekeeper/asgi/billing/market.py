@@ -14,6 +14,7 @@ from gatekeeper.asgi.billing.options import BillingOptions
 from gatekeeper.asgi.billing.paging import Page, PageQuery, after_of, paged, place_of
 from gatekeeper.asgi.billing.reporting import CSV, ReportQuery, csv_answer, wants_csv
 from gatekeeper.asgi.billing.values import Id, Instant, Reason
+from gatekeeper.asgi.billing.views import like
 from gatekeeper.errors import InvalidInputError, StripeRequestError, StripeUnavailableError
 from gatekeeper.gate import Gatekeeper
 from gatekeeper.services.reports import PlatformRow, as_csv
@@ -280,12 +281,12 @@ class _Market:
 
 
 def _line(one: SellerState) -> SellerLine:
-    return SellerLine(**{name: getattr(one, name) for name in SellerLine.__struct_fields__})
+    return like(SellerLine, one)
 
 
 def _transfer(one: Transfer) -> TransferView:
-    return TransferView(**{name: getattr(one, name) for name in TransferView.__struct_fields__})
+    return like(TransferView, one)
 
 
 def _payback(one: Payback) -> PaybackView:
-    return PaybackView(**{name: getattr(one, name) for name in PaybackView.__struct_fields__})
+    return like(PaybackView, one)

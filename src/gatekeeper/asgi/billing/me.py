@@ -7,6 +7,7 @@ import msgspec
 
 from gatekeeper.asgi.billing.operations import Call, Operation
 from gatekeeper.asgi.billing.options import BillingOptions
+from gatekeeper.asgi.billing.views import like
 from gatekeeper.errors import CustomerNotFoundError
 from gatekeeper.gate import Gatekeeper
 from gatekeeper.services.standing import (
@@ -162,43 +163,13 @@ def shown(standing: Standing) -> Me:
 
 def balance(unit: UnitStanding) -> BalanceView:
     """An account, as it is answered."""
-    return BalanceView(
-        available=unit.available,
-        overage=unit.overage,
-        held=unit.held,
-        spent=unit.spent,
-        spent_since=unit.spent_since,
-        debt=unit.debt,
-        renews_at=unit.renews_at,
-        expiring=[ExpiringView(amount=one.amount, at=one.at) for one in unit.expiring],
-    )
+    return like(BalanceView, unit, expiring=[like(ExpiringView, one) for one in unit.expiring])
 
 
 def _subscription(one: Running) -> SubscriptionStanding:
-    return SubscriptionStanding(
-        id=one.id,
-        status=one.status,
-        plans=list(one.plans),
-        quantity=one.quantity,
-        has_access=one.has_access,
-        renews_at=one.renews_at,
-        cancel_at=one.cancel_at,
-        trial_end=one.trial_end,
-        grace_until=one.grace_until,
-        collection_paused=one.collection_paused,
-    )
+    return like(SubscriptionStanding, one, plans=list(one.plans))
 
 
 def warning(one: StandingWarning) -> WarningView:
     """A warning, as it is answered."""
-    return WarningView(
-        code=one.kind,
-        at=one.at,
-        unit=one.unit,
-        amount=one.amount,
-        subscription=one.subscription,
-        invoice=one.invoice,
-        amount_minor=one.amount_minor,
-        currency=one.currency,
-        next_attempt_at=one.next_attempt_at,
-    )
+    return like(WarningView, one, code=one.kind)

@@ -10,6 +10,7 @@ from gatekeeper.asgi.billing.operations import Call, Operation
 from gatekeeper.asgi.billing.options import BillingOptions
 from gatekeeper.asgi.billing.paging import Page, PageQuery, after_of, paged
 from gatekeeper.asgi.billing.values import Id
+from gatekeeper.asgi.billing.views import like
 from gatekeeper.errors import (
     AmountNotChargeableError,
     ConflictError,
@@ -168,22 +169,12 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
 
 def shown(order: Order) -> OrderView:
     """An order as it is answered."""
-    return OrderView(
+    return like(
+        OrderView,
+        order,
         order=order.id,
-        reference=order.reference,
-        status=order.status,
-        amount_minor=order.amount_minor,
-        currency=order.currency,
-        description=order.description,
         items=msgspec.json.decode(order.items),
-        authorized_minor=order.authorized_minor,
-        captured_minor=order.captured_minor,
-        refunded_minor=order.refunded_minor,
-        failure=order.failure,
         payment_intent=order.payment_id,
-        created_at=order.created_at,
-        paid_at=order.paid_at,
-        canceled_at=order.canceled_at,
     )
 
 

@@ -11,6 +11,7 @@ from gatekeeper.asgi.billing.operations import Call, Empty, Operation
 from gatekeeper.asgi.billing.options import BillingOptions
 from gatekeeper.asgi.billing.paging import Page, PageQuery, after_of, paged
 from gatekeeper.asgi.billing.values import Line, Quantity
+from gatekeeper.asgi.billing.views import like
 from gatekeeper.errors import (
     ConflictError,
     InvalidAmountError,
@@ -193,8 +194,7 @@ class _Sales:
             amount_minor=call.body.amount_minor,
             reason=call.body.stripe_reason,
         )
-        names = SaleRefund.__struct_fields__
-        return SaleRefund(**{name: getattr(made, name) for name in names})
+        return like(SaleRefund, made)
 
     async def cancel(self, call: Call[Empty]) -> Sale:
         order = await self._owned(call)
@@ -206,7 +206,6 @@ class _Sales:
 
 
 def _sale(order: Order) -> Sale:
-    names = set(Sale.__struct_fields__) - {"returned_minor", "share_minor"}
-    fields = {name: getattr(order, name) for name in names}
     whole = order.captured_minor or order.amount_minor
-    return Sale(returned_minor=order.refunded_minor, share_minor=share_of(order, whole), **fields)
+    share = share_of(order, whole)
+    return like(Sale, order, returned_minor=order.refunded_minor, share_minor=share)

@@ -18,6 +18,7 @@ from gatekeeper.asgi.billing.paging import (
 )
 from gatekeeper.asgi.billing.reporting import CSV, ReportQuery, csv_answer, wants_csv
 from gatekeeper.asgi.billing.values import Id, Url
+from gatekeeper.asgi.billing.views import like
 from gatekeeper.errors import (
     ConflictError,
     NotFoundError,
@@ -258,11 +259,10 @@ class _Selling:
 
 
 def _seller(state: SellerState) -> SellerView:
-    names = set(SellerView.__struct_fields__) - {"ready", "currently_due", "past_due"}
-    fields = {name: getattr(state, name) for name in names}
-    return SellerView(
+    return like(
+        SellerView,
+        state,
         ready=state.may_be_charged_for,
         currently_due=list(state.currently_due),
         past_due=list(state.past_due),
-        **fields,
     )

@@ -9,6 +9,7 @@ from gatekeeper.asgi.billing.operations import Call, Operation
 from gatekeeper.asgi.billing.options import BillingOptions
 from gatekeeper.asgi.billing.paging import Page, PageQuery, paged, place_of
 from gatekeeper.asgi.billing.values import AmountMinor, Currency, Id, Quantity
+from gatekeeper.asgi.billing.views import like
 from gatekeeper.asgi.declines import shown_code
 from gatekeeper.errors import (
     ConflictError,
@@ -175,21 +176,12 @@ class _TopUps:
 
 def _shown(top_up: TopUp) -> TopUpView:
     waits = top_up.state in (TopUpState.DUE, TopUpState.BLOCKED)
-    return TopUpView(
-        unit=top_up.unit,
-        threshold=top_up.threshold,
-        pack=top_up.pack,
-        amount_minor=top_up.amount_minor,
-        currency=top_up.currency,
-        cap_minor=top_up.cap_minor,
-        spent_minor=top_up.spent_minor,
+    return like(
+        TopUpView,
+        top_up,
         on=top_up.is_on,
-        state=top_up.state,
-        reason=top_up.reason,
         error=_error(top_up),
-        declines=top_up.declines,
         next_attempt_at=top_up.due_at if waits else None,
-        agreed_at=top_up.agreed_at,
     )
 
 

@@ -19,6 +19,7 @@ from gatekeeper.asgi.billing.operations import Call, Operation
 from gatekeeper.asgi.billing.options import BillingOptions
 from gatekeeper.asgi.billing.paging import Page, PageQuery, after_of, paged
 from gatekeeper.asgi.billing.values import Id, Instant, Reason
+from gatekeeper.asgi.billing.views import like
 from gatekeeper.errors import InvalidInputError, NotFoundError
 from gatekeeper.gate import Gatekeeper
 from gatekeeper.storage.desk import EventSelection
@@ -347,21 +348,8 @@ def _event_place(cursor: str | None) -> EventPlace | None:
 
 
 def _event(event: InboxEvent) -> EventRow:
-    return EventRow(
-        id=event.event_id,
-        account=event.account,
-        type=event.type,
-        object_type=event.object_type,
-        object_id=event.object_id,
-        status=event.status,
-        attempts=event.attempts,
-        created_at=event.created_at,
-        received_at=event.received_at,
-        due_at=event.due_at,
-        last_error=event.last_error,
-        error_kind=event.error_kind,
-    )
+    return like(EventRow, event, id=event.event_id)
 
 
 def _message(message: OutboxMessage) -> MessageRow:
-    return MessageRow(**{name: getattr(message, name) for name in MessageRow.__struct_fields__})
+    return like(MessageRow, message)

@@ -1,17 +1,15 @@
 """One customer's whole picture, as it is answered."""
 
 from datetime import datetime
-from typing import TypeVar
 
 import msgspec
 
 from gatekeeper.asgi.billing.back_office.shared import ActionView, action_view, fact, facts_of
+from gatekeeper.asgi.billing.views import like
 from gatekeeper.services.back_office.pictures import Picture
 from gatekeeper.storage.mirror import MirrorObject
 from gatekeeper.storage.records import Customer
 from gatekeeper.types import Unlimited
-
-R = TypeVar("R", bound=msgspec.Struct)
 
 
 class CustomerRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -196,14 +194,7 @@ class CustomerPicture(msgspec.Struct, frozen=True, kw_only=True):
 
 def row(customer: Customer) -> CustomerRow:
     """A customer as they are answered."""
-    return CustomerRow(
-        id=customer.id,
-        email=customer.email,
-        name=customer.name,
-        stripe_customer=customer.stripe_id,
-        created_at=customer.created_at,
-        deleted_at=customer.deleted_at,
-    )
+    return like(CustomerRow, customer, stripe_customer=customer.stripe_id)
 
 
 def view_of(picture: Picture) -> CustomerPicture:
@@ -215,11 +206,11 @@ def view_of(picture: Picture) -> CustomerPicture:
         features=sorted(entitlements.features),
         limits={key: _number(value) for key, value in sorted(entitlements.limits.items())},
         explanation=picture.explanation.lines(),
-        accounts=[_like(AccountRow, one) for one in picture.balances],
-        grants=[_like(GrantRow, one) for one in picture.grants],
-        holds=[_like(HoldRow, one) for one in picture.holds],
+        accounts=[like(AccountRow, one) for one in picture.balances],
+        grants=[like(GrantRow, one) for one in picture.grants],
+        holds=[like(HoldRow, one) for one in picture.holds],
         subscriptions=[
-            _like(
+            like(
                 SubscriptionRow,
                 one,
                 plans=sorted({item.plan for item in one.items if item.plan is not None}),
@@ -227,24 +218,16 @@ def view_of(picture: Picture) -> CustomerPicture:
             for one in picture.subscriptions
         ],
         invoices=[_invoice(one) for one in picture.invoices],
-        purchases=[
-            _like(PurchaseRow, one, price=one.price_lookup_key) for one in picture.purchases
-        ],
-        orders=[_like(OrderRow, one, payment=one.payment_id) for one in picture.orders],
-        top_ups=[_like(TopUpRow, one, on=one.is_on) for one in picture.top_ups],
-        freezes=[_like(FreezeRow, one) for one in picture.freezes],
+        purchases=[like(PurchaseRow, one, price=one.price_lookup_key) for one in picture.purchases],
+        orders=[like(OrderRow, one, payment=one.payment_id) for one in picture.orders],
+        top_ups=[like(TopUpRow, one, on=one.is_on) for one in picture.top_ups],
+        freezes=[like(FreezeRow, one) for one in picture.freezes],
         overrides=[
-            _like(OverrideRow, one, value=_number(one.value))
+            like(OverrideRow, one, value=_number(one.value))
             for one in picture.explanation.overrides
         ],
         actions=[action_view(one) for one in picture.actions],
     )
-
-
-def _like(kind: type[R], of: object, **more: object) -> R:
-    """A row with the fields of the same names."""
-    names = (name for name in kind.__struct_fields__ if name not in more)
-    return kind(**{name: getattr(of, name) for name in names}, **more)
 
 
 def _invoice(copy: MirrorObject) -> InvoiceRow:

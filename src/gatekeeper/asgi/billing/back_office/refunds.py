@@ -12,6 +12,7 @@ from gatekeeper.asgi.billing.operations import Call, Operation
 from gatekeeper.asgi.billing.options import BillingOptions
 from gatekeeper.asgi.billing.paging import Page, PageQuery, after_of, paged
 from gatekeeper.asgi.billing.values import Id, Reason
+from gatekeeper.asgi.billing.views import like
 from gatekeeper.errors import (
     InvalidInputError,
     NotFoundError,
@@ -157,20 +158,14 @@ class _Refunds:
 
 
 def _view(refund: Refund) -> RefundView:
-    return RefundView(
-        id=refund.id,
+    return like(
+        RefundView,
+        refund,
         stripe_refund=refund.refund_id,
-        status=refund.status,
-        customer=refund.customer,
         payment=refund.payment_id,
         charge=refund.charge_id,
         invoice=refund.invoice_id,
         order=refund.order_id,
-        amount_minor=refund.amount_minor,
-        currency=refund.currency,
         stripe_reason=refund.reason,
         reason=refund.note,
-        actor=refund.actor,
-        failure=refund.failure,
-        created_at=refund.created_at,
     )

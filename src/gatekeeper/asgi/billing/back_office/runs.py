@@ -16,6 +16,7 @@ from gatekeeper.asgi.billing.operations import Call, Operation
 from gatekeeper.asgi.billing.options import BillingOptions
 from gatekeeper.asgi.billing.paging import Page, PageQuery, after_of, paged
 from gatekeeper.asgi.billing.values import Instant, Reason
+from gatekeeper.asgi.billing.views import like
 from gatekeeper.errors import InvalidInputError, NotFoundError
 from gatekeeper.gate import Gatekeeper
 from gatekeeper.stripe.back_office import Reconciliation
@@ -163,27 +164,11 @@ def _view(run: Reconciliation) -> RunView:
     found = run.report
     report = None
     if found is not None:
-        report = RunReport(
-            events=found.events,
-            missed=found.missed,
-            objects=found.objects,
-            strangers=found.strangers,
+        report = like(
+            RunReport,
+            found,
             differences=run.differences,
-            drift=[
-                DriftRow(**{name: getattr(one, name) for name in DriftRow.__struct_fields__})
-                for one in found.drift
-            ],
+            drift=[like(DriftRow, one) for one in found.drift],
             unrepaired=list(found.unrepaired),
         )
-    return RunView(
-        id=run.id,
-        actor=run.actor,
-        reason=run.reason,
-        dry_run=run.options.dry_run,
-        status=run.status,
-        started_at=run.started_at,
-        updated_at=run.updated_at,
-        looked=run.looked,
-        report=report,
-        error=run.error,
-    )
+    return like(RunView, run, dry_run=run.options.dry_run, report=report)

@@ -9,6 +9,7 @@ import msgspec
 
 from gatekeeper.asgi.billing.operations import Call, Operation
 from gatekeeper.asgi.billing.values import instant
+from gatekeeper.asgi.billing.views import like
 from gatekeeper.errors import ConfigurationError, ConflictError, InvalidInputError, NotFoundError
 from gatekeeper.services.back_office import Mandate
 from gatekeeper.storage.actions import Action
@@ -42,17 +43,8 @@ class ActionView(msgspec.Struct, frozen=True, kw_only=True):
 
 def action_view(action: Action) -> ActionView:
     """An action as it is answered."""
-    return ActionView(
-        id=action.id,
-        at=action.at,
-        actor=action.actor,
-        kind=action.kind,
-        customer=action.customer,
-        subject=action.subject,
-        reason=action.reason,
-        before=facts_of(action.before),
-        after=facts_of(action.after),
-    )
+    before, after = facts_of(action.before), facts_of(action.after)
+    return like(ActionView, action, before=before, after=after)
 
 
 def facts_of(packed: str | None) -> dict[str, Any] | None:
