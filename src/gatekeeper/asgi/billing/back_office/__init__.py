@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 from gatekeeper.asgi.billing.back_office import (
     customers,
+    events,
     looking,
-    messages,
     orders,
+    outbox,
     refunds,
     revenue,
     runs,
@@ -16,7 +17,7 @@ from gatekeeper.asgi.billing.operations import Operation
 from gatekeeper.asgi.billing.options import BillingOptions
 from gatekeeper.gate import Gatekeeper
 
-_SUBJECTS = (customers, orders, refunds, messages, runs, revenue, looking)
+_SUBJECTS = (customers, orders, refunds, events, outbox, runs, revenue, looking)
 
 
 def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]:

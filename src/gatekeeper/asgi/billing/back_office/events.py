@@ -1,4 +1,4 @@
-"""Events that came in, and messages that have to leave."""
+"""Events that came in: looked at, carried out once more, given up."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -28,8 +28,6 @@ from gatekeeper.storage.records import (
     ErrorKind,
     EventStatus,
     InboxEvent,
-    OutboxMessage,
-    OutboxState,
 )
 
 
@@ -134,44 +132,9 @@ class ManyView(msgspec.Struct, frozen=True, kw_only=True):
     dry_run: bool
 
 
-class OutboxQuery(PageQuery, frozen=True, kw_only=True):
-    """Which messages."""
-
-    state: OutboxState = OutboxState.DEAD
-
-
-class MessageRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A message of the outbox, without what it says.
-
-    Attributes:
-        receiver: whom it is for; empty until it is shared out.
-    """
-
-    id: str
-    customer: str
-    topic: str
-    receiver: str
-    attempts: int
-    created_at: datetime
-    due_at: datetime
-    sent_at: datetime | None
-    dead: bool
-    last_error: str | None
-
-
-class MessageBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """Which message, or all dead letters, and why."""
-
-    reason: Reason
-    message: Id | None = None
-
-
 def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]:
     """The operations."""
-    return (*_of_events(_Events(gate)), *_of_outbox(_Outbox(gate)))
-
-
-def _of_events(routes: "_Events") -> Sequence[Operation]:
+    routes = _Events(gate)
     one = "/admin/events/{event}"
     return (
         operation(
@@ -231,38 +194,6 @@ def _of_events(routes: "_Events") -> Sequence[Operation]:
     )
 
 
-def _of_outbox(routes: "_Outbox") -> Sequence[Operation]:
-    return (
-        operation(
-            "GET",
-            "/admin/outbox",
-            routes.list,
-            summary="Messages of the outbox, the oldest first.",
-            query=OutboxQuery,
-            answer=Page[MessageRow],
-            errors=(InvalidInputError,),
-        ),
-        operation(
-            "POST",
-            "/admin/outbox/retry",
-            routes.retry,
-            summary="Have dead letters, all or one, delivered again.",
-            body=MessageBody,
-            answer=ActionView,
-            errors=CHANGING,
-        ),
-        operation(
-            "POST",
-            "/admin/outbox/discard",
-            routes.discard,
-            summary="Delete dead letters, or one message.",
-            body=MessageBody,
-            answer=ActionView,
-            errors=CHANGING,
-        ),
-    )
-
-
 class _Events:
     def __init__(self, gate: Gatekeeper) -> None:
         self._desk = gate.back_office.events
@@ -307,26 +238,6 @@ class _Events:
         return ManyView(events=count, dry_run=dry_run)
 
 
-class _Outbox:
-    def __init__(self, gate: Gatekeeper) -> None:
-        self._desk = gate.back_office.outbox
-
-    async def list(self, call: Call[None, OutboxQuery]) -> Page[MessageRow]:
-        query = call.query
-        after = after_of(query.cursor)
-        found = await self._desk.list(query.state, limit=query.limit + 1, after=after)
-        sent = query.state is OutboxState.SENT
-        return paged(
-            found, query, _message, lambda one: (one.sent_at if sent else one.created_at, one.id)
-        )
-
-    async def retry(self, call: Call[MessageBody]) -> ActionView:
-        return action_view(await self._desk.retry(mandate_of(call), call.body.message))
-
-    async def discard(self, call: Call[MessageBody]) -> ActionView:
-        return action_view(await self._desk.discard(mandate_of(call), call.body.message))
-
-
 def _named(call: Call, account: str | None) -> str:
     event = call.path["event"]
     return event if account is None else f"{account}/{event}"
@@ -349,7 +260,3 @@ def _event_place(cursor: str | None) -> EventPlace | None:
 
 def _event(event: InboxEvent) -> EventRow:
     return like(EventRow, event, id=event.event_id)
-
-
-def _message(message: OutboxMessage) -> MessageRow:
-    return like(MessageRow, message)
