@@ -89,7 +89,8 @@ class middleware:  # noqa: N801 -- named like a function: Django calls it as a f
         state = _state()
         if state is None or not isinstance(error, GatekeeperError):
             return None
-        return _response(*asgi.problem_response(error, upgrade_url=state.gate.upgrade_url))
+        url = state.gate.upgrade_url
+        return _response(*asgi.problem_response(error, upgrade_url=url, scope=state.scope))
 
 
 def _state() -> RequestState | None:

@@ -55,11 +55,12 @@ class GatekeeperPlugin(InitPlugin):
             return GatekeeperMiddleware(app, gate)
 
         def answer(request: Request[Any, Any, Any], error: GatekeeperError) -> Response[Any]:
+            scope: Any = request.scope
             return Response(
-                problem_body(error, upgrade_url=gate.upgrade_url),
+                problem_body(error, upgrade_url=gate.upgrade_url, scope=scope),
                 status_code=error.status,
                 media_type=PROBLEM_MEDIA_TYPE,
-                headers=problem_headers(error),
+                headers=problem_headers(error, scope=scope),
             )
 
         @asgi(self._paths, copy_scope=True)

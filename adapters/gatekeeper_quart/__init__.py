@@ -21,7 +21,7 @@ from gatekeeper.asgi import (
 )
 
 try:
-    from quart import Quart, Response, request
+    from quart import Quart, Response, has_request_context, request, websocket
 except ImportError as error:
     raise MissingExtraError("quart", extra="quart") from error
 
@@ -61,7 +61,8 @@ def install(
 
     @app.errorhandler(GatekeeperError)
     async def answer(error: GatekeeperError) -> Response:
-        return _response(*problem_response(error, upgrade_url=gate.upgrade_url))
+        scope: Any = (request if has_request_context() else websocket).scope
+        return _response(*problem_response(error, upgrade_url=gate.upgrade_url, scope=scope))
 
 
 def _response(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Response:

@@ -59,6 +59,26 @@ async def test_a_missing_plan_is_a_402_that_names_it(host: Host, client: httpx.A
     assert host.seen.ran == []
 
 
+@pytest.mark.parametrize(
+    ("accepted", "language", "detail"),
+    [
+        ("nl-BE, en;q=0.5", "nl", "Hiervoor is een ander abonnement nodig."),
+        ("fr", "fr", "Il faut une autre formule pour cela."),
+        ("de", "en", None),
+    ],
+)
+async def test_a_missing_plan_is_told_in_the_persons_language(
+    client: httpx.AsyncClient, accepted: str, language: str, detail: str | None
+) -> None:
+    asked = {**SIGNED_IN, "accept-language": accepted}
+    answer = await client.get("/pro", headers=asked)
+    assert answer.status_code == 402
+    assert answer.headers["content-language"] == language
+    problem = answer.json()
+    assert problem["required_plan"] == "pro"
+    assert detail in (None, problem["detail"])
+
+
 @pytest.mark.parametrize("plan", ["pro", "team"])
 async def test_the_plan_and_every_plan_that_includes_it_pass(
     host: Host, client: httpx.AsyncClient, plan: str

@@ -76,7 +76,7 @@ class HttpExchange(Exchange):
 
     async def refuse(self, error: GatekeeperError) -> None:
         url = self.gate.upgrade_url
-        status, headers, body = problem_response(error, upgrade_url=url)
+        status, headers, body = problem_response(error, upgrade_url=url, scope=self.scope)
         self.started = True
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})

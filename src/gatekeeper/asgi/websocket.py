@@ -75,7 +75,7 @@ class WebsocketExchange(Exchange):
             await self._send(close)
             return
         url = self.gate.upgrade_url
-        status, headers, body = problem_response(error, upgrade_url=url)
+        status, headers, body = problem_response(error, upgrade_url=url, scope=self.scope)
         start = {"type": "websocket.http.response.start", "status": status, "headers": headers}
         await self._send(start)
         await self._send({"type": "websocket.http.response.body", "body": body})

@@ -10,12 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gatekeeper.asgi.billing.keys import Used, UsedKeys
-from gatekeeper.asgi.billing.messages import localised_problem
 from gatekeeper.asgi.billing.operations import Call, Operation
 from gatekeeper.asgi.billing.options import BillingOptions
 from gatekeeper.asgi.billing.origins import check_origin
 from gatekeeper.asgi.billing.rate_limits import RateLimiter
 from gatekeeper.asgi.billing.reading import body_of, path_of, query_of
+from gatekeeper.asgi.problem import problem_answer
 from gatekeeper.errors import ForbiddenError, GatekeeperError
 from gatekeeper.gate import Gatekeeper
 from gatekeeper.guards.request import RequestState
@@ -45,7 +45,9 @@ class Answering:
                     call, used = await self._called(operation, request, held)
                     content = await self._carried_out(operation, call, used)
             except GatekeeperError as error:
-                return localised_problem(error, request, upgrade_url=self._gate.upgrade_url)
+                return problem_answer(
+                    error, upgrade_url=self._gate.upgrade_url, scope=request.scope
+                )
             if isinstance(content, Response):
                 return content
             if content is None:

@@ -29,12 +29,12 @@ from gatekeeper.asgi.billing import (
     usage,
 )
 from gatekeeper.asgi.billing.answering import Answering, Endpoint
-from gatekeeper.asgi.billing.messages import localised_problem
 from gatekeeper.asgi.billing.openapi import described
 from gatekeeper.asgi.billing.operations import Operation
 from gatekeeper.asgi.billing.options import BillingOptions
 from gatekeeper.asgi.billing.origins import cors
 from gatekeeper.asgi.billing.rate_limits import RateLimiter
+from gatekeeper.asgi.problem import problem_answer
 from gatekeeper.asgi.webhook_route import webhook_route
 from gatekeeper.errors import GatekeeperError, MethodNotAllowedError, NotFoundError
 from gatekeeper.gate import Gatekeeper
@@ -123,6 +123,6 @@ async def _no_such_route(request: Request, error: Exception) -> Response:
     refused: GatekeeperError = NotFoundError("There is nothing at this address.")
     if status == 405:
         refused = MethodNotAllowedError()
-    answer = localised_problem(refused, request)
+    answer = problem_answer(refused, scope=request.scope)
     answer.headers.update(headers)
     return answer

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
-from starlette.requests import Request
 
-from gatekeeper.asgi.billing.messages import LANGUAGES, localised_problem
-from gatekeeper.asgi.billing.messages.negotiation import negotiated
+from gatekeeper.asgi import problem_answer
 from gatekeeper.asgi.declines import _REASONS
+from gatekeeper.asgi.messages import LANGUAGES
+from gatekeeper.asgi.messages.negotiation import negotiated
 from gatekeeper.errors import (
     AuthenticationRequiredError,
     CardDeclinedError,
@@ -77,7 +77,7 @@ def test_the_language_is_the_one_that_is_wished_for_most(
 
 def problem(error: GatekeeperError, accepted: str = "en") -> dict[str, object]:
     headers = [(b"accept-language", accepted.encode())]
-    answer = localised_problem(error, Request({"type": "http", "headers": headers}))
+    answer = problem_answer(error, scope={"type": "http", "headers": headers})
     assert answer.status_code == error.status
     assert answer.headers["vary"] == "accept-language"
     assert answer.headers["cache-control"] == "no-store"
