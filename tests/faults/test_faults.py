@@ -1,6 +1,7 @@
 """The list of faults fits the sources, each fault is caught, and the runner can tell."""
 
 import ast
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +14,7 @@ from tests.faults.every import EVERY_FAULT
 from tests.faults.fault import PACKAGE, ROOT, Fault
 from tests.faults.running import RUN_SECONDS, Outcome, Verdict, run
 from tests.services.postgres import PostgresServer
+from tests.whole_run import collected_from
 
 each_fault: Final = pytest.mark.parametrize("fault", EVERY_FAULT, ids=lambda fault: fault.name)
 
@@ -53,8 +55,16 @@ def test_each_has_a_name_of_its_own() -> None:
     assert len({(fault.file, fault.source, fault.wrong) for fault in EVERY_FAULT}) == len(names)
 
 
-def test_the_tests_that_it_names_are_there() -> None:
+def test_the_tests_that_it_names_are_there(request: pytest.FixtureRequest) -> None:
     named = {test for fault in EVERY_FAULT for test in fault.tests}
+    files = {ROOT / test.partition("::")[0] for test in named}
+    there: set[str] = set()
+    for item in collected_from(request.session, files) or []:
+        parts = re.split(r"::|(?=\[)", item.nodeid)
+        there |= {"::".join(parts[: n + 1]).replace("::[", "[") for n in range(len(parts))}
+    named -= there
+    if not named:
+        return
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "--collect-only", "-qq", *sorted(named)],
         cwd=ROOT,

@@ -1,6 +1,6 @@
 """The engine and the naive ledger side by side: how both are asked, and what must hold then."""
 
-import copy
+import pickle
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from gatekeeper.ledger import (
     running,
 )
 from tests.ledger.builders import check_book
-from tests.ledger.drivers import Driver, Step
+from tests.ledger.drivers import Driver, Snapshot, Step
 from tests.ledger.naive import NaiveLedger
 from tests.ledger.naive_things import Due, Refused
 from tests.ledger.schedule import Schedule, allotment_of, instant, second_of
@@ -36,6 +36,7 @@ class BothLedgers(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.driver = self.make_driver()
+        self._stored: Snapshot | None = None
         self.naive = NaiveLedger()
         self.billed: Counter[str] = Counter()
         self.told: Counter[str] = Counter()
@@ -48,16 +49,22 @@ class BothLedgers(RuleBasedStateMachine):
         """The way to the engine; another for each example."""
         raise NotImplementedError
 
+    def stored(self) -> Snapshot:
+        """What the engine's side has; read again after each step that it was asked for."""
+        if self._stored is None:
+            self._stored = self.driver.snapshot()
+        return self._stored
+
     # -- what must hold after every step ----------------------------------------------------------
 
     @invariant()
     def the_sums_can_be_rebuilt_from_the_entries(self) -> None:
-        stored = self.driver.snapshot()
+        stored = self.stored()
         check_book(stored.account, stored.entries, list(stored.holds.values()))
 
     @invariant()
     def both_ledgers_agree(self) -> None:
-        stored, naive = self.driver.snapshot(), self.naive
+        stored, naive = self.stored(), self.naive
         account = stored.account
         held = sum(credit.hold is not None for credit in naive.credits)
         assert (account.posted, account.held, account.debt) == (
@@ -86,7 +93,7 @@ class BothLedgers(RuleBasedStateMachine):
 
     @invariant()
     def both_tell_the_same(self) -> None:
-        stored, naive = self.driver.snapshot(), self.naive
+        stored, naive = self.stored(), self.naive
         assert self.told == naive.told + Counter({"cap.reached": naive.caps.told})
         untold = [shelf.expires for shelf in naive.untold(self.now) if shelf.expires is not None]
         if naive.notice is not None and untold:
@@ -96,7 +103,7 @@ class BothLedgers(RuleBasedStateMachine):
 
     @invariant()
     def both_count_the_same(self) -> None:
-        stored = self.driver.snapshot()
+        stored = self.stored()
         now = instant(self.now)
         caps = [running(cap, now) for cap in (*stored.account.caps, *stored.caps.values())]
         found = {
@@ -156,9 +163,9 @@ class BothLedgers(RuleBasedStateMachine):
         tells: bool = False,
     ) -> list[Change] | None:
         """Ask both; they must agree on the refusal too, and a refusal must change nothing."""
-        before = self.driver.snapshot()
+        before = self.stored()
         due = self.plan.due(self._last(before.account), self.now)
-        tried = copy.deepcopy(self.naive)
+        tried = _copied(self.naive)
         refused = None
         try:
             unspent = tried.unspent()
@@ -189,7 +196,7 @@ class BothLedgers(RuleBasedStateMachine):
         answer = self._ask(step)
         if isinstance(answer, GatekeeperError):
             assert answer.code == refused
-            assert self.driver.snapshot() == before
+            assert self.stored() == before
             return None
         assert refused is None
         for change in answer:
@@ -203,7 +210,7 @@ class BothLedgers(RuleBasedStateMachine):
         return allotment_of(due, ended, suspended, self.plan.caps)
 
     def _check_that_time_alone_changes_nothing_until_then(self) -> None:
-        account = self.driver.snapshot().account
+        account = self.stored().account
         turn = next_turn(account, instant(self.now))
         later = instant(self.now + 500) if turn is None else turn - timedelta(microseconds=1)
         due = self.plan.due(self._last(account), self.now)
@@ -216,10 +223,17 @@ class BothLedgers(RuleBasedStateMachine):
         return -1 if last is None else second_of(last)
 
     def _ask(self, step: Step) -> list[Change] | GatekeeperError:
+        self._stored = None
         try:
             return self.driver.take(step)
         except GatekeeperError as error:
             return error
+
+
+def _copied(naive: NaiveLedger) -> NaiveLedger:
+    """A deep copy, in a fifth of the time that `copy` takes."""
+    copied: NaiveLedger = pickle.loads(pickle.dumps(naive))
+    return copied
 
 
 def _plain(grant_id: str) -> str:

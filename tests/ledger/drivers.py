@@ -135,19 +135,20 @@ class StoreDriver(Driver):
 
     def __init__(self, store: Store, runner: asyncio.Runner, customer: str) -> None:
         self._store = store
-        self._runner = runner
+        # What the runner's own `run` does about Ctrl-C takes longer than most steps.
+        self._run_until_complete = runner.get_loop().run_until_complete
         self._customer = customer
         self._hold_ids: list[str] = []
 
     def take(self, step: Step) -> list[Change]:
         """Carry out a step."""
-        changes = self._runner.run(self._store.write(lambda tx: self._take(tx, step)))
+        changes = self._run_until_complete(self._store.write(lambda tx: self._take(tx, step)))
         self._hold_ids += [one.hold.id for one in changes if one.hold is not None]
         return changes
 
     def snapshot(self) -> Snapshot:
         """What the store has."""
-        return self._runner.run(self._store.read(self._read))
+        return self._run_until_complete(self._store.read(self._read))
 
     def _take(self, tx: Transaction, step: Step) -> list[Change]:
         account = tx.ledger.account(self._customer, UNIT, lock=True)

@@ -101,12 +101,12 @@ class LedgerMachine(BothLedgers):
     def refresh_twice(self, wait: int) -> None:
         self.now += wait
         self._step(lambda naive: None)
-        before = self.driver.snapshot()
+        before = self.stored()
         changes = self._step(lambda naive: None)
         assert changes is not None
         assert not changes[0].entries
         assert not changes[0].grants
-        assert self.driver.snapshot() == before
+        assert self.stored() == before
         self._check_that_time_alone_changes_nothing_until_then()
 
     @rule(wait=WAITS)
@@ -135,7 +135,7 @@ class LedgerMachine(BothLedgers):
         name = self._name("grant")
         begins = None if delay is None else self.now + delay
         expires = None if ttl is None else self.now + ttl
-        customer = self.driver.snapshot().account.customer  # sources are unique among all
+        customer = self.stored().account.customer  # sources are unique among all
         command = GrantCredits(
             name,
             amount,

