@@ -18,6 +18,8 @@ XDIST := -n $(WORKERS) --maxprocesses 8 --dist worksteal
 export UV_SYSTEM_CERTS ?= 1
 # What may be set for another environment must not redirect ours.
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT PYTHONPATH PYTHONHOME
+# Without bytecode each process that the tests start would compile all that it imports, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON := $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$python" && break; done)

@@ -4,7 +4,6 @@ with the simulator for its Stripe."""
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +16,12 @@ import pytest
 from gatekeeper.testing.stripe import ServerThread, Simulator
 from gatekeeper.testing.stripe.fixtures import stripe_sim_server
 from gatekeeper.testing.stripe.settings import DEFAULT_API_KEY
+from tests import warm
 from tests.cli.in_process import run_command
 from tests.services.process import ServerProcess
 
 __all__ = ["stripe_sim_server"]
 
-COMMAND = str(Path(sys.executable).with_name("gatekeeper"))
 TIMEOUT_SECONDS = 60
 
 BILLING = """
@@ -86,9 +85,9 @@ class Host:
         return shown
 
     def run_process(self, *arguments: str, status: int = 0) -> str:
-        """`run` in a process of its own, for what is about one: it takes a second or two."""
+        """`run` in a process of its own, for what is about one."""
         done = subprocess.run(
-            [COMMAND, *arguments],
+            [*warm.gatekeeper(), *arguments],
             cwd=self.folder,
             env=self.env,
             stdin=subprocess.DEVNULL,
@@ -109,7 +108,7 @@ class Host:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start `gatekeeper ARGUMENTS` and go on; it ends with the test at the latest."""
         process = subprocess.Popen(
-            [COMMAND, *arguments],
+            [*warm.gatekeeper(), *arguments],
             cwd=self.folder,
             env=self.env | {"PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
@@ -163,7 +162,7 @@ def stripe_process(tmp_path: Path, free_port: int) -> Iterator[StripeProcess]:
     """`gatekeeper stripe-sim`, running."""
     url = f"http://127.0.0.1:{free_port}"
     process = ServerProcess(
-        [COMMAND, "stripe-sim", "--port", str(free_port)],
+        [*warm.gatekeeper(), "stripe-sim", "--port", str(free_port)],
         log=tmp_path / "stripe-sim.log",
         answers=lambda: _answers(url),
     )

@@ -1,21 +1,16 @@
 """Turning a page of the documentation into steps: what is run, what is checked, what is refused."""
 
-import atexit
 import json
 import os
 import re
-import select
-import signal
 import subprocess
 import sys
-import tempfile
 import tomllib
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path, PurePosixPath
 
+from tests import warm
 from tests.docs import shell
 from tests.docs.markdown import Block, DocsError, read_blocks
 from tests.docs.runner import Asked, Step
@@ -61,68 +56,34 @@ def plan_page(path: Path, *, lookup: Callable[[str], str]) -> Plan:
 
 
 def run_page(path: Path, plan: Plan, folder: Path) -> None:
-    """Take the steps of a page in `folder`; DocsError with the traceback when one fails."""
+    """Take the steps of a page in `folder`; DocsError with the traceback when one fails.
+
+    Nothing that the page has started outlives it.
+    """
     inherited = {name: value for name, value in os.environ.items() if name.startswith(INHERITED)}
     scripts = str(Path(sys.executable).parent)
     environment = inherited | {
         "HOME": str(folder),
-        "PATH": os.pathsep.join([scripts, inherited.get("PATH", os.defpath)]),
+        "PATH": os.pathsep.join([str(warm.programs()), scripts, inherited.get("PATH", os.defpath)]),
         **plan.env,
     }
-    with tempfile.NamedTemporaryFile("r", prefix="page") as output:
-        asked: Asked = {
-            "path": str(path),
-            "steps": plan.steps,
-            "folder": str(folder),
-            "environment": environment,
-            "output": output.name,
-        }
-        if _runner().ask(asked):
-            raise DocsError(f"{path} fails:\n{output.read()}")
-
-
-class Runner:
-    """The process that runs pages, one after the other. It ends with ours, or by `close`."""
-
-    def __init__(self) -> None:
-        inherited = {k: value for k, value in os.environ.items() if k.startswith(INHERITED)}
-        self._process = subprocess.Popen(
-            [sys.executable, str(RUNNER)],
-            stdin=subprocess.PIPE,
+    asked: Asked = {"path": str(path), "steps": plan.steps}
+    try:
+        done = subprocess.run(
+            [*warm.python(), str(RUNNER)],
+            input=json.dumps(asked),
             stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env=environment,
             text=True,
-            env=inherited,
-            start_new_session=True,  # to be ended with the page that it runs
+            timeout=PAGE_TIMEOUT_SECONDS,
+            check=False,
         )
-
-    def ask(self, asked: Asked) -> int:
-        """Run a page; its exit status.
-
-        Raises:
-            TimeoutError: it took more than PAGE_TIMEOUT_SECONDS.
-        """
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{json.dumps(asked)}\n")
-        self._process.stdin.flush()
-        if not select.select([self._process.stdout], [], [], PAGE_TIMEOUT_SECONDS)[0]:
-            self.close()
-            raise TimeoutError(f"{asked['path']} takes more than {PAGE_TIMEOUT_SECONDS} s")
-        return int(self._process.stdout.readline() or -1)
-
-    def close(self) -> None:
-        """End it, and what it runs."""
-        _runner.cache_clear()
-        with self._process as process, suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-@cache
-def _runner() -> Runner:
-    """One for all pages, started with the first."""
-    started = Runner()
-    atexit.register(started.close)
-    return started
+    except subprocess.TimeoutExpired as error:
+        raise DocsError(f"{path} takes more than {error.timeout} s:\n{error.output}") from None
+    if done.returncode:
+        raise DocsError(f"{path} fails:\n{done.stdout}")
 
 
 def _use_files(plan: Plan, other: Path) -> None:

@@ -1,10 +1,7 @@
-"""Runs pages of the documentation, each in a process and a folder of its own.
+"""Runs a page of the documentation: a process of its own, in a folder of its own.
 
-Run as a script: it reads an `Asked` as one line of JSON from standard input, runs that page in a
-fork of itself, answers with the fork's exit status on a line, and goes on until there is no more to
-read. A failure is an uncaught exception whose traceback names the page and its line.
-
-The library is imported before the forks: a second of work that each page would do again.
+Run as a script: it reads an `Asked` as JSON from standard input. A failure is an uncaught exception
+whose traceback names the page and its line.
 """
 
 import ast
@@ -23,7 +20,6 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 SHELL_TIMEOUT_SECONDS = 60
-PRELOADED = ("gatekeeper", "gatekeeper.testing.stripe", "httpx", "stripe")
 
 
 class Step(TypedDict):
@@ -40,14 +36,10 @@ class Step(TypedDict):
 
 
 class Asked(TypedDict):
-    """A page to run: its path, what to do, where, in which environment, and the file for what it
-    prints."""
+    """A page to run: its path, and what to do."""
 
     path: str
     steps: list[Step]
-    folder: str
-    environment: dict[str, str]
-    output: str
 
 
 class PageError(Exception):
@@ -151,29 +143,12 @@ def _match(shown: list[str], printed: list[str]) -> bool:
 
 
 def main() -> None:
-    """Run pages, each in a fork, which returns from here and ends as any program does."""
-    for module in PRELOADED:
-        importlib.import_module(module)
-    while line := sys.stdin.readline():
-        forked = os.fork()
-        if not forked:
-            run(json.loads(line))
-            return
-        _, status = os.waitpid(forked, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
-
-
-def run(asked: Asked) -> None:
-    """Become the process of a page, and take its steps."""
-    for stream, name in ((sys.stdin, os.devnull), (sys.stdout, asked["output"])):
-        opened = os.open(name, os.O_RDWR)
-        os.dup2(opened, stream.fileno())
-        os.close(opened)
-    os.dup2(sys.stdout.fileno(), sys.stderr.fileno())
-    os.environ.clear()
-    os.environ.update(asked["environment"])
-    os.chdir(asked["folder"])
-    sys.path.insert(0, "")  # the page's own files can be imported
+    """Take the steps of the page that standard input tells of."""
+    asked: Asked = json.load(sys.stdin)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, sys.stdin.fileno())
+    os.close(nothing)
+    sys.path[0] = ""  # the page's own files can be imported
     with asyncio.Runner() as runner:
         page = Page(asked["path"], runner)
         for step in asked["steps"]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs import shell
+from tests.docs import pages, shell
 from tests.docs.markdown import DocsError, read_blocks
 from tests.docs.pages import plan_page, run_page
 from tests.docs.runner import matches
@@ -71,6 +71,27 @@ class TestPython:
     ) -> None:
         monkeypatch.setenv("STRIPE_SECRET_KEY", "sk_test_leak")
         run(fence("python", "import os\nassert 'STRIPE_SECRET_KEY' not in os.environ"), tmp_path)
+
+
+class TestTheEnd:
+    """Nothing that a page has started outlives it, however it ends: it would hold our end of the
+    page's output."""
+
+    START = "import subprocess\nsubprocess.Popen(['sleep', '600'])\n"
+
+    def test_of_a_page(self, tmp_path: Path) -> None:
+        run(fence("python", self.START), tmp_path)
+
+    def test_of_a_page_that_fails(self, tmp_path: Path) -> None:
+        with pytest.raises(DocsError, match="ZeroDivisionError"):
+            run(fence("python", f"{self.START}1 / 0"), tmp_path)
+
+    def test_of_a_page_that_does_not_end(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pages, "PAGE_TIMEOUT_SECONDS", 1)
+        with pytest.raises(DocsError, match="takes more than 1 s"):
+            run(fence("python", f"{self.START}import time\ntime.sleep(600)"), tmp_path)
 
 
 class TestFiles:

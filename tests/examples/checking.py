@@ -3,8 +3,9 @@
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
+
+from tests import warm
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_SECONDS = 100
@@ -15,7 +16,7 @@ def check(name: str, root: Path = ROOT, **env: str) -> subprocess.CompletedProce
     foreign = ("GATEKEEPER_", "STRIPE_")
     ours = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
     return subprocess.run(
-        [sys.executable, "-m", f"examples.{name}", "--check"],
+        [*warm.python(), "-m", f"examples.{name}", "--check"],
         cwd=root,
         env=ours | env,
         stdin=subprocess.DEVNULL,

@@ -5,12 +5,12 @@ import functools
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests import warm
 from tests.examples.browsing import ROOT
 
 PATIENCE_MS = 30_000
@@ -40,7 +40,7 @@ def served(name: str) -> Iterator[str]:
     foreign = ("GATEKEEPER_", "STRIPE_")
     env = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
     process = subprocess.Popen(
-        [sys.executable, "-m", f"examples.{name}", "--port", "0"],
+        [*warm.python(), "-m", f"examples.{name}", "--port", "0"],
         cwd=ROOT,
         env=env | {"PYTHONUNBUFFERED": "1"},
         stdin=subprocess.DEVNULL,

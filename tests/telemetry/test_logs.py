@@ -5,7 +5,6 @@ import json
 import logging
 import re
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from gatekeeper.telemetry.events import EVENTS, LOGGERS, LogEvent
 from gatekeeper.telemetry.logs import _OWN, JsonFormatter
 from gatekeeper.telemetry.redaction import redact
 from gatekeeper.testing.stripe import Simulator
+from tests import warm
 from tests.docs.test_code_blocks import ROOT
 from tests.telemetry.test_flow import CATALOG, SECRET, subscribed
 from tests.telemetry.test_tables import PAGE, names
@@ -285,7 +285,7 @@ runpy.run_module("examples.ai_chat", run_name="__main__")
 
 def test_the_demos_story_logs_no_secret_and_no_card_at_debug() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", STORY, str(ROOT)],
+        [*warm.python(), "-c", STORY, str(ROOT)],
         capture_output=True,
         text=True,
         check=False,
