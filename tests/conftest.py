@@ -16,6 +16,7 @@ loop.
 A parallel run (pytest-xdist) has a set of servers for each worker. They end with the run, however
 it ends. A server that cannot start is an error, never a skip."""
 
+import gc
 import os
 import shutil
 import sys
@@ -58,6 +59,18 @@ settings.register_profile(
     "long", settings.get_profile("default"), derandomize=False, max_examples=2_000
 )
 settings.load_profile("default")
+
+
+def pytest_sessionstart() -> None:
+    """Collecting makes half a million objects that stay: looking for garbage among them, again and
+    again, would take longer than making them."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Nor is it looked for among them while the tests run."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)
