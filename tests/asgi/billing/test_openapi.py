@@ -68,6 +68,31 @@ async def test_each_schema_has_a_name_of_its_own(document: dict[str, Any]) -> No
     assert [name for name in document["components"]["schemas"] if "." in name] == []
 
 
+async def test_every_operation_stands_under_a_heading_of_its_subject(
+    gate: Gatekeeper, document: dict[str, Any]
+) -> None:
+    found: dict[str, list[str]] = {}
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            (tag,) = operation["tags"]
+            found.setdefault(tag, []).append(path)
+    assert {one["name"] for one in document["tags"]} == set(found)
+    assert set(found) == {
+        *("account", "buying", "catalog", "credits", "description", "disputes", "invoices"),
+        *("orders", "payment methods", "selling", "subscriptions", "top-ups", "usage"),
+        *("back office: customers", "back office: disputes", "back office: events and outbox"),
+        *("back office: health and record", "back office: orders", "back office: reconciliations"),
+        *("back office: refunds", "back office: reports", "back office: selling"),
+    }
+    assert set(found["invoices"]) == {
+        *("/invoices", "/invoices/{invoice}", "/invoices/{invoice}/pay", "/payments")
+    }
+    async with client_of(install(_no_app, gate, options=OPTIONS)) as client:
+        page = (await client.get("/billing/docs")).text
+    headings = re.findall("<h2>(.*?)</h2>", page)
+    assert [one.lower() for one in headings] == [one["name"] for one in document["tags"]]
+
+
 async def test_fields_say_what_they_are(document: dict[str, Any]) -> None:
     balance = document["components"]["schemas"]["BalanceView"]
     assert "Attributes" not in balance["description"]

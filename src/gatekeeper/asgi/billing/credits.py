@@ -81,7 +81,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             body=CreditsBody,
             answer=CheckedView,
             errors=(UnknownNameError, InvalidAmountError, CustomerNotFoundError),
-            tag="credits",
         ),
         Operation(
             "POST",
@@ -100,7 +99,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
                 HoldEndedError,
                 CustomerNotFoundError,
             ),
-            tag="credits",
         ),
     )
 

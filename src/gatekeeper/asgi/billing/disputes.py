@@ -97,7 +97,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             summary="The disputes of what the seller has sold, the newest first.",
             query=PageQuery,
             answer=Page[SaleDispute],
-            tag="disputes",
         ),
         Operation(
             "GET",
@@ -106,7 +105,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             summary="A dispute.",
             answer=SaleDispute,
             errors=(NotFoundError,),
-            tag="disputes",
         ),
         Operation(
             "POST",
@@ -116,7 +114,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             body=EvidenceBody,
             answer=SaleDispute,
             errors=(NotFoundError, ConflictError, *_STRIPE),
-            tag="disputes",
         ),
         Operation(
             "POST",
@@ -126,7 +123,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             body=Empty,
             answer=SaleDispute,
             errors=(NotFoundError, ConflictError, *_STRIPE),
-            tag="disputes",
         ),
     )
 

@@ -115,7 +115,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             summary="The customer's invoices, the newest first.",
             query=PageQuery,
             answer=Page[InvoiceView],
-            tag="invoices",
         ),
         Operation(
             "GET",
@@ -124,7 +123,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             summary="An invoice, with the links to its page and its PDF.",
             answer=InvoiceWithLinks,
             errors=(NotFoundError, *stripe),
-            tag="invoices",
         ),
         Operation(
             "POST",
@@ -134,7 +132,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             body=Empty,
             answer=InvoiceView,
             errors=(NotFoundError, ConflictError, *stripe),
-            tag="invoices",
         ),
         Operation(
             "GET",
@@ -143,7 +140,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             summary="The customer's payments with their refunds, the newest first.",
             query=PageQuery,
             answer=Page[PaymentView],
-            tag="invoices",
         ),
     )
 

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from typing_extensions import TypeVar
 
+from gatekeeper.asgi.billing.tags import tag_of
 from gatekeeper.errors import ConfigurationError, GatekeeperError
 from gatekeeper.types import Identity
 
@@ -96,7 +97,11 @@ class Operation:
     errors: tuple[type[GatekeeperError], ...] = field(default=(), kw_only=True)
     audience: Audience = field(default="customer", kw_only=True)
     media_types: tuple[str, ...] = field(default=(), kw_only=True)
-    tag: str = field(default="billing", kw_only=True)
+
+    @property
+    def tag(self) -> str:
+        """The heading under which the document has it."""
+        return tag_of(self.path)
 
     @property
     def name(self) -> str:

@@ -114,7 +114,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             answer=OrderView,
             status=201,
             errors=(AmountNotChargeableError, DeniedError, ConflictError),
-            tag="orders",
         ),
         Operation(
             "GET",
@@ -123,7 +122,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             summary="The customer's orders, the newest first.",
             query=PageQuery,
             answer=Page[OrderView],
-            tag="orders",
         ),
         Operation(
             "GET",
@@ -133,7 +131,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             query=OrderQuery,
             answer=OrderView,
             errors=(NotFoundError, *_STRIPE),
-            tag="orders",
         ),
         Operation(
             "POST",
@@ -143,7 +140,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             body=ChangeOrderBody,
             answer=OrderView,
             errors=(AmountNotChargeableError, DeniedError, ConflictError, *closed),
-            tag="orders",
         ),
         Operation(
             "POST",
@@ -153,7 +149,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             body=CancelOrderBody,
             answer=OrderView,
             errors=(*closed, *_STRIPE),
-            tag="orders",
         ),
         Operation(
             "GET",
@@ -162,7 +157,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             summary="Stripe's receipt of an order that was paid.",
             answer=Receipt,
             errors=(NotFoundError, *_STRIPE),
-            tag="orders",
         ),
     )
 

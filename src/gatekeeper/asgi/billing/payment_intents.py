@@ -88,7 +88,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             body=PayBody,
             answer=OrderIntent,
             errors=(*own, SellerNotReadyError, AmountNotChargeableError),
-            tag="orders",
         ),
         Operation(
             "GET",
@@ -97,7 +96,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             summary="A payment as Stripe has it now.",
             answer=OrderIntent,
             errors=(NotFoundError, *_STRIPE),
-            tag="orders",
         ),
         Operation(
             "POST",
@@ -107,7 +105,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             body=ConfirmBody,
             answer=OrderIntent,
             errors=(*own, SellerNotReadyError, ReturnUrlError),
-            tag="orders",
         ),
         Operation(
             "POST",
@@ -117,7 +114,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             body=CapturePaymentBody,
             answer=SaleView,
             errors=(NotFoundError, PaymentStateError, InvalidAmountError, *_STRIPE),
-            tag="orders",
         ),
         Operation(
             "POST",
@@ -127,7 +123,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             body=CancelOrderBody,
             answer=OrderView,
             errors=own,
-            tag="orders",
         ),
     )
 

@@ -97,7 +97,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             summary="Who the customer is, for invoices and mails.",
             answer=ProfileView,
             errors=(CustomerNotFoundError, *stripe),
-            tag="profile",
         ),
         Operation(
             "PATCH",
@@ -107,7 +106,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             body=ProfileBody,
             answer=ProfileView,
             errors=(CustomerNotFoundError, ConflictError, *stripe),
-            tag="profile",
         ),
     )
 

@@ -54,14 +54,15 @@ SUBJECTS: tuple[Subject, ...] = (
     payment_intents.operations,
     subscribing.operations,
     payment_methods.operations,
-    back_office.operations,
-    sellers.operations,
-    disputes.operations,
-    sales.operations,
-    market.operations,
     top_ups.operations,
+    sellers.operations,
+    sales.operations,
+    disputes.operations,
+    back_office.operations,
+    market.operations,
 )
-"""What there is, subject by subject. A literal path comes before one with parameters."""
+"""What there is, subject by subject, as the document lists it. A literal path comes before one with
+parameters."""
 
 
 def billing_routes(

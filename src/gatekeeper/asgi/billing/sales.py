@@ -113,7 +113,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             summary="What the seller has sold, the newest first.",
             query=PageQuery,
             answer=Page[Sale],
-            tag="selling",
         ),
         Operation(
             "GET",
@@ -122,7 +121,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             summary="One sale.",
             answer=Sale,
             errors=(NotFoundError,),
-            tag="selling",
         ),
         Operation(
             "POST",
@@ -132,7 +130,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             body=CaptureSaleBody,
             answer=Sale,
             errors=(NotFoundError, PaymentStateError, InvalidAmountError, *_STRIPE),
-            tag="selling",
         ),
         Operation(
             "POST",
@@ -146,7 +143,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
                 *(NotFoundError, ConflictError, InvalidAmountError),
                 *(RefundTooLargeError, RefundRefusedError, *_STRIPE),
             ),
-            tag="selling",
         ),
         Operation(
             "POST",
@@ -156,7 +152,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             body=Empty,
             answer=Sale,
             errors=(NotFoundError, OrderClosedError, PaymentStateError, *_STRIPE),
-            tag="selling",
         ),
     )
 

@@ -145,7 +145,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             body=BecomeSeller,
             answer=SellerView,
             errors=(NotFoundError, ConflictError, *_STRIPE),
-            tag="selling",
         ),
         Operation(
             "POST",
@@ -155,7 +154,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             body=OnboardingBody,
             answer=SellerLink,
             errors=(NotFoundError, SellerNotReadyError, ReturnUrlError, *_STRIPE),
-            tag="selling",
         ),
         Operation(
             "POST",
@@ -165,7 +163,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             body=Empty,
             answer=SellerLink,
             errors=(NotFoundError, SellerNotReadyError, *_STRIPE),
-            tag="selling",
         ),
         Operation(
             "GET",
@@ -175,7 +172,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             query=SellerQuery,
             answer=SellerView,
             errors=(NotFoundError, *_STRIPE),
-            tag="selling",
         ),
         Operation(
             "GET",
@@ -184,7 +180,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             summary="What the seller has at Stripe now.",
             answer=SellerBalances,
             errors=(NotFoundError, SellerNotReadyError, *_STRIPE),
-            tag="selling",
         ),
         Operation(
             "GET",
@@ -194,7 +189,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             query=PayoutQuery,
             answer=Page[SellerPayout],
             errors=(NotFoundError, SellerNotReadyError, *_STRIPE),
-            tag="selling",
         ),
         Operation(
             "GET",
@@ -205,7 +199,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             answer=SellerReport,
             errors=(NotFoundError,),
             media_types=(CSV,),
-            tag="selling",
         ),
     )
 

@@ -88,7 +88,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             summary="The customer's automatic top-ups, by unit; also those that are off.",
             query=PageQuery,
             answer=Page[TopUpView],
-            tag="top-ups",
         ),
         Operation(
             "GET",
@@ -97,7 +96,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             summary="The automatic top-up of a unit.",
             answer=TopUpView,
             errors=(NotFoundError,),
-            tag="top-ups",
         ),
         Operation(
             "PUT",
@@ -113,7 +111,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
                 ConflictError,
                 CustomerNotFoundError,
             ),
-            tag="top-ups",
         ),
         Operation(
             "DELETE",
@@ -122,7 +119,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             summary="Turn an automatic top-up off; a payment under way ends as it will.",
             answer=TopUpView,
             errors=(NotFoundError,),
-            tag="top-ups",
         ),
         Operation(
             "GET",
@@ -131,7 +127,6 @@ def operations(gate: Gatekeeper, options: BillingOptions) -> Sequence[Operation]
             summary="The payment that waits for the customer, where the bank asks for them.",
             answer=OpenPayment,
             errors=(NotFoundError, StripeUnavailableError, StripeRequestError),
-            tag="top-ups",
         ),
     )
 

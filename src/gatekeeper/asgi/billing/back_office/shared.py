@@ -14,7 +14,7 @@ from gatekeeper.errors import ConfigurationError, ConflictError, InvalidInputErr
 from gatekeeper.services.back_office import Mandate
 from gatekeeper.storage.actions import Action
 
-operation: Final = partial(Operation, audience="back_office", tag="back office")
+operation: Final = partial(Operation, audience="back_office")
 
 CHANGING: Final = (InvalidInputError, NotFoundError, ConflictError)
 """What every change may be refused by."""

@@ -83,6 +83,7 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
             "version": __version__,
             "description": "Plans, credits and payments of whoever is signed in to the app.",
         },
+        "tags": [{"name": tag} for tag in dict.fromkeys(one.tag for one in operations)],
         "paths": paths,
         "components": {"schemas": {**schemas.components, "Problem": _PROBLEM_SCHEMA}},
     }

@@ -25,7 +25,6 @@ def described(operations: Sequence[Operation]) -> list[Operation]:
             summary="This document: OpenAPI 3.1 of all operations.",
             answer=dict[str, Any],
             audience="public",
-            tag="description",
         ),
         Operation(
             "GET",
@@ -34,7 +33,6 @@ def described(operations: Sequence[Operation]) -> list[Operation]:
             summary="The same as a page for people.",
             media_types=("text/html",),
             audience="public",
-            tag="description",
         ),
     ]
     return answers.operations

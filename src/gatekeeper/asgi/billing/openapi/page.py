@@ -46,8 +46,9 @@ def _sections(document: Mapping[str, Any]) -> Iterator[str]:
         for method, operation in methods.items():
             shown = "".join(_operation(method, path, operation, document))
             by_tag.setdefault(operation["tags"][0], []).append(shown)
-    for tag, operations in by_tag.items():
-        yield f"<h2>{escape(tag.replace('_', ' ').capitalize())}</h2>{''.join(operations)}"
+    for tag in document["tags"]:
+        name = tag["name"]
+        yield f"<h2>{escape(name[:1].upper() + name[1:])}</h2>{''.join(by_tag[name])}"
 
 
 def _operation(
