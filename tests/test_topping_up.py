@@ -27,12 +27,12 @@ from gatekeeper.topping_up import (
     decided,
     declined,
     given_up,
+    in_month,
     is_broken,
     month_of,
     noticed,
     paid,
     paid_otherwise,
-    shown,
     turned_off,
     waiting,
 )
@@ -96,8 +96,8 @@ def test_the_month_s_cap_ends_with_the_month() -> None:
     assert (blocked.reason, blocked.spent_minor) == (BlockReason.MONTHLY_CAP, 1_000)
     december = datetime(2026, 12, 1, tzinfo=UTC)
     assert blocked.due_at == december == month_of(NOW)[1]
-    assert shown(blocked, december - timedelta(seconds=1)).spent_minor == 1_000
-    assert shown(blocked, december).spent_minor == 0
+    assert in_month(blocked, december - timedelta(seconds=1)).spent_minor == 1_000
+    assert in_month(blocked, december).spent_minor == 0
     assert decided(blocked, LOW, "pur_9", december).spent_minor == 500
     richer = agreed(blocked, "ada", "credits", replace(WISH, cap_minor=1_500), NOW)
     assert decided(richer, LOW, "pur_9", NOW).spent_minor == 1_500
@@ -212,10 +212,10 @@ def test_an_earlier_payment_that_the_customer_has_seen_to_counts_and_opens() -> 
 
 def test_a_month_that_begins_while_it_is_paid_counts_what_is_being_paid() -> None:
     december = datetime(2026, 12, 1, tzinfo=UTC)
-    assert shown(paid(PAYING, "pur_1", 500, december), december).spent_minor == 0
-    assert shown(PAYING, december).spent_minor == 500
+    assert in_month(paid(PAYING, "pur_1", 500, december), december).spent_minor == 0
+    assert in_month(PAYING, december).spent_minor == 500
     late = declined(PAYING, "pur_1", "insufficient_funds", december, final=False)
-    assert shown(late, december).spent_minor == 0
+    assert in_month(late, december).spent_minor == 0
 
 
 # -- everything with everything ------------------------------------------------------------------

@@ -165,7 +165,7 @@ BILLING_FAULTS: Final = (
     Fault(
         name="two-payments-at-once",
         breaks="one top-up is paid at a time",
-        file="topping_up.py",
+        file="topping_up/steps.py",
         source=(
             "    if top_up.state is TopUpState.PAYING:\n"
             "        return replace(top_up, due_at=now + LEASE)\n"
@@ -176,7 +176,7 @@ BILLING_FAULTS: Final = (
     Fault(
         name="a-breaker-that-never-holds",
         breaks="after declines nothing is tried until something changes",
-        file="topping_up.py",
+        file="topping_up/steps.py",
         source=(
             "    if is_broken(top_up) and seen.card_mark in (None, top_up.card_mark):\n"
             "        return replace(top_up, due_at=None)\n"
@@ -187,7 +187,7 @@ BILLING_FAULTS: Final = (
     Fault(
         name="spent-without-counting",
         breaks="what is being paid counts to the month's cap",
-        file="topping_up.py",
+        file="topping_up/steps.py",
         source="        spent_minor=rolled.spent_minor + amount,\n        paying_minor=amount,\n",
         wrong="        paying_minor=amount,\n",
         tests=(TOPPING_UP.rstrip(":"),),

@@ -361,7 +361,7 @@ async def test_the_month_s_cap_is_not_escaped_by_another_currency(shop: Shop) ->
         amount_minor=500,
         currency="usd",
         cap_minor=1_000,
-        by="org_1",
+        agreed_by="org_1",
     )
 
     def agree(tx: Transaction) -> TopUp:

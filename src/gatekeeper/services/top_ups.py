@@ -73,7 +73,7 @@ def _check_currency_may_change(top_up: TopUp, now: datetime) -> None:
         raise ConflictError(
             f"A top-up in {top_up.currency} is being paid: change the currency once it is through."
         )
-    if topping_up.shown(top_up, now).spent_minor:
+    if topping_up.in_month(top_up, now).spent_minor:
         raise ConflictError(
             f"Top-ups were paid in {top_up.currency} in this month, and count to its cap: change "
             "the currency with the next."

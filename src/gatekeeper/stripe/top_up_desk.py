@@ -94,7 +94,7 @@ class TopUpDesk:
             amount_minor=price.amount_minor,
             currency=price.currency,
             cap_minor=cap_minor,
-            by=actor,
+            agreed_by=actor,
         )
         return await self._store.write(
             lambda tx: top_ups.agree(tx, self._rules, customer, unit, wish)
@@ -120,7 +120,7 @@ class TopUpDesk:
             found = tx.top_ups.get(customer, unit)
             if found is None:
                 raise NotFoundError(f"There is no top-up of {unit!r}.")
-            return topping_up.shown(found, tx.now())
+            return topping_up.in_month(found, tx.now())
 
         return await self._store.read(work)
 
@@ -128,7 +128,7 @@ class TopUpDesk:
         """A customer's top-ups as they are now, by unit; also those that are turned off."""
 
         def work(tx: Transaction) -> list[TopUp]:
-            return [topping_up.shown(one, tx.now()) for one in tx.top_ups.of(customer)]
+            return [topping_up.in_month(one, tx.now()) for one in tx.top_ups.of(customer)]
 
         return await self._store.read(work)
 
