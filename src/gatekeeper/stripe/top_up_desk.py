@@ -73,7 +73,8 @@ class TopUpDesk:
             UnknownNameError: the catalogue has no such unit or pack.
             InvalidInputError: the pack does not grant the unit, or not in this currency; or one
                 alone is beyond the cap.
-            ConflictError: a payment in another currency is under way.
+            ConflictError: a payment in another currency is under way, or was made in this month:
+                the month's cap counts in one currency.
             CustomerNotFoundError: the customer was deleted.
         """
         check_id(customer, "customer")
