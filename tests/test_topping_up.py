@@ -123,6 +123,25 @@ def test_soft_declines_are_tried_again_and_block_in_the_end() -> None:
     assert top_up.reason is BlockReason.TOO_MANY_DECLINES
 
 
+def test_what_the_customer_changes_does_not_shorten_the_wait_after_a_decline() -> None:
+    soft = declined(PAYING, "pur_1", "insufficient_funds", NOW, final=False)
+    until, later = NOW + WAITS[0], NOW + timedelta(minutes=1)
+    while_off = declined(turned_off(PAYING, NOW), "pur_1", "insufficient_funds", NOW, final=False)
+    for before in (soft, turned_off(soft, later), while_off):
+        changed = agreed(before, "ada", "credits", replace(WISH, threshold=60), later)
+        assert (changed.is_on, changed.threshold) == (True, 60)
+        waits = noticed(changed, 0, later)
+        assert (waits.state, waits.due_at, waits.declines) == (TopUpState.DUE, until, 1)
+        assert waits.error == "insufficient_funds"
+        assert decided(waits, LOW, "pur_2", until).state is TopUpState.PAYING
+        over = agreed(before, "ada", "credits", WISH, until)
+        assert noticed(over, 0, until).due_at == until  # it was waited out
+    off = turned_off(soft, later)
+    assert (off.state, off.due_at) == (TopUpState.IDLE, until)
+    assert decided(off, LOW, "pur_2", until).due_at is None
+    assert turned_off(soft, until).due_at is None
+
+
 def test_what_stripe_will_not_do_is_not_asked_again() -> None:
     blocked = declined(PAYING, "pur_1", "resource_missing", NOW, final=True)
     assert (blocked.reason, blocked.error) == (BlockReason.REFUSED, "resource_missing")
@@ -185,7 +204,7 @@ def test_what_is_being_paid_when_it_is_turned_off_ends_as_it_will() -> None:
     done = paid(off, "pur_1", 500, NOW)
     assert (done.state, done.due_at) == (TopUpState.IDLE, None)
     soft = declined(off, "pur_1", "insufficient_funds", NOW, final=False)
-    assert (soft.state, soft.due_at) == (TopUpState.IDLE, None)
+    assert (soft.state, soft.due_at) == (TopUpState.IDLE, NOW + WAITS[0])
     assert turned_off(noticed(ON, 1, NOW), NOW).state is TopUpState.IDLE
     assert decided(turned_off(ON, NOW), LOW, "pur_2", NOW).state is TopUpState.IDLE
     assert agreed(off, "ada", "credits", WISH, NOW).state is TopUpState.PAYING
@@ -279,7 +298,7 @@ class Story(RuleBasedStateMachine):
 
     @initialize(cap=st.integers(500, 3_000))
     def begin(self, cap: int) -> None:
-        self.now = NOW
+        self.now = self.not_before = NOW
         self.cap = cap
         self.made = 0
         self.begun: dict[str, tuple[datetime, int]] = {}
@@ -300,6 +319,7 @@ class Story(RuleBasedStateMachine):
         self.top_up = decided(before, seen, name, self.now)
         if self.top_up.purchase_id == name:
             assert before.state is not TopUpState.PAYING
+            assert self.now >= self.not_before
             self.begun[name] = (month_of(self.now)[0], 500)
 
     @rule(code=st.sampled_from(["lost_card", "insufficient_funds", "authentication_required"]))
@@ -308,6 +328,8 @@ class Story(RuleBasedStateMachine):
             name = str(self.top_up.purchase_id)
             del self.begun[name]
             self.top_up = declined(self.top_up, name, code, self.now, final=False)
+            if self.top_up.state is TopUpState.DUE:
+                self.not_before = self.now + WAITS[self.top_up.declines - 1]
 
     @rule()
     def pay(self) -> None:
@@ -322,7 +344,7 @@ class Story(RuleBasedStateMachine):
     def toggle(self) -> None:
         wish = replace(WISH, cap_minor=self.cap)
         off = turned_off(self.top_up, self.now)
-        self.top_up = agreed(off, "ada", "credits", wish, self.now)
+        self.top_up = noticed(agreed(off, "ada", "credits", wish, self.now), 0, self.now)
 
     @invariant()
     def no_month_costs_more_than_the_cap(self) -> None:

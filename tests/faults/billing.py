@@ -185,6 +185,19 @@ BILLING_FAULTS: Final = (
         tests=(f"{TOPPING_UP}test_a_hard_decline_blocks_at_once", TOPPING_UP.rstrip(":")),
     ),
     Fault(
+        name="a-wait-cut-short",
+        breaks="agreeing again does not shorten the wait after a decline",
+        file="topping_up/steps.py",
+        source=(
+            "    if waits_after_decline(before, now):\n"
+            "        return replace(after, state=TopUpState.DUE)\n"
+        ),
+        wrong="",
+        tests=(
+            f"{TOPPING_UP}test_what_the_customer_changes_does_not_shorten_the_wait_after_a_decline",
+        ),
+    ),
+    Fault(
         name="spent-without-counting",
         breaks="what is being paid counts to the month's cap",
         file="topping_up/steps.py",

@@ -241,6 +241,36 @@ async def test_declines_are_tried_again_and_trip_the_breaker(shop: Shop) -> None
     assert await shop.available() == 18
 
 
+async def test_the_wait_after_a_decline_is_not_shortened_by_agreeing_again(shop: Shop) -> None:
+    house = await house_of(shop, "pm_card_chargeCustomerFail")
+    await house.spend(6)
+    await house.work()
+    waits = await house.top_up()
+    assert (waits.state, waits.declines) == (TopUpState.DUE, 1)
+    for _ in range(2):
+        house.later(minutes=10)
+        changed = await house.turn_on(cap_minor=2_000)
+        assert (changed.state, changed.due_at) == (TopUpState.DUE, waits.due_at)
+        await house.work()
+        await house.desk.turn_off("org_1", "credits")
+        await house.work()
+    on = await house.turn_on()
+    assert (on.state, on.due_at) == (TopUpState.DUE, waits.due_at)
+    await house.work()
+    assert len(shop.sim.events("payment_intent.payment_failed")) == 1
+    house.later(minutes=41)
+    await house.work()
+    assert len(shop.sim.events("payment_intent.payment_failed")) == 2
+    await house.desk.turn_off("org_1", "credits")
+    house.later(hours=13)
+    await house.work()
+    assert (await house.top_up()).due_at is None
+    assert house.topics() == ["top_up.due", *["top_up.failed"] * 2]
+    await house.turn_on()
+    await house.work()
+    assert (await house.top_up()).reason is BlockReason.TOO_MANY_DECLINES
+
+
 async def test_a_new_default_card_opens_the_breaker(shop: Shop) -> None:
     house = await house_of(shop, "pm_card_authenticationRequired")
     await house.spend(6)

@@ -42,7 +42,8 @@ Step = Callable[[TopUp, datetime], TopUp]
 
 
 def agree(tx: Transaction, rules: Rules, customer: str, unit: str, wish: Wish) -> TopUp:
-    """Turn a top-up on, or change it. If too little is there already it is due at once.
+    """Turn a top-up on, or change it. If too little is there already it is due at once, or when the
+    wait after a decline is over.
 
     Raises:
         CustomerNotFoundError: the customer was deleted.
@@ -60,7 +61,7 @@ def agree(tx: Transaction, rules: Rules, customer: str, unit: str, wish: Wish) -
         tx.top_ups.insert(after)
     else:
         tx.top_ups.save(after)
-    if after.state is TopUpState.DUE:
+    if after.state is TopUpState.DUE and wanted.state is not TopUpState.DUE:
         body = {"unit": unit, "left": balance.available, "threshold": after.threshold}
         tell(tx, DUE, customer, body, now)
     else:

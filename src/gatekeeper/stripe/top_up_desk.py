@@ -57,7 +57,8 @@ class TopUpDesk:
         """Have a pack bought whenever less than `threshold` can be spent, or change how. It is the
         customer who agrees to that: call it where they have said so.
 
-        A breaker stays as it is. What was spent this month still counts, in the same currency.
+        A breaker stays as it is, and so does the wait after a decline. What was spent this month
+        still counts, in the same currency.
 
         Args:
             unit: which the pack grants.

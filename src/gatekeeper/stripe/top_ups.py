@@ -133,6 +133,8 @@ class TopUpPayer:
 
     async def _may_pay(self, claimed: TopUp) -> bool:
         """Whether Stripe is to be asked for the card: not for what is only looked at."""
+        if not claimed.is_on:
+            return False
         if topping_up.is_broken(claimed):
             return True  # it may be another by now
         seen = await self._store.read(lambda tx: top_ups.look(tx, self._rules, claimed))

@@ -6,7 +6,8 @@ money is asked for. One payment at a time: only a top-up that is due can begin o
 of that one lets another begin. No payment begins that would go beyond the cap of the month.
 
 What blocks is either over by itself (the month's cap, a freeze, a debt: it is looked at again) or a
-breaker, which stays until the card is another or a payment has succeeded.
+breaker, which stays until the card is another or a payment has succeeded. Neither a breaker nor the
+wait after a decline is shortened by the customer's changing what they have agreed to.
 """
 
 from gatekeeper.topping_up.declines import (
@@ -41,6 +42,7 @@ from gatekeeper.topping_up.values import (
     is_broken,
     is_paying,
     month_of,
+    waits_after_decline,
     was_asked,
 )
 
@@ -72,5 +74,6 @@ __all__ = [
     "paid_otherwise",
     "turned_off",
     "waiting",
+    "waits_after_decline",
     "was_asked",
 ]

@@ -20,6 +20,7 @@ from gatekeeper.topping_up.values import (
     is_broken,
     is_paying,
     month_of,
+    waits_after_decline,
     was_asked,
 )
 
@@ -33,9 +34,10 @@ followed up after it."""
 
 
 def agreed(before: TopUp | None, customer: str, unit: str, wish: Wish, now: datetime) -> TopUp:
-    """A top-up as the customer now wants it. What was spent, what is being paid, and a breaker
-    stay; what was spent in another currency is counted no more. While a payment is under way, or
-    was made in this month, the currency can't be another (the caller refuses that)."""
+    """A top-up as the customer now wants it. What was spent, what is being paid, a breaker and the
+    wait after a decline stay; what was spent in another currency is counted no more. While a
+    payment is under way, or was made in this month, the currency can't be another (the caller
+    refuses that)."""
     terms = msgspec.structs.asdict(wish)
     if before is None:
         return TopUp(
@@ -59,17 +61,21 @@ def agreed(before: TopUp | None, customer: str, unit: str, wish: Wish, now: date
         return after
     if is_broken(before):
         return replace(after, due_at=now)  # the card may be another by now
+    if waits_after_decline(before, now):
+        return replace(after, state=TopUpState.DUE)
     return _idle(after, now)
 
 
 def turned_off(top_up: TopUp, now: datetime) -> TopUp:
-    """No further payment begins. A breaker is kept, and what is being paid ends as it will."""
+    """No further payment begins. A breaker and the wait after a decline are kept, should it be
+    turned on again, and what is being paid ends as it will."""
     off = replace(top_up, is_on=False, updated_at=now)
     if top_up.state is TopUpState.PAYING:
         return off
     if is_broken(top_up):
         return replace(off, due_at=None)
-    return replace(off, state=TopUpState.IDLE, reason=None, due_at=None)
+    due_at = top_up.due_at if waits_after_decline(top_up, now) else None
+    return replace(off, state=TopUpState.IDLE, reason=None, due_at=due_at)
 
 
 def noticed(top_up: TopUp, available: int | None, now: datetime) -> TopUp:
@@ -165,9 +171,9 @@ def declined(top_up: TopUp, purchase_id: str, error: str, now: datetime, *, fina
         return _blocked(free, BlockReason.DECLINED, error, now)
     if free.declines >= MAX_DECLINES:
         return _blocked(free, BlockReason.TOO_MANY_DECLINES, error, now)
-    if not free.is_on:
-        return replace(_idle(free, now), error=error)
     due_at = now + WAITS[free.declines - 1]
+    if not free.is_on:
+        return replace(_idle(free, now), error=error, due_at=due_at)
     return replace(free, state=TopUpState.DUE, error=error, due_at=due_at, updated_at=now)
 
 

@@ -73,7 +73,8 @@ class TopUp(msgspec.Struct, frozen=True, kw_only=True):
         cap_minor: the most that is spent in a calendar month (UTC).
         is_on: whether the customer wants it. What is being paid when it is turned off ends.
         agreed_at, agreed_by: when it was turned on as it is, and by whom.
-        due_at: when it is looked at next; None: when something happens.
+        due_at: when it is looked at next; None: when something happens. Of one that is off, until
+            when a decline would be waited out.
         month: the beginning of the month that `spent_minor` is of.
         spent_minor: what was paid in it, or is being paid.
         purchase_id: the purchase that is being paid, or was last.
@@ -153,6 +154,14 @@ def is_broken(top_up: TopUp) -> bool:
 def is_below(top_up: TopUp, available: int | None) -> bool:
     """Whether so little can be spent that it is due."""
     return available is not None and available < top_up.threshold
+
+
+def waits_after_decline(top_up: TopUp, now: datetime) -> bool:
+    """Whether the wait after a decline, until `due_at`, is not over; it goes on while the top-up is
+    turned off, which is idle then."""
+    is_waiting = top_up.state is (TopUpState.DUE if top_up.is_on else TopUpState.IDLE)
+    due_at = top_up.due_at
+    return is_waiting and top_up.declines > 0 and due_at is not None and due_at > now
 
 
 def was_asked(top_up: TopUp) -> bool:
