@@ -103,7 +103,7 @@ async def test_a_capture_that_fails_refuses_the_answer(
     answer = await ask(app_of(gate, handler))
     assert (answer.status, answer.problem["code"]) == (503, "store_unavailable")
     assert answer.headers["retry-after"] == "1"
-    assert b"done" not in answer.body
+    assert b"done" not in answer.body.replace(b"can't be done right now", b"")
     await gate.tasks.drained()
     assert await held(gate) == 0
     assert await books.spent() == 0
