@@ -32,7 +32,7 @@ SAFE_WITHOUT = {
     "stripe/duplicates.py": {"cancel_subscription"},
     "stripe/meters.py": {"post"},
     "stripe/outgoing.py": {"post"},
-    "stripe/sellers.py": {"create_account_link", "create_login_link"},
+    "stripe/selling/sellers.py": {"create_account_link", "create_login_link"},
     "stripe/subscribing/ending.py": {"cancel_subscription"},
     "stripe/subscribing/previews.py": {"preview_invoice"},
     "stripe/subscribing/starting.py": {"cancel_subscription"},

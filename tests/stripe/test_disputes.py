@@ -9,7 +9,7 @@ from gatekeeper.errors import InvalidInputError, StoreUnavailableError
 from gatekeeper.services.disputes import MAX_CHARS, MAX_TEXT_CHARS, TEXTS, checked_evidence
 from gatekeeper.storage.port import Store
 from gatekeeper.stripe.outgoing import OutgoingRequests
-from gatekeeper.stripe.paybacks import PaybackTaker
+from gatekeeper.stripe.selling.paybacks import PaybackTaker
 from tests.stripe.world import FakeStripe
 
 
@@ -57,7 +57,7 @@ async def test_taking_paybacks_goes_on_after_an_outage(
             raise StoreUnavailableError("gone")
         return 0
 
-    monkeypatch.setattr("gatekeeper.stripe.paybacks.anyio.sleep", sleep)
+    monkeypatch.setattr("gatekeeper.stripe.selling.paybacks.anyio.sleep", sleep)
     monkeypatch.setattr(taker, "take_due", take_due)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(taker.run)

@@ -20,8 +20,8 @@ from gatekeeper.storage.port import Store, Transaction
 from gatekeeper.storage.sellers import Seller
 from gatekeeper.storage.transfers import Transfer, TransferStatus
 from gatekeeper.stripe.outgoing import OutgoingRequests
-from gatekeeper.stripe.paybacks import PaybackTaker
-from gatekeeper.stripe.transfers import TransferSender
+from gatekeeper.stripe.selling.paybacks import PaybackTaker
+from gatekeeper.stripe.selling.transfers import TransferSender
 from gatekeeper.testing.stripe import Simulator
 from tests.stripe.shop import Shop, open_shop
 from tests.stripe.test_transfers import next_request

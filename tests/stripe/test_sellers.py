@@ -18,7 +18,7 @@ from gatekeeper.errors import (
 from gatekeeper.services import customers, sellers
 from gatekeeper.services.sellers import SellerState
 from gatekeeper.stripe.outgoing import OutgoingRequests
-from gatekeeper.stripe.sellers import SellerDesk
+from gatekeeper.stripe.selling.sellers import SellerDesk
 from gatekeeper.stripe.webhooks import Projections
 from tests.stripe.shop import Shop
 from tests.stripe.test_transfers import next_request

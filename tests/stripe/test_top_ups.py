@@ -31,8 +31,8 @@ from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.records import Purchase, PurchaseStatus
 from gatekeeper.stripe.identities import StripeIdentities
 from gatekeeper.stripe.outgoing import OutgoingRequests
-from gatekeeper.stripe.top_up_desk import TopUpDesk
-from gatekeeper.stripe.top_ups import TopUpPayer
+from gatekeeper.stripe.top_ups.desk import TopUpDesk
+from gatekeeper.stripe.top_ups.payer import TopUpPayer
 from gatekeeper.stripe.webhooks import Projections
 from gatekeeper.testing.stripe import Simulator
 from gatekeeper.topping_up import BlockReason, TopUp, TopUpState, Wish

@@ -18,8 +18,8 @@ from gatekeeper.services.outbox.deliverer import Deliverer
 from gatekeeper.storage.port import Transaction
 from gatekeeper.storage.transfers import Transfer, TransferStatus
 from gatekeeper.stripe.outgoing import OutgoingRequests
+from gatekeeper.stripe.selling.transfers import TransferSender
 from gatekeeper.stripe.setup import apply_setup, plan_setup
-from gatekeeper.stripe.transfers import TransferSender
 from gatekeeper.testing.stripe import Simulator
 from tests.sdk.hosts import async_host
 from tests.stripe.shop import URLS, Shop

@@ -16,9 +16,9 @@ from gatekeeper.services.outbox import SignalRegistry
 from gatekeeper.services.owned import OwnedTasks
 from gatekeeper.settings import Settings
 from gatekeeper.storage.port import Store
-from gatekeeper.stripe.disputes import DisputeDesk
-from gatekeeper.stripe.sellers import SellerDesk
-from gatekeeper.stripe.top_up_desk import TopUpDesk
+from gatekeeper.stripe.selling.disputes import DisputeDesk
+from gatekeeper.stripe.selling.sellers import SellerDesk
+from gatekeeper.stripe.top_ups.desk import TopUpDesk
 from gatekeeper.stripe.webhooks import WebhookRegistry
 from gatekeeper.telemetry import Telemetry, telemetry_of_process
 from gatekeeper.types import Clock, Identity

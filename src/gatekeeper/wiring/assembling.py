@@ -33,7 +33,6 @@ from gatekeeper.storage.port import Store
 from gatekeeper.stripe.backfill import Backfill
 from gatekeeper.stripe.checkout import Checkout
 from gatekeeper.stripe.client import StripeGateway
-from gatekeeper.stripe.disputes import DisputeDesk
 from gatekeeper.stripe.duplicates import NAME as DUPLICATES
 from gatekeeper.stripe.duplicates import DuplicateRefunds
 from gatekeeper.stripe.identities import StripeIdentities
@@ -43,16 +42,17 @@ from gatekeeper.stripe.meters import MeterSender
 from gatekeeper.stripe.moves import PriceMover
 from gatekeeper.stripe.orders import OrderDesk, OrderIntents, OrderSessions
 from gatekeeper.stripe.outgoing import OutgoingRequests
-from gatekeeper.stripe.paybacks import PaybackTaker
 from gatekeeper.stripe.profiles import Profiles, ProfilesAtStripe
 from gatekeeper.stripe.reconciliation import Reconciler, last_run, reconciled_at
 from gatekeeper.stripe.refunds import RefundDesk
-from gatekeeper.stripe.sellers import SellerDesk
+from gatekeeper.stripe.selling.disputes import DisputeDesk
+from gatekeeper.stripe.selling.paybacks import PaybackTaker
+from gatekeeper.stripe.selling.sellers import SellerDesk
+from gatekeeper.stripe.selling.transfers import TransferSender
 from gatekeeper.stripe.sold_prices import SoldPrices
 from gatekeeper.stripe.subscribing import Means, PaymentMethods, Subscribing
-from gatekeeper.stripe.top_up_desk import TopUpDesk
-from gatekeeper.stripe.top_ups import TopUpPayer
-from gatekeeper.stripe.transfers import TransferSender
+from gatekeeper.stripe.top_ups.desk import TopUpDesk
+from gatekeeper.stripe.top_ups.payer import TopUpPayer
 from gatekeeper.stripe.webhooks import (
     DispatchPolicy,
     Projections,

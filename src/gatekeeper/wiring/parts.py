@@ -31,22 +31,22 @@ from gatekeeper.storage.port import Store
 from gatekeeper.stripe.backfill import Backfill
 from gatekeeper.stripe.checkout import Checkout
 from gatekeeper.stripe.client import StripeGateway
-from gatekeeper.stripe.disputes import DisputeDesk
 from gatekeeper.stripe.identities import StripeIdentities
 from gatekeeper.stripe.invoices import InvoiceDesk
 from gatekeeper.stripe.meters import MeterSender
 from gatekeeper.stripe.moves import PriceMover
 from gatekeeper.stripe.orders import OrderDesk, OrderIntents, OrderSessions
 from gatekeeper.stripe.outgoing import OutgoingRequests
-from gatekeeper.stripe.paybacks import PaybackTaker
 from gatekeeper.stripe.profiles import Profiles
 from gatekeeper.stripe.reconciliation import Reconciler
 from gatekeeper.stripe.refunds import RefundDesk
-from gatekeeper.stripe.sellers import SellerDesk
+from gatekeeper.stripe.selling.disputes import DisputeDesk
+from gatekeeper.stripe.selling.paybacks import PaybackTaker
+from gatekeeper.stripe.selling.sellers import SellerDesk
+from gatekeeper.stripe.selling.transfers import TransferSender
 from gatekeeper.stripe.subscribing import PaymentMethods, Subscribing
-from gatekeeper.stripe.top_up_desk import TopUpDesk
-from gatekeeper.stripe.top_ups import TopUpPayer
-from gatekeeper.stripe.transfers import TransferSender
+from gatekeeper.stripe.top_ups.desk import TopUpDesk
+from gatekeeper.stripe.top_ups.payer import TopUpPayer
 from gatekeeper.stripe.webhooks import (
     Projections,
     WebhookReceiver,

@@ -30,7 +30,7 @@ from gatekeeper.errors import (
 from gatekeeper.gate import Gatekeeper
 from gatekeeper.services.reports import SellerRow, as_csv
 from gatekeeper.services.sellers import SellerState
-from gatekeeper.stripe.sellers import SellerBalance, SellerPayout
+from gatekeeper.stripe.selling.sellers import SellerBalance, SellerPayout
 
 
 class BecomeSeller(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ from gatekeeper.errors import (
     UnknownNameError,
 )
 from gatekeeper.gate import Gatekeeper
-from gatekeeper.stripe.top_up_desk import OpenPayment
+from gatekeeper.stripe.top_ups.desk import OpenPayment
 from gatekeeper.topping_up import BlockReason, TopUp, TopUpState
 
 

@@ -1,0 +1,1 @@
+"""Automatic top-ups: what customers agree to, and paying what is due."""
