@@ -122,34 +122,33 @@ HOUR_QUERY = UsageQuery(
 )
 
 
-@pytest.mark.parametrize(
-    ("ask", "index"),
-    [
-        (lambda tx: tx.audit.used(QUERY, None, 101), "ix_gatekeeper_entries_captures"),
-        (
-            lambda tx: tx.audit.used(HOUR_QUERY, (NOW, "credits", "y"), 101),
-            "ix_gatekeeper_entries_captures",
-        ),
-        (lambda tx: tx.audit.totals(QUERY), "ix_gatekeeper_entries_captures"),
-        (lambda tx: tx.audit.newest("c-7", "credits", 50, 10), "entries"),
-        (lambda tx: tx.audit.books([("c-7", "credits")], NOW), "entries"),
-        (lambda tx: tx.audit.ledgered(("c-7", "credits"), 1), "entries"),
-        (lambda tx: tx.audit.ledgered(None, 1, customer="c-7"), "entries"),
-    ],
-)
-async def test_an_index_serves(
-    sql_store: SqlStore, ask: Callable[[Transaction], object], index: str
-) -> None:
+ASKED: list[tuple[Callable[[Transaction], object], str]] = [
+    (lambda tx: tx.audit.used(QUERY, None, 101), "ix_gatekeeper_entries_captures"),
+    (
+        lambda tx: tx.audit.used(HOUR_QUERY, (NOW, "credits", "y"), 101),
+        "ix_gatekeeper_entries_captures",
+    ),
+    (lambda tx: tx.audit.totals(QUERY), "ix_gatekeeper_entries_captures"),
+    (lambda tx: tx.audit.newest("c-7", "credits", 50, 10), "entries"),
+    (lambda tx: tx.audit.books([("c-7", "credits")], NOW), "entries"),
+    (lambda tx: tx.audit.ledgered(("c-7", "credits"), 1), "entries"),
+    (lambda tx: tx.audit.ledgered(None, 1, customer="c-7"), "entries"),
+]
+"""What is asked of a history, and the index that serves it."""
+
+
+async def test_an_index_serves_whatever_is_asked(sql_store: SqlStore) -> None:
     def work(connection: Connection) -> None:
         for number in range(40):
             fill(connection, f"c-{number}", 250)
 
     await sql_store._runner.write(work)
     await execute(sql_store, "ANALYZE")
-    plan = await plan_of(sql_store, ask)
-    assert index in plan
-    assert "Seq Scan on gatekeeper_entries" not in plan
-    assert "SCAN gatekeeper_entries" not in plan
+    for ask, index in ASKED:
+        plan = await plan_of(sql_store, ask)
+        assert index in plan
+        assert "Seq Scan on gatekeeper_entries" not in plan
+        assert "SCAN gatekeeper_entries" not in plan
 
 
 async def plan_of(store: SqlStore, ask: Callable[[Transaction], object]) -> str:

@@ -23,7 +23,7 @@ from tests.services.process import ServerProcess
 pytestmark = [pytest.mark.anyio, pytest.mark.unmeasured]
 
 ROOT: Final = Path(__file__).parents[2]
-SHORT_SECONDS: Final = 4.0
+SHORT_SECONDS: Final = 2.0
 LONG_SECONDS: Final = 60.0
 LONG_SEEDS: Final = ("1", "2", "3")
 BETWEEN_CHECKS_SECONDS: Final = 0.5

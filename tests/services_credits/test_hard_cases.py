@@ -17,6 +17,7 @@ from gatekeeper.errors import GatekeeperError, HoldEndedError, TransactionConfli
 from gatekeeper.ledger import Hold
 from gatekeeper.services.reservation import Reservation
 from gatekeeper.storage.memory import MemoryStore
+from gatekeeper.storage.sql.postgresql_runner import PostgresqlOptions
 from gatekeeper.storage.sql.sqlite_runner import SqliteOptions
 from gatekeeper.storage.sql.store import store_for
 from gatekeeper.testing.clock import ManualClock
@@ -117,7 +118,7 @@ async def test_case_52_of_20_claims_of_75_against_500_exactly_6_succeed(gate_url
 
 
 async def test_case_53_of_8_resolvers_one_ends_each_hold(gate_url: str) -> None:
-    await race_to_resolve(gate_url, holds=120)
+    await race_to_resolve(gate_url, holds=60)
 
 
 @pytest.mark.long
@@ -303,9 +304,11 @@ async def test_case_64_a_host_transaction_that_does_not_end_is_told_of_and_hangs
     gate_url: str,
 ) -> None:
     """On SQLite it keeps every writer out: they are told so, and readers go on."""
-    is_sqlite = gate_url.startswith("sqlite")
-    options = SqliteOptions(busy_timeout_seconds=0.2)
-    store = store_for(gate_url, sqlite=options) if is_sqlite else None
+    store = store_for(
+        gate_url,
+        sqlite=SqliteOptions(busy_timeout_seconds=0.2),
+        postgresql=PostgresqlOptions(lock_timeout_seconds=0.5),
+    )
     async with (
         asyncio.timeout(HANG_SECONDS),
         new_gate(gate_url, store=store) as gate,
