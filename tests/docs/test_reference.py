@@ -9,9 +9,14 @@ import pytest
 from annotated_types import Ge, Le
 
 from gatekeeper import errors
+from gatekeeper.asgi import BillingOptions
+from gatekeeper.asgi.billing import operations_of
+from gatekeeper.asgi.billing.tags import tag_of
 from gatekeeper.errors import PROBLEM_TYPE_PREFIX, GatekeeperError
 from gatekeeper.settings import Settings
+from gatekeeper.storage.memory import MemoryStore
 from tests.docs.test_code_blocks import PAGES, ROOT
+from tests.gates import new_gate
 
 REFERENCE = ROOT / "docs" / "reference"
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -60,6 +65,22 @@ def test_the_page_of_settings_lists_exactly_the_settings_with_their_defaults() -
         highs = [bound.le for bound in field.metadata if isinstance(bound, Le)]
         bounds = f", from {lows[0]} to {highs[0]}" if lows and highs else ""
         assert cell.startswith(f"`{text}`{bounds}"), name
+
+
+def test_the_page_of_the_billing_api_lists_exactly_its_operations_under_their_headings() -> None:
+    gate = new_gate("sqlite:///unused", store=MemoryStore())
+    wanted: dict[str, list[list[str]]] = {}
+    for one in operations_of(gate, BillingOptions(back_office=lambda _: "ann")):
+        codes = ", ".join(sorted(f"`{code}`" for code in {kind.code for kind in one.errors}))
+        row = [f"`{one.method} {one.path[1:]}`", one.summary, codes]
+        wanted.setdefault(tag_of(one.path), []).append(row)
+    shown: dict[str, list[list[str]]] = {}
+    for line in (REFERENCE / "billing-api.md").read_text().splitlines():
+        if line.startswith("## "):
+            under = shown.setdefault(line.removeprefix("## ").lower(), [])
+        elif line.startswith("| `"):
+            under.append([cell.strip() for cell in line.strip("|").split(" | ")])
+    assert shown == wanted
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
