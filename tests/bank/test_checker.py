@@ -11,13 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from gatekeeper.ledger import GrantCredits, GrantKind
 from gatekeeper.storage.migrations import upgrade
+from gatekeeper.storage.sql.tables import metadata
 from tests.bank.checker import check, report
 from tests.bank.journal import SUFFIX, Journal
 from tests.bank.opening import open_bank
 from tests.bank.reading import execute, is_sqlite
 from tests.bank.rules import RULES
 from tests.bank.shop import add_row, host_engine, new_gate
-from tests.services.postgres import PostgresServer, database_name
+from tests.services.postgres import PostgresServer, Psql, database_name
 
 pytestmark = pytest.mark.anyio
 
@@ -149,6 +150,9 @@ async def _fill(url: str) -> None:
         await gate.capture(beyond.id)
 
 
+FILLED: Final = [*(table.name for table in metadata.sorted_tables), "bank_rows"]
+
+
 @pytest.fixture(scope="module")
 def sound_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("bank") / "sound.sqlite3"
@@ -166,23 +170,27 @@ def sound_postgres(postgres_server: PostgresServer) -> Iterator[str]:
     for name in ("available", "held", "debt"):
         constraint = f"ck_gatekeeper_accounts_{name}"
         asyncio.run(execute(url, f"ALTER TABLE gatekeeper_accounts DROP CONSTRAINT {constraint}"))
+    kept = [f'CREATE TABLE sound."{name}" AS TABLE "{name}"' for name in FILLED]
+    asyncio.run(execute(url, "CREATE SCHEMA sound", *kept))
     yield url
     postgres_server.drop_database(url)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def bank(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A sound bank of the test's own, to be damaged."""
+    """A sound bank, to be damaged: a file of the test's own, or a database whose rows are put
+    back."""
     if request.param == "sqlite":
         path = tmp_path / "bank.sqlite3"
         shutil.copyfile(request.getfixturevalue("sound_sqlite"), path)
         yield f"sqlite:///{path}"
         return
-    server: PostgresServer = request.getfixturevalue("postgres_server")
-    sound = request.getfixturevalue("sound_postgres")
-    url = server.create_database(template=database_name(sound))
+    url: str = request.getfixturevalue("sound_postgres")
+    psql: Psql = request.getfixturevalue("psql")
+    deletes = [f'DELETE FROM "{name}"' for name in FILLED]
+    inserts = [f'INSERT INTO "{name}" TABLE sound."{name}"' for name in FILLED]
+    psql.run("; ".join([*deletes, *inserts]), database=database_name(url))
     yield url
-    server.drop_database(url)
 
 
 async def _damage(url: str, *statements: str) -> None:
