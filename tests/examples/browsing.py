@@ -1,13 +1,28 @@
 """What the browser tests of the examples share: pictures, Stripe's hosted page, contrasts."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "docs" / "images"
+PATIENCE_MS = 30_000
+POLL_MS = 300
 SCREENSHOTS = os.environ.get("GATEKEEPER_TEST_SCREENSHOTS") == "1"
+
+
+@contextlib.contextmanager
+def somebody(browser: Browser, **looks: Any) -> Iterator[Page]:
+    """A page of somebody who was never here before; it looks again often, where it does."""
+    context = browser.new_context(**looks)
+    context.set_default_timeout(PATIENCE_MS)
+    context.add_init_script(f"window.pollMs = {POLL_MS}")
+    yield context.new_page()
+    context.close()
 
 
 def picture(page: Page, name: str) -> None:

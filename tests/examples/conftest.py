@@ -11,9 +11,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests import warm
-from tests.examples.browsing import ROOT
+from tests.examples.browsing import PATIENCE_MS, ROOT, somebody
 
-PATIENCE_MS = 30_000
 STOP_SECONDS = 30
 BROWSER_ARGUMENTS = [
     "--no-sandbox",
@@ -75,10 +74,8 @@ def browser(chromium_path: str) -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A page of somebody who was never here before."""
-    context = browser.new_context(viewport={"width": 760, "height": 620})
-    context.set_default_timeout(PATIENCE_MS)
-    yield context.new_page()
-    context.close()
+    with somebody(browser, viewport={"width": 760, "height": 620}) as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)

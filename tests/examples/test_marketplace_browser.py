@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.examples.browsing import assert_readable, pay, picture
+from tests.examples.browsing import assert_readable, pay, picture, somebody
 from tests.examples.conftest import Serve
 
 
@@ -55,55 +55,52 @@ def test_the_whole_story_by_clicking(serve: Serve, page: Page) -> None:
 
     browser = page.context.browser
     assert browser is not None
-    context = browser.new_context(viewport={"width": 760, "height": 620})
-    buyer = context.new_page()
-    buyer.on("pageerror", lambda error: errors.append(str(error)))
-    buyer.goto(url)
-    sign_up(buyer, "Ada")
-    things, orders = buyer.get_by_label("Things"), buyer.get_by_label("My orders")
-    expect(things).to_contain_text("A blue cup")
-    buyer.get_by_label("Coupon").fill("NOTHING")
-    things.get_by_role("button", name="Buy").first.click()
-    expect(buyer.get_by_role("status")).to_contain_text("no such coupon")
-    buyer.get_by_label("Coupon").fill("WELCOME")
-    picture(buyer, "marketplace_for_sale")
-    things.get_by_role("button", name="Buy").first.click()
-    pay(buyer, "Pay")
-    buyer.wait_for_url(f"{url}/*")
-    expect(orders).to_contain_text("€19.00")
-    expect(orders).to_contain_text("paid")
-    things.get_by_role("button", name="Buy").last.click()
-    pay(buyer, "Pay")
-    buyer.wait_for_url(f"{url}/*")
-    expect(orders).to_contain_text("reserved")
-    picture(buyer, "marketplace_orders")
+    with somebody(browser, viewport={"width": 760, "height": 620}) as buyer:
+        buyer.on("pageerror", lambda error: errors.append(str(error)))
+        buyer.goto(url)
+        sign_up(buyer, "Ada")
+        things, orders = buyer.get_by_label("Things"), buyer.get_by_label("My orders")
+        expect(things).to_contain_text("A blue cup")
+        buyer.get_by_label("Coupon").fill("NOTHING")
+        things.get_by_role("button", name="Buy").first.click()
+        expect(buyer.get_by_role("status")).to_contain_text("no such coupon")
+        buyer.get_by_label("Coupon").fill("WELCOME")
+        picture(buyer, "marketplace_for_sale")
+        things.get_by_role("button", name="Buy").first.click()
+        pay(buyer, "Pay")
+        buyer.wait_for_url(f"{url}/*")
+        expect(orders).to_contain_text("€19.00")
+        expect(orders).to_contain_text("paid")
+        things.get_by_role("button", name="Buy").last.click()
+        pay(buyer, "Pay")
+        buyer.wait_for_url(f"{url}/*")
+        expect(orders).to_contain_text("reserved")
+        picture(buyer, "marketplace_orders")
 
-    sales = page.get_by_label("Sales")
-    expect(sales).to_contain_text("€18.00 of €19.00")
-    page.get_by_role("button", name="Take it on").click()
-    expect(sales.get_by_text("reserved")).to_have_count(0)
-    expect(orders.get_by_text("reserved")).to_have_count(0)
-    expect(page.get_by_label("Report")).to_contain_text("$360.00")
-    picture(page, "marketplace_sales")
-    sales.get_by_role("button", name="Refund").last.click()
-    expect(sales).to_contain_text("€19.00 back")
-    expect(orders).to_contain_text("refunded")
-    expect(page.get_by_label("Report")).to_contain_text("€0.00")
-    page.get_by_role("button", name="My dashboard at Stripe").click()
-    expect(page.get_by_role("heading", name="Your money")).to_be_visible()
+        sales = page.get_by_label("Sales")
+        expect(sales).to_contain_text("€18.00 of €19.00")
+        page.get_by_role("button", name="Take it on").click()
+        expect(sales.get_by_text("reserved")).to_have_count(0)
+        expect(orders.get_by_text("reserved")).to_have_count(0)
+        expect(page.get_by_label("Report")).to_contain_text("$360.00")
+        picture(page, "marketplace_sales")
+        sales.get_by_role("button", name="Refund").last.click()
+        expect(sales).to_contain_text("€19.00 back")
+        expect(orders).to_contain_text("refunded")
+        expect(page.get_by_label("Report")).to_contain_text("€0.00")
+        page.get_by_role("button", name="My dashboard at Stripe").click()
+        expect(page.get_by_role("heading", name="Your money")).to_be_visible()
     assert errors == []
-    context.close()
     read_in_the_dark_and_on_a_telephone(browser, url)
 
 
 def read_in_the_dark_and_on_a_telephone(browser: Browser, url: str) -> None:
-    context = browser.new_context(color_scheme="dark", viewport={"width": 390, "height": 700})
-    page = context.new_page()
-    page.goto(url)
-    sign_up(page, "Eve")
-    expect(page.get_by_role("heading", name="For sale")).to_be_visible()
-    expect(page.get_by_label("Things")).to_contain_text("A chair")
-    picture(page, "marketplace_dark")
-    assert_readable(page, "body", "nav button[aria-selected=true]", "#things .soft")
-    assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
-    context.close()
+    dark = {"color_scheme": "dark", "viewport": {"width": 390, "height": 700}}
+    with somebody(browser, **dark) as page:
+        page.goto(url)
+        sign_up(page, "Eve")
+        expect(page.get_by_role("heading", name="For sale")).to_be_visible()
+        expect(page.get_by_label("Things")).to_contain_text("A chair")
+        picture(page, "marketplace_dark")
+        assert_readable(page, "body", "nav button[aria-selected=true]", "#things .soft")
+        assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")

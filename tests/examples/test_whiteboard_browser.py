@@ -92,6 +92,7 @@ def test_the_whole_story_by_clicking(serve: Serve, page: Page) -> None:
     page.get_by_label("Expiry").fill("12 / 34")
     page.get_by_label("CVC").fill("123")
     page.get_by_role("button", name="Use this card").click()
+    expect(page.get_by_text("ending in 3184")).to_be_visible()
     page.goto(demo_url)
     for number in range(10):
         answer = page.request.post(f"{demo_url}/sketch", data={"text": f"moon {number}"})

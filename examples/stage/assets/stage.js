@@ -2,6 +2,9 @@
 
 export const $ = (id) => document.getElementById(id);
 
+/** How long a page waits before it looks again; a browser test is less patient. */
+export const POLL_MS = window.pollMs ?? 1_500;
+
 /** POST JSON; the answer is fetch's. */
 export const post = (url, body, headers = {}) => fetch(url, {
   method: "POST",
@@ -71,6 +74,12 @@ export async function busily(button, work) {
   } finally {
     button.disabled = false;
   }
+}
+
+/** The same work, one run after the other: so an older answer never covers a newer one. */
+export function inTurn(work) {
+  let last = Promise.resolve();
+  return () => (last = last.catch(() => {}).then(work));
 }
 
 /** Ask for a link to a page of Stripe's and go there; `refused` runs before a refusal is told. */

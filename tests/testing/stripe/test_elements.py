@@ -6,7 +6,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from gatekeeper.testing.stripe import ServerThread, Simulator
 from tests.testing.stripe.shop import new_payer, new_price
@@ -192,6 +192,24 @@ def test_a_debit_is_on_its_way(client: Any, page: Page) -> None:
     assert page.evaluate("elements.submit()") == {"selectedPaymentMethod": "sepa_debit"}
     page.evaluate("confirmed()")
     assert result(page)["paymentIntent"]["status"] == "processing"
+
+
+def test_what_is_typed_before_the_intent_is_known_stays(client: Any, page: Page) -> None:
+    made = intent(client, payment_method_types=["card", "sepa_debit"])
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/v1/payment_intents/*", hold)
+    with page.expect_request("**/v1/payment_intents/*"):
+        page.evaluate("secret => show({clientSecret: secret})", made.client_secret)
+    fill(page)
+    expect(page.get_by_label("SEPA Debit")).to_have_count(0)
+    held[0].continue_()
+    expect(page.get_by_label("SEPA Debit")).to_be_visible()
+    expect(page.get_by_label("Card number")).to_have_value("4242 4242 4242 4242")
+    assert page.evaluate("elements.submit()") == {"selectedPaymentMethod": "card"}
 
 
 def test_a_card_is_kept_for_later(client: Any, page: Page) -> None:

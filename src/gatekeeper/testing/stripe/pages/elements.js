@@ -203,7 +203,7 @@
       this._root = this._host.attachShadow({ mode: "open" });
       this._root.adoptedStyleSheets = [sheet(this._group._options.appearance)];
       place.replaceChildren(this._host);
-      this._render(["card"]);
+      this._render();
       this._begin();
     }
 
@@ -221,12 +221,15 @@
         }
         types = found.payment_method_types;
       }
-      if (this._type === "payment" && types.includes("sepa_debit")) this._render(types);
+      // What was typed meanwhile stays: nothing of the card's fields is made anew.
+      if (this._type === "payment" && types.length > 1 && types.includes("sepa_debit")) {
+        this._root.querySelector(".rows").prepend(this._tabs(`${this._name}-method`));
+      }
       this._tell("ready", {});
     }
 
-    _render(types) {
-      const name = `stripe-stand-in-${++count}`;
+    _render() {
+      const name = (this._name = `stripe-stand-in-${++count}`);
       const input = (key, label, attributes, wide) => {
         const id = `${name}-${key}`;
         const made = node("input", { id, autocomplete: "off", type: "text", ...attributes });
@@ -249,9 +252,7 @@
         made.setAttribute("aria-describedby", described);
       }
       this._parts = { card, sepa_debit: [debit] };
-      const tabs = types.length > 1 ? [this._tabs(name)] : [];
-      this._root.replaceChildren(node("div", { class: "rows" }, ...tabs, ...card, debit,
-        this._problem));
+      this._root.replaceChildren(node("div", { class: "rows" }, ...card, debit, this._problem));
       for (const [key, made] of Object.entries(this._inputs)) {
         made.addEventListener("input", () => this._typed(key, made));
         made.addEventListener("focus", () => this._tell("focus", {}));
