@@ -3,6 +3,7 @@
 import asyncio
 import multiprocessing
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -209,10 +210,16 @@ def test_a_database_that_is_not_there_is_unavailable(tmp_path: Path, free_port: 
 # -- at the same time -----------------------------------------------------------------------------
 
 
-def test_two_processes_at_once(empty_url: str) -> None:
+@pytest.fixture(scope="module")
+def processes() -> Iterator[ProcessPoolExecutor]:
+    """Two, for each kind of database."""
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(2, mp_context=spawn) as processes:
-        done = list(processes.map(upgrade, [empty_url] * 4))
+    with ProcessPoolExecutor(2, mp_context=spawn) as started:
+        yield started
+
+
+def test_two_processes_at_once(empty_url: str, processes: ProcessPoolExecutor) -> None:
+    done = list(processes.map(upgrade, [empty_url] * 4))
     assert sorted(str(one.before) for one in done) == ["None", *[head()] * 3]
     assert {one.after for one in done} == {head()}
 
