@@ -1,6 +1,7 @@
 """Logs: every event has a name and fields, and nothing secret is in any of them."""
 
 import ast
+import functools
 import json
 import logging
 import re
@@ -43,47 +44,53 @@ class Call(NamedTuple):
     values: int
 
 
-def trees() -> Iterator[tuple[Path, ast.Module]]:
+@functools.cache
+def called() -> list[tuple[Path, ast.Call]]:
+    """Every call in a source that may have to do with logging, with its file."""
     ours = [path for path in SOURCE.rglob("*.py") if path.relative_to(SOURCE).parts[0] != "testing"]
-    for path in sorted([*ours, *(ROOT / "adapters").rglob("*.py")]):
-        yield path, ast.parse(path.read_text())
+    sources = [*ours, *(ROOT / "adapters").rglob("*.py")]
+    texts = {path: path.read_text() for path in sorted(sources)}
+    return [
+        (path, node)
+        for path, text in texts.items()
+        if "log" in text  # as in `logging`, and in the name of whatever is asked to log
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in {"getLogger", *METHODS}
+    ]
 
 
-def calls() -> list[Call]:
+@functools.cache
+def logged() -> list[Call]:
     found = []
-    for path, tree in trees():
-        for node in ast.walk(tree):
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and node.func.attr in METHODS
-                and isinstance(node.func.value, ast.Name)
-                and "log" in node.func.value.id
-            ):
-                arguments = node.args[1:] if node.func.attr == "log" else node.args
-                template = arguments[0]
-                text = template.value if isinstance(template, ast.Constant) else None
-                values = sum(2 if isinstance(value, ast.Starred) else 1 for value in arguments[1:])
-                place = f"{path.name}:{node.lineno}"
-                found.append(Call(place, str(text), values))
+    for path, node in called():
+        if (
+            isinstance(node.func, ast.Attribute)
+            and node.func.attr in METHODS
+            and isinstance(node.func.value, ast.Name)
+            and "log" in node.func.value.id
+        ):
+            arguments = node.args[1:] if node.func.attr == "log" else node.args
+            template = arguments[0]
+            text = template.value if isinstance(template, ast.Constant) else None
+            values = sum(2 if isinstance(value, ast.Starred) else 1 for value in arguments[1:])
+            found.append(Call(f"{path.name}:{node.lineno}", str(text), values))
     return found
-
-
-CALLS = calls()
 
 
 def test_every_message_that_is_logged_has_its_event_in_the_table() -> None:
     """A new message? Give it a name, and its values names, in `gatekeeper.telemetry.events`."""
     fields = {event.template: len(event.fields) for event in EVENTS}
-    unnamed = [call for call in CALLS if call.template not in fields]
+    unnamed = [call for call in logged() if call.template not in fields]
     assert not unnamed
-    assert not [call for call in CALLS if fields[call.template] != call.values]
-    assert len(CALLS) > 50
+    assert not [call for call in logged() if fields[call.template] != call.values]
+    assert len(logged()) > 50
 
 
 def test_every_event_of_the_table_is_logged_somewhere_and_is_there_once() -> None:
-    logged = {call.template for call in CALLS}
-    assert not [event for event in EVENTS if event.template not in logged]
+    templates = {call.template for call in logged()}
+    assert not [event for event in EVENTS if event.template not in templates]
     assert max(Counter(event.name for event in EVENTS).values()) == 1
     assert max(Counter(event.template for event in EVENTS).values()) == 1
 
@@ -99,11 +106,9 @@ def test_the_fields_of_an_event_are_those_of_its_template(event: LogEvent) -> No
 def test_every_logger_is_among_those_that_are_structured() -> None:
     asked = {
         node.args[0].value
-        for _, tree in trees()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
+        for _, node in called()
+        if node.args
         and ast.unparse(node.func) == "logging.getLogger"
-        and node.args
         and isinstance(node.args[0], ast.Constant)
     }
     assert asked == set(LOGGERS)
