@@ -1,9 +1,11 @@
 """One wheel and one fresh environment with it for all tests of the package."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,32 +23,61 @@ SOURCES = (
 )
 
 
+# It imports the package once, and then runs each program in a fork.
+FORKING = """
+import json, os, sys, traceback
+import gatekeeper
+for line in sys.stdin:
+    output, end = os.pipe()
+    forked = os.fork()
+    if not forked:
+        os.dup2(end, 1)
+        os.dup2(end, 2)
+        status = 0
+        try:
+            exec(json.loads(line), {})
+        except BaseException:
+            traceback.print_exc()
+            status = 1
+        sys.stdout.flush()
+        os._exit(status)
+    os.close(end)
+    with open(output) as printed:
+        said = printed.read()
+    print(json.dumps([os.waitpid(forked, 0)[1], said]), flush=True)
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Installed:
     """An environment that holds the wheel and the dependencies that it declares, nothing else."""
 
     folder: Path
+    forking: subprocess.Popen[str]
 
     def run(self, program: str, *arguments: str) -> str:
         """Run a program of the environment away from the sources; its output, or a failed test."""
         return run([str(self.folder / "bin" / program), *arguments], cwd=self.folder)
 
     def python(self, code: str) -> str:
-        """Run Python code in the environment; what it printed."""
-        return self.run("python", "-I", "-W", "error", "-c", code).strip()
+        """Run Python code in the environment, in which the package has been imported; what it
+        printed, or a failed test."""
+        stdin, stdout = self.forking.stdin, self.forking.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.write(f"{json.dumps(code)}\n")
+        stdin.flush()
+        status, said = json.loads(stdout.readline())
+        assert status == 0, f"{code} failed:\n{said}"
+        return str(said).strip()
 
 
 def run(command: list[str], *, cwd: Path, **environment: str) -> str:
     """Run a command without our own settings; a failed test with its output when it fails."""
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("COVERAGE_", "GATEKEEPER_", "PYTHON", "STRIPE_", "VIRTUAL_ENV"))
-    }
     done = subprocess.run(
         command,
         cwd=cwd,
-        env={**inherited, "UV_SYSTEM_CERTS": "1", **environment},
+        env={**inherited(), "UV_SYSTEM_CERTS": "1", **environment},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -54,6 +85,12 @@ def run(command: list[str], *, cwd: Path, **environment: str) -> str:
     )
     assert done.returncode == 0, f"{command} failed:\n{done.stdout}{done.stderr}"
     return done.stdout
+
+
+def inherited() -> dict[str, str]:
+    """Our environment without our own settings."""
+    ours = ("COVERAGE_", "GATEKEEPER_", "PYTHON", "STRIPE_", "VIRTUAL_ENV")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 
 def build(kind: str, source: Path, target: Path) -> Path:
@@ -83,7 +120,9 @@ def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def installed(source: Path, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+def installed(
+    source: Path, wheel: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installed]:
     """A fresh environment with the wheel and the locked versions of what it declares."""
     folder = tmp_path_factory.mktemp("installed") / "venv"
     uv = _uv()
@@ -96,7 +135,16 @@ def installed(source: Path, wheel: Path, tmp_path_factory: pytest.TempPathFactor
     python = str(folder / "bin" / "python")
     run([uv, "pip", "install", "--python", python, "--no-deps", str(wheel)], cwd=folder)
     run([uv, "pip", "check", "--python", python], cwd=folder)
-    return Installed(folder)
+    forking = subprocess.Popen(
+        [python, "-I", "-W", "error", "-c", FORKING],
+        cwd=folder,
+        env=inherited(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with forking:
+        yield Installed(folder, forking)
 
 
 def _uv() -> str:
