@@ -97,6 +97,7 @@ async def bazaar(request: pytest.FixtureRequest, stripe_sim: Simulator) -> Async
         stripe_secret_key=stripe_sim.settings.api_key,
         stripe_api_base=stripe_sim.url,
         stripe_webhook_secret=made["secret"],
+        stripe_max_per_second=10_000,  # the simulator has no limit, but when it is told
         stripe_max_retries=0,
         background_work=False,
         disputes_borne_by="seller",

@@ -102,6 +102,7 @@ async def open_till(
         stripe_secret_key=sim.settings.api_key,
         stripe_api_base=sim.url,
         stripe_webhook_secret=made["secret"],
+        stripe_max_per_second=10_000,  # the simulator has no limit, but when it is told
         stripe_max_retries=0,
         background_work=False,
     )

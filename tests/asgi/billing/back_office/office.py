@@ -93,6 +93,7 @@ async def open_office(
         stripe_secret_key=sim.settings.api_key,
         stripe_api_base=sim.url,
         stripe_webhook_secret=SECRET,
+        stripe_max_per_second=10_000,  # the simulator has no limit, but when it is told
         background_work=False,
     )
     gate = Gatekeeper(CATALOG, settings, store=store, clock=lambda: sim.now)
