@@ -30,6 +30,7 @@ from hypothesis import HealthCheck, settings
 from gatekeeper.storage.migrations import upgrade
 from tests.compiled import share_compiled_statements
 from tests.databases import empty_tables, sqlite_copy
+from tests.hasty import commit_without_the_disk
 from tests.services import postgres, redis
 from tests.services.postgres import PostgresServer, PrivatePostgres, Psql
 from tests.services.process import ServiceError, find_free_port
@@ -41,6 +42,7 @@ pytest.register_assert_rewrite("gatekeeper.testing.conformance")
 
 trace_greenlets()
 share_compiled_statements()
+commit_without_the_disk()
 
 CHROMIUM_VARIABLE = "GATEKEEPER_TEST_CHROMIUM"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

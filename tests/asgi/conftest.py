@@ -5,3 +5,4 @@ from tests.gates import (  # noqa: F401 -- fixtures
     gate,
     gate_url,
 )
+from tests.lasting import anyio_backend, lasting_loop  # noqa: F401 -- fixtures

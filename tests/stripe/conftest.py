@@ -1,5 +1,5 @@
-"""`store`: memory, SQLite and PostgreSQL in turn, on `clock`; `world`: a receiver on it; and
-`durable_shop` with the simulator in Stripe's place."""
+"""`store`: SQLite and PostgreSQL in turn (and memory, in `make test-long`), on `clock`; `world`: a
+receiver on it; and `durable_shop` with the simulator in Stripe's place."""
 
 from collections.abc import AsyncIterator
 
@@ -17,6 +17,7 @@ from gatekeeper.testing.stripe.fixtures import (  # noqa: F401 -- fixtures
     stripe_sim_spec,
 )
 from tests.gates import ON_POSTGRESQL
+from tests.lasting import anyio_backend, lasting_loop  # noqa: F401 -- fixtures
 from tests.stripe.shop import Shop, open_shop
 from tests.stripe.world import ManualClock, World
 
@@ -32,7 +33,8 @@ async def memory_store(clock: ManualClock) -> AsyncIterator[Store]:
         yield store
 
 
-IN_MEMORY = pytest.param("memory", marks=pytest.mark.unmeasured)
+# The conformance suite holds the store in memory to what the two databases do.
+IN_MEMORY = pytest.param("memory", marks=[pytest.mark.unmeasured, pytest.mark.long])
 
 
 @pytest.fixture(params=[IN_MEMORY, "sqlite", ON_POSTGRESQL])

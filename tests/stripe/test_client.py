@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+import stripe
 
 from gatekeeper.errors import (
     AuthenticationRequiredError,
@@ -17,7 +18,6 @@ from gatekeeper.errors import (
 )
 from gatekeeper.stripe.client import API_VERSION, StripeGateway, livemode_of
 from gatekeeper.stripe.refusals import refusal_of
-from gatekeeper.stripe.transport import HttpxTransport
 from gatekeeper.telemetry.redaction import redact
 from gatekeeper.testing.stripe import Simulator
 from gatekeeper.testing.stripe.settings import API_VERSION as SIMULATED_VERSION
@@ -119,7 +119,7 @@ async def test_case_41_the_packages_own_retry_repeats_the_key(
         return answer
 
     monkeypatch.setattr(httpx.AsyncClient, "request", lose_the_first_answer)
-    monkeypatch.setattr(HttpxTransport, "INITIAL_DELAY", 0.0)
+    monkeypatch.setattr(stripe.HTTPClient, "INITIAL_DELAY", 0.0)
     key = stripe_sim.settings.api_key
     async with StripeGateway(key, api_base=stripe_sim.url, max_network_retries=1) as gateway:
         made = await make_customer(gateway, {"name": "A"}, "key-1")

@@ -15,7 +15,6 @@ from gatekeeper.circuit import Circuit
 from gatekeeper.errors import GatekeeperError, StripeRequestError, StripeUnavailableError
 from gatekeeper.stripe.client import Limits, StripeGateway
 from gatekeeper.stripe.pacing import Pace, TokenBucket, TooManyWaitingError
-from gatekeeper.stripe.transport import HttpxTransport
 from gatekeeper.testing.stripe import Simulator
 from gatekeeper.testing.stripe.faults import FaultKind
 
@@ -126,7 +125,7 @@ class Answers:
         self.left = list(answers)
         self.asked = 0
         monkeypatch.setattr(httpx.AsyncClient, "request", self)
-        monkeypatch.setattr(HttpxTransport, "INITIAL_DELAY", 0.0)
+        monkeypatch.setattr(stripe.HTTPClient, "INITIAL_DELAY", 0.0)
 
     async def __call__(self, *args: Any, **options: Any) -> httpx.Response:
         self.asked += 1
@@ -317,7 +316,7 @@ async def test_a_request_that_is_given_up_after_an_attempt_that_failed_counts(
 
     tried: list[int] = []
     monkeypatch.setattr(httpx.AsyncClient, "request", fail_then_hang)
-    monkeypatch.setattr(HttpxTransport, "INITIAL_DELAY", 0.0)
+    monkeypatch.setattr(stripe.HTTPClient, "INITIAL_DELAY", 0.0)
     limits = Limits(outage_threshold=1)
     async with StripeGateway("sk_test_1", limits=limits) as gateway:
         async with anyio.create_task_group() as tasks:
@@ -373,7 +372,7 @@ async def test_no_error_shows_a_secret_or_what_a_customer_said(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(HttpxTransport, "INITIAL_DELAY", 0.0)
+    monkeypatch.setattr(stripe.HTTPClient, "INITIAL_DELAY", 0.0)
     caplog.set_level(logging.DEBUG)
     if fault is not None:
         stripe_sim.misbehave(fault, times=None, retry_after=0)

@@ -29,6 +29,7 @@ from gatekeeper.storage.sql.sqlite_runner import SqliteOptions, write_engine
 from gatekeeper.storage.sql.store import SqlStore, store_for
 from gatekeeper.testing.conformance.storage import samples
 from gatekeeper.testing.conformance.storage.samples import NOW
+from tests.hasty import with_the_disk
 from tests.storage.sql.two import connection_of
 
 pytestmark = pytest.mark.anyio
@@ -366,14 +367,14 @@ async def test_a_lock_that_is_kept_too_long_is_given_up(migrated_postgres_url: s
 
 
 async def test_sqlite_is_set_up_to_lose_nothing(migrated_sqlite_url: str) -> None:
-    async with store_for(migrated_sqlite_url) as store:
+    def settings(tx: Transaction) -> list[object]:
+        names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        execute = connection_of(tx).exec_driver_sql
+        return [execute(f"PRAGMA {name}").scalar_one() for name in names]
 
-        def settings(tx: Transaction) -> list[object]:
-            names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
-            execute = connection_of(tx).exec_driver_sql
-            return [execute(f"PRAGMA {name}").scalar_one() for name in names]
-
-        assert await store.write(settings) == ["wal", 2, 1, 5000]
+    with with_the_disk():
+        async with store_for(migrated_sqlite_url) as store:
+            assert await store.write(settings) == ["wal", 2, 1, 5000]
 
 
 async def test_sqlite_without_its_file_is_refused(tmp_path: Path) -> None:
