@@ -251,7 +251,7 @@ WEBHOOK_FAULTS: Final = (
         source="if not (ours and kind in MONEY and _decides(tx, one, found, recent)):",
         wrong="if True:",
         tests=(
-            f"{COPIES}test_a_refund_that_takes_something_back_is_left_to_the_sweep_of_money[memory]",
+            f"{COPIES}test_a_refund_that_takes_something_back_is_left_to_the_sweep_of_money[sqlite]",
         ),
     ),
     Fault(
