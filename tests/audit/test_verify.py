@@ -26,7 +26,7 @@ from tests.audit.accounts import (
 )
 from tests.audit.conftest import auditor_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.unmeasured]
 
 ADA = "customer = 'ada' AND unit = 'credits'"
 

@@ -20,7 +20,7 @@ from tests.bank.rules import RULES
 from tests.bank.shop import add_row, host_engine, new_gate
 from tests.services.postgres import PostgresServer, Psql, database_name
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.unmeasured]
 
 CUSTOMER: Final = "cold-000"
 """A subscriber."""

@@ -14,6 +14,8 @@ from benchmarks._pace import Pace
 from benchmarks._samples import Recorder, Sample, percentile
 from tests.services.postgres import PostgresServer
 
+pytestmark = pytest.mark.unmeasured
+
 GRANTED = 1_000
 A_MOMENT = Pace(runs=1, seconds=0.05, warm_up=0.0, quick=True)
 

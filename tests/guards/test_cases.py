@@ -18,7 +18,7 @@ from gatekeeper.ledger import HoldStatus
 from gatekeeper.testing.clock import ManualClock
 from tests.gates import CUSTOMER, Books, available, held, new_gate
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.unmeasured]
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from tests.killed.nursery import Nursery
 from tests.killed.process import Job
 from tests.killed.shop import CATALOG, SECRET, SPENT, TOPICS
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.unmeasured]
 
 LATER_SECONDS: Final = 600.0
 """By then the leases of the dead process are over."""

@@ -30,7 +30,7 @@ from tests.gates import CUSTOMER, new_gate
 from tests.services.pgbouncer import SERVER_CONNECTIONS, PrivatePgbouncer
 from tests.services.postgres import PostgresServer
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.unmeasured]
 
 
 class TestStoreBehindPgbouncer(

@@ -15,7 +15,7 @@ from tests.sdk.hosts import async_host
 from tests.services_ledger.books import assert_no_breach
 from tests.services_ledger.watched import WatchedStore
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.unmeasured]
 
 T = TypeVar("T")
 

@@ -22,7 +22,7 @@ from gatekeeper.testing.clock import ManualClock
 from tests.gates import CUSTOMER, available, held
 from tests.services_ledger.watched import WatchedStore
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.unmeasured]
 
 
 async def outcomes_of(*work: Awaitable[Any]) -> list[Any]:

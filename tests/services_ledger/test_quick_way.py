@@ -33,7 +33,7 @@ from tests.services_ledger.catalogs import rated_gate
 from tests.services_ledger.scripted import settle_down
 from tests.services_ledger.watched import Loss, WatchedStore, not_read, refused
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.unmeasured]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from gatekeeper.stripe.duplicates import NAME, DuplicateRefunds
 from gatekeeper.stripe.outgoing import OutgoingRequests
 from tests.stripe.shop import Shop
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.unmeasured]
 
 FREE = 5
 MONTH = 5_000

@@ -9,7 +9,7 @@ from gatekeeper.errors import CreditsFrozenError
 from gatekeeper.storage.records import EventStatus
 from tests.stripe.shop import Shop
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.unmeasured]
 
 
 async def settle(shop: Shop) -> None:

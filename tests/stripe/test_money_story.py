@@ -6,7 +6,7 @@ from gatekeeper.errors import CreditsFrozenError
 from gatekeeper.testing.stripe import Simulator
 from tests.stripe.shop import Shop
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.unmeasured]
 
 FREE = 5
 TEAM = 5_000

@@ -19,7 +19,7 @@ from tests.stripe.test_invoice_refunds import paid_by
 from tests.stripe.test_purchases import COMPLETED, begin
 from tests.stripe.world import World
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.unmeasured]
 
 FREE = 5
 INTENT: Obj = {

@@ -88,6 +88,20 @@ async def test_case_34_refunds_of_an_order_in_any_order_add_up(quick: Till, orde
     assert quick.signals[-1].body["refunded_minor"] == 1_250
 
 
+async def test_case_34_a_refund_that_is_told_of_before_the_payment_finds_its_order_paid(
+    quick: Till,
+) -> None:
+    order = await quick.order()
+    intent = await quick.pay(order)
+    quick.browse(intent)
+    await refund(quick, intent.id, 250)
+    [told] = quick.sim.events("charge.refunded")
+    await quick.sim.deliver(told["id"])
+    await quick.gate.receiver.drain()
+    done = await quick.get(order)
+    assert (done.status, done.refunded_minor) == (PAID, 250)
+
+
 async def test_case_35_a_refund_that_failed_makes_an_order_paid_again(till: Till) -> None:
     order, intent = await till.paid()
     made = await refund(till, intent.id, 1_250)

@@ -25,7 +25,7 @@ from gatekeeper.testing.stripe.core.store import Obj
 from tests.stripe.shop import Shop, open_shop
 from tests.stripe.world import RULES, ManualClock
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.unmeasured]
 
 DRY = RunOptions(dry_run=True)
 OBJECTS = RunOptions(events=False)

@@ -23,7 +23,7 @@ from gatekeeper.testing.events import (
 )
 from tests.stripe.world import CATALOG, World, seats
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.unmeasured]
 
 CREATED, UPDATED = "customer.subscription.created", "customer.subscription.updated"
 PAID = "invoice.paid"

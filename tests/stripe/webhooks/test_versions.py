@@ -21,7 +21,7 @@ from tests.stripe.shop import Shop, open_shop
 from tests.stripe.test_reconciliation import subscribe
 from tests.stripe.world import ManualClock
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.unmeasured]
 
 KINDS = (
     "charge",

@@ -10,6 +10,8 @@ from playwright.sync_api import Browser, Page, Route, expect
 from gatekeeper.testing.stripe import Simulator
 from tests.testing.stripe.shop import new_payer, new_session, subscribe
 
+pytestmark = pytest.mark.unmeasured
+
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:

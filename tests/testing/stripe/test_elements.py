@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from gatekeeper.testing.stripe import ServerThread, Simulator
 from tests.testing.stripe.shop import new_payer, new_price
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.unmeasured]
 
 
 @pytest.fixture(scope="module")
