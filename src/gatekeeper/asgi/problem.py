@@ -11,7 +11,7 @@ import msgspec
 from starlette.responses import Response
 
 from gatekeeper.asgi.declines import shown_params
-from gatekeeper.asgi.messages import wording_of
+from gatekeeper.asgi.messages import Wording, wording_of
 from gatekeeper.asgi.types import Scope
 from gatekeeper.errors import (
     CardDeclinedError,
@@ -35,11 +35,42 @@ def problem_body(
     Args:
         scope: the request's, whose Accept-Language names the language.
     """
+    return _body(error, wording_of(error, scope), upgrade_url)
+
+
+def problem_headers(error: GatekeeperError, *, scope: Scope | None = None) -> dict[str, str]:
+    """The headers beside the media type: Retry-After (RFC 9110, 10.2.3), WWW-Authenticate, and the
+    language that `problem_body` has for the same `scope`."""
+    return _headers(error, wording_of(error, scope))
+
+
+def problem_response(
+    error: GatekeeperError, *, upgrade_url: str | None = None, scope: Scope | None = None
+) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Status, raw headers and body, ready for an ASGI `send`."""
+    words = wording_of(error, scope)
+    body = msgspec.json.encode(_body(error, words, upgrade_url), enc_hook=str)
+    headers = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        *((key.encode(), value.encode()) for key, value in _headers(error, words).items()),
+    ]
+    return error.status, headers, body
+
+
+def problem_answer(
+    error: GatekeeperError, *, upgrade_url: str | None = None, scope: Scope | None = None
+) -> Response:
+    """The same as a Starlette response."""
+    status, headers, body = problem_response(error, upgrade_url=upgrade_url, scope=scope)
+    return Response(body, status, {key.decode(): value.decode() for key, value in headers})
+
+
+def _body(error: GatekeeperError, words: Wording, upgrade_url: str | None) -> dict[str, Any]:
     shown = error.status < 500 or error.status == 503
     details = error.params if shown else {}
     if isinstance(error, CardDeclinedError):
         shown, details = False, shown_params(error)
-    words = wording_of(error, scope)
     detail = error.detail if shown else error.title
     if (
         words.title is not None
@@ -60,12 +91,10 @@ def problem_body(
     return body
 
 
-def problem_headers(error: GatekeeperError, *, scope: Scope | None = None) -> dict[str, str]:
-    """The headers beside the media type: Retry-After (RFC 9110, 10.2.3), WWW-Authenticate, and the
-    language that `problem_body` has for the same `scope`."""
+def _headers(error: GatekeeperError, words: Wording) -> dict[str, str]:
     headers = {
         "cache-control": "no-store",
-        "content-language": wording_of(error, scope).language,
+        "content-language": words.language,
         "vary": "accept-language",
         "x-content-type-options": "nosniff",
     }
@@ -74,29 +103,3 @@ def problem_headers(error: GatekeeperError, *, scope: Scope | None = None) -> di
     if isinstance(error, UnauthenticatedError):
         headers["www-authenticate"] = 'Session realm="app"'  # RFC 9110, 15.5.2: a 401 has one
     return headers
-
-
-def problem_response(
-    error: GatekeeperError, *, upgrade_url: str | None = None, scope: Scope | None = None
-) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """Status, raw headers and body, ready for an ASGI `send`."""
-    body = msgspec.json.encode(
-        problem_body(error, upgrade_url=upgrade_url, scope=scope), enc_hook=str
-    )
-    headers = [
-        (b"content-type", MEDIA_TYPE.encode()),
-        (b"content-length", str(len(body)).encode()),
-        *(
-            (key.encode(), value.encode())
-            for key, value in problem_headers(error, scope=scope).items()
-        ),
-    ]
-    return error.status, headers, body
-
-
-def problem_answer(
-    error: GatekeeperError, *, upgrade_url: str | None = None, scope: Scope | None = None
-) -> Response:
-    """The same as a Starlette response."""
-    status, headers, body = problem_response(error, upgrade_url=upgrade_url, scope=scope)
-    return Response(body, status, {key.decode(): value.decode() for key, value in headers})

@@ -5,7 +5,8 @@ Both are stored requests, and what Stripe says then is read by the same projecti
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -137,10 +138,31 @@ class DisputeDesk:
         idempotency_key: str | None,
         mandate: Mandate | None,
     ) -> DisputeRow:
-        """Do it. Who asks for it in the back office is recorded before: never without a record."""
-        asked = (operation, found, path, params, idempotency_key)
+        async with self._recorded(operation, found, params, mandate):
+            try:
+                await self._outgoing.post(
+                    operation,
+                    f"/v1/disputes/{quote(found.id, safe='')}{path}",
+                    params,
+                    customer=found.customer,  # what is said of them goes when they are erased
+                    idempotency_key=idempotency_key,
+                    settle=lambda *_: None,
+                    keeps_trying=False,  # whoever asked was told that it failed
+                )
+            except StripeRequestError:
+                now = await self._refreshed(found)
+                disputes.check_open(now)  # the bank was faster
+                raise
+        return await self._refreshed(found)
+
+    @asynccontextmanager
+    async def _recorded(
+        self, operation: str, found: DisputeRow, params: dict[str, Any], mandate: Mandate | None
+    ) -> AsyncIterator[None]:
+        """Who asks for it in the back office is recorded before: never without a record."""
         if mandate is None:
-            return await self._asked(*asked)
+            yield
+            return
         change = Change(
             before={"status": found.status},
             after={"evidence": sorted(params.get("evidence", ()))},
@@ -149,31 +171,7 @@ class DisputeDesk:
         to_do = _act(operation, found, mandate)
         await carry_out(self._store, to_do, lambda _: change)
         async with recording_refusal(self._store, to_do):
-            return await self._asked(*asked)
-
-    async def _asked(
-        self,
-        operation: str,
-        found: DisputeRow,
-        path: str,
-        params: dict[str, Any],
-        idempotency_key: str | None,
-    ) -> DisputeRow:
-        try:
-            await self._outgoing.post(
-                operation,
-                f"/v1/disputes/{quote(found.id, safe='')}{path}",
-                params,
-                customer=found.customer,  # what is said of them goes when they are erased
-                idempotency_key=idempotency_key,
-                settle=lambda *_: None,
-                keeps_trying=False,  # whoever asked was told that it failed
-            )
-        except StripeRequestError:
-            now = await self._refreshed(found)
-            disputes.check_open(now)  # the bank was faster
-            raise
-        return await self._refreshed(found)
+            yield
 
     async def _was_asked(self, operation: str, found: DisputeRow, mandate: Mandate | None) -> bool:
         """Whether the back office has asked for this before, under the same key."""
